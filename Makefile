@@ -1,0 +1,37 @@
+# `make demo` and `make test` are all that a new machine needs; both set up .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test verify lint schemas docs bench clean
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/curate run --username greggles --mode dual --max 3000
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest -m "not verify"
+
+verify: $(VENV)/.installed lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+schemas: $(VENV)/.installed
+	$(BIN)/python -m curator.schema_files
+
+docs: $(VENV)/.installed
+	$(BIN)/python -m curator.help_pages
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/curate.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

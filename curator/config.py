@@ -1,0 +1,288 @@
+"""The files of etc/: one pydantic model each. A user's file in the home's etc/ replaces the shipped one of that name.
+
+All mistakes of all files are reported at once, each with its file and line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import json_source_map
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from curator.errors import UsageError
+from curator.shipped import shipped_etc
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _File(BaseModel):
+    """Base of the configuration models: unknown keys are errors, values are never converted in silence."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    comment: str = ""
+
+
+class Limits(_File):
+    """What is read at all."""
+
+    max_file_bytes: int = Field(4_194_304, ge=1, description="larger files are dropped unread")
+
+
+class PairingConfig(_File):
+    """How memories become pairs."""
+
+    outward_window_hours: float = Field(6.0, ge=0, description="how long after a thought the world may answer it")
+    context: Literal["drop", "keep"] = Field("drop", description="a reply that cannot stand alone")
+    context_turns: int = Field(2, ge=1, description="earlier exchanges kept where context is kept")
+    passage_words: int = Field(40, ge=5, description="words in a passage of a long entry, whole sentences apart")
+    passage_sentences: int = Field(3, ge=1)
+    thought_words: int = Field(120, ge=5, description="words in a thought that the world answers")
+    tool_outcome_characters: int = Field(400, ge=40, description="a longer outcome of a tool is shortened item by item")
+    sentence_language: str = Field("en", pattern="^[a-z]{2,3}$")
+
+
+class ReplyConfig(_File):
+    """How replies of the assistant are trimmed."""
+
+    sentences: int = Field(3, ge=1)
+    words: int = Field(40, ge=5)
+    long_share: Share = Field(0.075, description="share of the long replies that stay long, chosen by content hash")
+    long_words: int = Field(300, ge=40)
+    min_words: int = Field(2, ge=1)
+
+
+class NearDuplicateConfig(_File):
+    """Near-duplicates: word shingles and MinHash."""
+
+    threshold: Share = Field(0.7, description="Jaccard similarity of the word shingles from which on two are one")
+    shingle_words: int = Field(3, ge=1, le=8)
+    bands: int = Field(10, ge=1, le=64)
+    rows: Literal[3, 4] = Field(3, description="hashes in a band; bands x rows permutations in all")
+
+
+class HoldoutConfig(_File):
+    """The held-out split."""
+
+    share: Share = 0.05
+    minimum: int = Field(20, ge=0)
+    minimum_from: int = Field(400, ge=0, description="set size from which on the minimum holds")
+
+
+class PluginsConfig(_File):
+    """Which plugins run."""
+
+    home_plugins: bool = Field(False, description="load <home>/plugins/*.py")
+    disabled: tuple[str, ...] = ()
+    order: tuple[str, ...] = ("modes", "metadata", "type", "mapping")
+
+
+class CurateConfig(_File):
+    """etc/curate.json."""
+
+    limits: Limits = Limits()
+    pairing: PairingConfig = PairingConfig()
+    reply: ReplyConfig = ReplyConfig()
+    near_duplicates: NearDuplicateConfig = NearDuplicateConfig()
+    holdout: HoldoutConfig = HoldoutConfig()
+    plugins: PluginsConfig = PluginsConfig()
+    cleaners: tuple[str, ...] = ("leftovers", "whitespace", "fillers", "trim")
+    filters: tuple[str, ...] = ()
+    default_family: str = "qwen"
+    hybrid_limit: Share = Field(0.9, description="share of one mode from which on hybrid goes by type")
+
+
+class TypesConfig(_File):
+    """etc/types.json: what each memory type is."""
+
+    modes: dict[str, str] = Field(description="memory type -> mode")
+    unknown: str = Field("emulation", description="mode of a type that is not listed; such types are reported")
+    mapping: dict[str, str] = Field({}, description="the user's own mapping, by type or by tag:<tag>")
+    outward: tuple[str, ...] = Field(description="types that are something the world sees")
+    primary: tuple[str, ...] = Field(description="types taken whole")
+    secondary: dict[str, Annotated[float, Field(ge=0)]] = Field(description="type -> percent of the primary count")
+    notices: dict[str, Annotated[str, Field(min_length=1)]] = Field({}, description="name -> RE2 of bot notices")
+
+
+class FillersConfig(_File):
+    """etc/fillers.json: per language, openers to take off a reply's first sentence and sentences to take out."""
+
+    languages: dict[str, FillerLanguage]
+
+
+class FillerLanguage(_File):
+    """The fillers of one language. Plain phrases, matched without regard to case."""
+
+    openers: tuple[str, ...] = Field((), description="taken off where a comma, dash or sentence end follows")
+    sentences: tuple[str, ...] = Field((), description="a sentence that begins so is taken out whole")
+    patterns: tuple[str, ...] = Field((), description="RE2 patterns taken off the start of a reply")
+
+
+class ContextConfig(_File):
+    """etc/context.json: per language, how to tell that a reply cannot stand without the turn before it."""
+
+    languages: dict[str, ContextLanguage]
+
+
+class ContextLanguage(_File):
+    """Phrases of one language, in lower case."""
+
+    replies: tuple[str, ...] = Field((), description="a reply that begins so leans on what was said before")
+    users: tuple[str, ...] = Field((), description="so does the answer to an utterance that begins so")
+    acknowledgements: tuple[str, ...] = Field(
+        (), description="an utterance of these words alone says nothing by itself"
+    )
+
+
+class PromptsConfig(_File):
+    """etc/prompts.json: questions that one-sided memories answer."""
+
+    dual: dict[str, tuple[str, ...]]
+    emulation: dict[str, tuple[str, ...]]
+    agent: dict[str, tuple[str, ...]]
+    modes: dict[str, dict[str, tuple[str, ...]]] = Field({}, description="the same for modes of other plugins")
+
+    @model_validator(mode="after")
+    def _has_defaults(self) -> PromptsConfig:
+        for name, lists in (("dual", self.dual), ("emulation", self.emulation), ("agent", self.agent)):
+            if not lists.get("default"):
+                raise ValueError(f"{name}: a list called 'default' with at least one question is needed")
+        return self
+
+    @field_validator("dual", "emulation", "agent")
+    @classmethod
+    def _no_empty_lists(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        empty = [name for name, questions in value.items() if not questions or not all(q.strip() for q in questions)]
+        if empty:
+            raise ValueError(f"no questions, or an empty one, for {', '.join(empty)}")
+        return value
+
+    def questions(self, mode: str, memory_type: str) -> tuple[str, ...]:
+        """Return the questions for a memory type in a mode."""
+        lists = self.modes.get(mode) or getattr(self, mode, None) or self.emulation
+        return lists.get(memory_type) or lists.get("default") or self.emulation["default"]
+
+
+class Range(_File):
+    """A target range, both ends included; None is open."""
+
+    least: float | None = None
+    most: float | None = None
+
+
+class TargetsConfig(_File):
+    """etc/targets.json: what a good set looks like. Shares are in percent."""
+
+    average_reply_words: Range
+    short_replies: Range
+    long_replies: Range
+    fillers: Range
+    modes: dict[str, Range]
+    short_words: int = 40
+    long_words: int = 100
+    lora_samples: int = 1000
+    full_samples: int = 5000
+    characters_per_token: float = Field(4.0, gt=0)
+
+
+MODELS: dict[str, type[_File]] = {
+    "curate": CurateConfig,
+    "types": TypesConfig,
+    "fillers": FillersConfig,
+    "prompts": PromptsConfig,
+    "context": ContextConfig,
+    "targets": TargetsConfig,
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The whole configuration of a run. `files` maps each file's name to its sha256, `overridden` to its path."""
+
+    curate: CurateConfig
+    types: TypesConfig
+    fillers: FillersConfig
+    prompts: PromptsConfig
+    context: ContextConfig
+    targets: TargetsConfig
+    families: Path
+    home_families: Path | None
+    files: dict[str, str]
+    overridden: dict[str, str]
+
+
+def load_settings(home: Path | None) -> Settings:
+    """Load every file of etc/, the home's before the shipped. Raises one UsageError that lists all mistakes."""
+    shipped, own = shipped_etc(), home / "etc" if home else None
+    problems: list[str] = []
+    loaded: dict[str, Any] = {}
+    hashes: dict[str, str] = {}
+    overridden: dict[str, str] = {}
+    for name, model in MODELS.items():
+        path = shipped / f"{name}.json"
+        if own and (own / f"{name}.json").exists() and (own / f"{name}.json").resolve() != path.resolve():
+            path = own / f"{name}.json"
+            overridden[f"etc/{name}.json"] = str(path)
+        try:
+            raw = path.read_bytes()
+        except OSError as error:
+            problems.append(f"{path}: {error.strerror}")
+            continue
+        hashes[f"etc/{name}.json"] = hashlib.sha256(raw).hexdigest()
+        loaded[name], found = _load(path, raw, model)
+        problems += found
+    if problems:
+        raise UsageError(
+            "the configuration has mistakes:\n  " + "\n  ".join(problems),
+            "mend these lines, or take the file away to use the shipped one; then run: curate doctor",
+        )
+    families = own / "schemas" if own and (own / "schemas").is_dir() else None
+    if families and families.resolve() == (shipped / "schemas").resolve():
+        families = None
+    return Settings(**loaded, families=shipped / "schemas", home_families=families, files=hashes, overridden=overridden)
+
+
+def _load(path: Path, raw: bytes, model: type[_File]) -> tuple[_File | None, list[str]]:
+    try:
+        text = raw.decode("utf-8-sig")
+        json.loads(text)
+    except UnicodeDecodeError as error:
+        return None, [f"{path}: not UTF-8 at byte {error.start}"]
+    except (ValueError, RecursionError) as error:
+        line = getattr(error, "lineno", 1)
+        return None, [f"{path}:{line}: not JSON: {getattr(error, 'msg', error)}"]
+    try:
+        return model.model_validate_json(text), []
+    except ValidationError as error:
+        lines = line_finder(text)
+        return None, [
+            f"{path}:{lines(item['loc'])}: {'.'.join(map(str, item['loc'])) or 'file'}: {item['msg']}"
+            for item in error.errors()
+        ]
+
+
+def line_finder(text: str) -> Any:
+    """Return a function from a path of keys and indexes to the line (from 1) on which it stands in `text`."""
+    try:
+        places = json_source_map.calculate(text)
+    except Exception:
+        places = {}
+
+    def line(loc: tuple[Any, ...]) -> int:
+        for end in range(len(loc), -1, -1):
+            pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in loc[:end])
+            if pointer in places:
+                entry = places[pointer]
+                start = entry.key_start or entry.value_start
+                return int(start.line) + 1
+        return 1
+
+    return line
+
+
+FillersConfig.model_rebuild()
+ContextConfig.model_rebuild()

@@ -1,0 +1,124 @@
+"""Finding tags and control tokens in a text, in every disguise, by structure.
+
+A text is folded to plain lower-case letters (HTML entities decoded, full-width and mathematical letters made plain,
+look-alike letters of other scripts replaced, zero-width characters taken out), with a map from each folded character
+to its place in the original; patterns are matched on the folded text and reported at the original place.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+_OPENING = "<＜﹤‹〈⟨❮❬⧼˂ᐸ≺𐀼⟪"
+_CLOSING = ">＞﹥›〉⟩❯❭⧽˃ᐳ≻⟫"
+_BARS = "|｜∣ǀ│❘￨ǁ‖¦"
+_SQUARE = {"［": "[", "］": "]", "【": "[", "】": "]", "〔": "[", "〕": "]", "⟦": "[", "⟧": "]", "❲": "[", "❳": "]"}
+# Every tag needs an opening and a closing sign, or an HTML entity; a text without them is not looked at further.
+# In plain ASCII the sign that closes is known too, so that the brackets of a tool's JSON cost nothing.
+_ASCII_ANGLES = re.compile(r"<[^>]{1,90}>")
+_ASCII_SQUARES = re.compile(r"\[[^\]\[\"{}]{1,60}\]")
+_OPEN_SQUARES = "[" + "".join(sign for sign, plain in _SQUARE.items() if plain == "[")
+_CLOSE_SQUARES = "]" + "".join(sign for sign, plain in _SQUARE.items() if plain == "]")
+_ANY_TAG = re.compile(
+    f"[{re.escape(_OPENING)}][^{re.escape(_CLOSING)}]{{1,90}}[{re.escape(_CLOSING)}]"
+    f'|[{re.escape(_OPEN_SQUARES)}][^"{{}}{re.escape(_OPEN_SQUARES + _CLOSE_SQUARES)}]{{1,60}}[{re.escape(_CLOSE_SQUARES)}]'
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_ENTITY = re.compile(r"&(?:amp;)*(?:#[xX]?[0-9a-fA-F]{1,7}|[a-zA-Z]{2,8});?")
+# Look-alikes that compatibility folding leaves alone: Cyrillic, Greek, Armenian, small capitals and dotless letters.
+_LOOK_ALIKE = str.maketrans(
+    "авекмнорстухіјѕԁԛԝһӏьґѵєияпогдαβεηικμνορτυχωϲϳγδσօսոցհզԁɑɡıɩɪʟɴʀᴀʙᴄᴅᴇɢʜᴊᴋᴍᴏᴘꜱᴛᴜᴠᴡʏᴢℓƽ",
+    "abekmhopctyxijsdqwhlbrveunnordabenikmvoptuxwcjydsounghqdagiiilnrabcdeghjkmopstuvwyzls",
+)
+_PLAIN = str.maketrans(
+    {**dict.fromkeys(_OPENING, "<"), **dict.fromkeys(_CLOSING, ">"), **dict.fromkeys(_BARS, "|"), **_SQUARE}
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A tag or token found at characters `start` to `end` of the text; `name` is its plain form."""
+
+    name: str
+    start: int
+    end: int
+
+
+def suspicious(text: str) -> bool:
+    """Tell whether a text could hold a tag at all. Fast, and never wrong when it says no."""
+    if text.isascii():
+        return (
+            ("<" in text and _ASCII_ANGLES.search(text) is not None)
+            or ("[" in text and _ASCII_SQUARES.search(text) is not None)
+            or ("&" in text and _ENTITY.search(text) is not None)
+        )
+    return _ANY_TAG.search(text) is not None or ("&" in text and _ENTITY.search(text) is not None)
+
+
+def fold(text: str) -> tuple[str, Sequence[int]]:
+    """Return the folded text and, for each of its characters and one past the end, the index in the original."""
+    if text.isascii() and "&" not in text and not _CONTROL.search(text):
+        return text.lower(), range(len(text) + 1)
+    folded: list[str] = []
+    places: list[int] = []
+    for start, piece in _decoded(text):
+        if " " <= piece <= "~" and len(piece) == 1:
+            folded.append(piece.lower())
+            places.append(start)
+            continue
+        for character in unicodedata.normalize("NFKC", piece.translate(_PLAIN)):
+            if unicodedata.category(character) in ("Cf", "Mn", "Me", "Cc") and character not in "\t\n\r":
+                continue
+            for plain in unicodedata.normalize("NFKD", character.casefold().translate(_LOOK_ALIKE)):
+                if unicodedata.category(plain) != "Mn":
+                    folded.append(plain.translate(_PLAIN))
+                    places.append(start)
+    places.append(len(text))
+    return "".join(folded), places
+
+
+def _decoded(text: str) -> Iterable[tuple[int, str]]:
+    """Yield (index, character) of the text with its HTML entities decoded, nested ones too."""
+    index = 0
+    while index < len(text):
+        if text[index] == "&" and (match := _ENTITY.match(text, index)):
+            once = html.unescape(match[0] if match[0].endswith(";") else match[0] + ";")
+            for _ in range(3):
+                once = html.unescape(once)
+            if once and "&" not in once:
+                yield index, once
+                index = match.end()
+                continue
+        yield index, text[index]
+        index += 1
+
+
+@lru_cache(maxsize=32)
+def _pattern(words: tuple[str, ...], tokens: tuple[str, ...]) -> re.Pattern[str]:
+    r"""Build one pattern: `words` as tags with spaces and slashes anywhere, `tokens` with spaces between all signs.
+
+    `<|anything|>` counts as a token whatever it holds: the next family's tokens are not in any list yet.
+    """
+    spaced = [r"\s*".join(map(re.escape, word)) for word in words]
+    tags = rf"<[\s/]*(?:{'|'.join(spaced)})[\s/]*>" if spaced else r"(?!)"
+    literal = [r"\s*".join(map(re.escape, "".join(token.split()).lower())) for token in sorted(tokens, reverse=True)]
+    literal.append(r"<\s*\|[^|<>\n]{1,40}\|\s*>")
+    return re.compile(f"(?P<tag>{tags})|(?P<token>{'|'.join(literal)})")
+
+
+def find(text: str, tags: tuple[str, ...], tokens: tuple[str, ...]) -> tuple[list[Finding], list[Finding]]:
+    """Return the mode tags and the control tokens found in `text`, each with its place in the original."""
+    if not suspicious(text):
+        return [], []
+    folded, places = fold(text)
+    found: tuple[list[Finding], list[Finding]] = ([], [])
+    for match in _pattern(tags, tokens).finditer(folded):
+        kind = 0 if match["tag"] is not None else 1
+        finding = Finding("".join(match[0].split()), places[match.start()], places[match.end()])
+        found[kind].append(finding)
+    return found

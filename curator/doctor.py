@@ -1,0 +1,99 @@
+"""`curate doctor`: what is wrong with home, configuration, plugins and profiles, and how to mend it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from curator import __version__
+from curator.config import Settings, load_settings
+from curator.errors import CuratorError
+from curator.families import Wrapper, pick_family
+from curator.homes import RUNS, find_home
+from curator.plugin_manager import fill, load_plugins
+from curator.shipped import shipped_etc
+
+_NEEDED = ("msgspec", "numpy", "pluggy", "pydantic", "rensa", "rich", "sentencex", "jsonschema")
+_READ = {"episodic", "curated", "curiosity"}
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that was looked at."""
+
+    status: Literal["ok", "note", "wrong"]
+    what: str
+    detail: str
+    mend: str = ""
+
+
+def examine(home: str | None) -> list[Finding]:
+    """Look at everything; never raises for what a user or a file can cause."""
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _NEEDED)
+    found = [Finding("ok", "versions", f"curator {__version__}, Python {sys.version.split()[0]}, {versions}")]
+    try:
+        root = find_home(home)
+    except CuratorError as error:
+        return [*found, Finding("wrong", "home", error.what, error.next_step)]
+    found.append(Finding("ok", "home", str(root)))
+    try:
+        settings = load_settings(root)
+    except CuratorError as error:
+        return [*found, Finding("wrong", "configuration", error.what, error.next_step)]
+    own = ", ".join(sorted(settings.overridden)) or "all as shipped"
+    found.append(Finding("ok", "configuration", f"{own} (shipped: {shipped_etc()})"))
+    found += _plugins(settings, root)
+    for profile in sorted(path for path in (root / "profiles").iterdir() if path.is_dir()):
+        found += _profile(profile)
+    return found
+
+
+def _plugins(settings: Settings, root: Path) -> Iterator[Finding]:
+    try:
+        registry = load_plugins(settings, root)
+        fill(registry, settings, lambda families: pick_family(families, None, None, settings.curate.default_family))
+    except CuratorError as error:
+        yield Finding("wrong", "plugins", error.what, error.next_step)
+        return
+    yield Finding("ok", "plugins", f"{len(registry.versions)} loaded: {', '.join(registry.versions)}")
+    waiting = sorted((root / "plugins").glob("*.py")) if not settings.curate.plugins.home_plugins else []
+    waiting = [path for path in waiting if "hookimpl" in path.read_text("utf-8", "replace") and path.parent != _own()]
+    if waiting:
+        names = ", ".join(path.name for path in waiting)
+        yield Finding("note", "home plugins", f"not loaded: {names}", "set plugins.home_plugins in etc/curate.json")
+    for family in registry.families.values():
+        if Wrapper(family).touches and family.family != "gptj":
+            what = f"family {family.family}: nothing stands between question and answer but the mode tags"
+            mend = f"remove etc/schemas/{family.family}.json from the home to use the shipped one"
+            yield Finding("note", "families", what, mend if settings.home_families else "")
+
+
+def _own() -> Path:
+    import curator_plugins
+
+    return Path(str(curator_plugins.__file__)).parent
+
+
+def _profile(profile: Path) -> Iterator[Finding]:
+    name = f"profile {profile.name}"
+    memory = profile / "memory"
+    if not (memory / "episodic").is_dir():
+        yield Finding("note", name, "no memory/episodic: nothing to read", "see docs/memories.md for the layout")
+    elif (profile / ".encryption-meta.json").exists():
+        yield Finding(
+            "note", name, "encrypted files (.enc) are counted but not read", "decrypt the profile to use them"
+        )
+    else:
+        yield Finding("ok", name, "memories found")
+    others = sorted(path.name for path in memory.iterdir() if path.name not in _READ) if memory.is_dir() else []
+    if others:
+        yield Finding("note", name, f"not read, since no memories: memory/{', memory/'.join(others)}")
+    out = profile / RUNS
+    place = next(folder for folder in (out, *out.parents) if folder.exists())
+    if not os.access(place, os.W_OK):
+        yield Finding("wrong", name, f"runs cannot be written to {place}", "give yourself permission, or use --out DIR")

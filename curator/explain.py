@@ -1,0 +1,129 @@
+"""`curate explain`: one memory's whole way through a run, from what the run wrote down and the file itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from curator.errors import UsageError
+from curator.files import Unreadable, printable, read_once
+from curator.homes import find_home, find_profile
+from curator.records import CuratedSample, Drop, LineageLine, Record
+from curator.report_terminal import safe
+from curator.strict_json import BadJson, parse
+from curator.validation import read_summary, sha256_of
+
+
+class MemoryFile(Record, frozen=True, gc=False):
+    """The source file as it is now: `state` says whether it is still what the run read."""
+
+    path: str
+    state: str
+    id: str = ""
+    type: str = ""
+    timestamp: str = ""
+    content: str = ""
+    response: str = ""
+
+
+class Explained(Record, frozen=True, gc=False):
+    """All that a run knows of one memory."""
+
+    run: str
+    files: tuple[MemoryFile, ...]
+    samples: tuple[tuple[LineageLine, CuratedSample], ...]
+    drops: tuple[Drop, ...]
+
+
+def explain(name: str, folder: Path, home: str | None) -> Explained:
+    """Find what the run in `folder` did with the memory or sample called `name`.
+
+    `name` is a memory's id, its key, its path (or file name), or a sample's id. Raises UsageError where it is unknown.
+    """
+    summary = read_summary(folder)
+    lineage = [one for one in _lines(folder / "lineage.jsonl", LineageLine) if _is_meant(name, one)]
+    keys = {key for one in lineage for key in one.events[:1]}
+    drops = [one for one in _lines(folder / "dropped.jsonl", Drop) if _is_meant(name, one) or keys & {*one.event_ids}]
+    if not lineage and not drops:
+        raise UsageError(
+            f"{safe(name).plain!r} is neither a memory nor a sample of {folder.name}",
+            "name a memory's id, key or path, or a sample's id; ids stand in lineage.jsonl and dropped.jsonl",
+        )
+    ids = {one.sample_id for one in lineage}
+    samples = {
+        one.metadata.sample_id: one for one in _array(folder / "curated_memories.json") if one.metadata.sample_id in ids
+    }
+    hashes = {source.path: source.sha256 for one in lineage for source in one.sources}
+    paths = dict.fromkeys([*hashes, *(one.path for one in drops if one.path)])
+    files = tuple(_file(path, hashes.get(path, ""), summary, home) for path in paths)
+    return Explained(str(folder), files, tuple((one, samples[one.sample_id]) for one in lineage), tuple(drops))
+
+
+def _is_meant(name: str, one: LineageLine | Drop) -> bool:
+    keys = one.events if isinstance(one, LineageLine) else one.event_ids
+    memory_id = one.original_id if isinstance(one, LineageLine) else one.memory_id
+    paths = [source.path for source in one.sources] if isinstance(one, LineageLine) else [one.path]
+    return name in (memory_id, one.sample_id, *keys) or any(
+        name and p in (name, p.removesuffix("/" + name) + "/" + name) for p in paths
+    )
+
+
+def _lines(path: Path, kind: type[Any]) -> Iterator[Any]:
+    decode = msgspec.json.Decoder(kind).decode
+    with path.open("rb") as file:
+        for line in file:
+            yield decode(line)
+
+
+def _array(path: Path) -> Iterator[CuratedSample]:
+    decode = msgspec.json.Decoder(CuratedSample).decode
+    with path.open("rb") as file:
+        for line in file:
+            row = line.strip().removesuffix(b",")
+            if row not in (b"[", b"]"):
+                yield decode(row)
+
+
+def _file(path: str, digest: str, summary: dict[str, Any], home: str | None) -> MemoryFile:
+    try:
+        place = find_profile(find_home(home), str(summary["username"])) / path
+        if digest and sha256_of(place) != digest:
+            return MemoryFile(path, "changed since the run")
+        data, _ = parse(read_once(str(place), 1 << 26))
+    except (UsageError, OSError, Unreadable):
+        return MemoryFile(path, "not there, or not readable")
+    except BadJson as error:
+        return MemoryFile(path, f"as the run read it: {error}")
+    if not isinstance(data, dict):
+        return MemoryFile(path, "as the run read it: no object")
+    texts = {key: str(data[key]) for key in ("id", "type", "timestamp", "content", "response") if data.get(key)}
+    return MemoryFile(path, "as the run read it", **texts)
+
+
+def show(found: Explained, screen: Console) -> None:
+    """Print it for a person."""
+    for one in found.files:
+        screen.print(Text("file    ", style="bold") + safe(one.path) + Text(f"  ({one.state})"))
+        if one.type:
+            screen.print(Text(f"        {one.timestamp}  ") + safe(f"{one.type}  {one.id}"))
+        for label, text in (("content", one.content), ("response", one.response)):
+            if text:
+                screen.print(Text(f"{label:8}", style="dim") + safe(text))
+    for lineage, sample in found.samples:
+        screen.print(Text(f"\nsample  {lineage.sample_id}  {lineage.mode} (by {lineage.mode_source})", style="bold"))
+        screen.print(Text("in      ") + safe(sample.user_text))
+        for change in lineage.changes:
+            screen.print(Text(f"        {change.plugin}: ", style="yellow") + safe(change.note))
+        screen.print(Text("out     ") + safe(sample.assistant_text))
+        screen.print(f"        -> {lineage.file}, line {lineage.line}")
+        for source in lineage.sources[1:]:
+            screen.print(Text("        with ") + safe(source.path))
+    for drop in found.drops:
+        screen.print(Text(f"\ndropped {drop.sample_id or drop.event_ids[0]}", style="bold"))
+        screen.print(Text(f"        {drop.stage}: {drop.reason}", style="yellow") + safe(f"  {drop.detail}"))
+    screen.print(Text(f"\nrun     {printable(found.run)}", style="dim"))

@@ -1,0 +1,282 @@
+"""Loading plugins and calling them so that a bad one is named, with the hook and the memory it failed on.
+
+The manager is made by a function and passed on; nothing here is global. Misspelt hooks and duplicate names are fatal.
+pluggy calls the last registered first and lets one exception end the whole call, so implementations are called one by
+one, in the order of etc/curate.json.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import pluggy
+
+from curator import __version__, spec
+from curator.config import Settings
+from curator.errors import PluginError, UsageError, unknown_name
+from curator.records import CuratedSample, Family, MemoryEvent
+from curator.spec import Cleaner, Filter, MemorySource, Mode, Reject
+
+BUILT_IN = ("metahuman", "jsonl", "modes", "metadata", "type", "mapping", "cleaners", "filters", "families")
+_REASON = re.compile(r"[a-z0-9_]+")
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+N = TypeVar("N", bound=_Named)
+
+
+@dataclass
+class Registry:
+    """All that the plugins gave, in order, each thing with the plugin it came from."""
+
+    manager: pluggy.PluginManager
+    versions: dict[str, str]
+    sources: list[tuple[str, MemorySource]] = field(default_factory=list)
+    modes: dict[str, Mode] = field(default_factory=dict)
+    mappers: list[tuple[str, Callable[..., Any]]] = field(default_factory=list)
+    cleaners: list[tuple[str, Cleaner]] = field(default_factory=list)
+    memory_filters: list[tuple[str, Filter]] = field(default_factory=list)
+    sample_filters: list[tuple[str, Filter]] = field(default_factory=list)
+    families: dict[str, Family] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """All tags of all modes, without brackets."""
+        return tuple(tag for mode in self.modes.values() for tag in (mode.user_tag, mode.assistant_tag))
+
+
+def load_plugins(settings: Settings, home: Path | None, disabled: Iterable[str] = ()) -> Registry:
+    """Load the built-in plugins, installed ones (entry-point group `curator`) and the home's where it says so.
+
+    Raises UsageError for a name that stands twice or is unknown, PluginError for one that cannot be loaded.
+    """
+    off = {*settings.curate.plugins.disabled, *disabled}
+    manager = pluggy.PluginManager(spec.PROJECT)
+    manager.add_hookspecs(spec.CuratorSpec)
+    origins: dict[str, str] = {}
+    versions: dict[str, str] = {}
+    for name, module, origin, version in _found(settings, home):
+        if name in origins:
+            raise UsageError(
+                f"two plugins are called {name!r}: {origins[name]} and {origin}", "rename or remove one of them"
+            )
+        origins[name] = origin
+        if name in off:
+            continue
+        _register(manager, name, module() if callable(module) else module, origin)
+        versions[name] = version
+    if missing := off - origins.keys():
+        raise unknown_name("plugin", sorted(missing)[0], origins, "it stands in plugins.disabled or --no-plugin")
+    _check_hooks(manager)
+    return Registry(manager, versions)
+
+
+def _found(settings: Settings, home: Path | None) -> Iterable[tuple[str, Callable[[], Any], str, str]]:
+    for name in BUILT_IN:
+        module = f"curator_plugins.{name}"
+        yield name, lambda module=module: importlib.import_module(module), f"built in ({module})", __version__  # type: ignore[misc]
+    for point in sorted(importlib.metadata.entry_points(group=spec.PROJECT), key=lambda point: point.name):
+        version = point.dist.version if point.dist else "unknown"
+        yield point.name, point.load, f"installed ({point.value})", version
+    folder = home / "plugins" if home else None
+    if folder and settings.curate.plugins.home_plugins and folder.is_dir():
+        for path in sorted(folder.glob("*.py")):
+            yield path.stem, lambda path=path: _load_file(path), str(path), "local"  # type: ignore[misc]
+
+
+def _load_file(path: Path) -> Any:
+    definition = importlib.util.spec_from_file_location(f"curator_home_{path.stem}", path)
+    assert definition and definition.loader
+    module = importlib.util.module_from_spec(definition)
+    definition.loader.exec_module(module)
+    return module
+
+
+def _register(manager: pluggy.PluginManager, name: str, plugin: Any, origin: str) -> None:
+    try:
+        manager.register(plugin, name=name)
+    except (pluggy.PluginValidationError, ValueError) as error:
+        raise PluginError(
+            f"plugin {name!r} ({origin}): {error}", "see docs/hooks.md for the hooks' arguments"
+        ) from None
+
+
+def _check_hooks(manager: pluggy.PluginManager) -> None:
+    try:
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        name = manager.get_name(error.plugin)
+        known = [hook for hook in dir(spec.CuratorSpec) if not hook.startswith("_")]
+        raise PluginError(f"plugin {name!r}: {error}", f"the hooks are {', '.join(known)}") from None
+
+
+def fill(registry: Registry, settings: Settings, family: Callable[[dict[str, Family]], Family]) -> Family:
+    """Ask every plugin what it registers; `family` picks the run's family among all. Returns that family."""
+    registry.sources = _collect(registry, "register_sources", MemorySource)
+    for plugin, mode in _collect(registry, "register_modes", Mode):
+        _add_mode(registry, plugin, mode)
+    for plugin, one in _collect(registry, "register_families", Family, settings=settings):
+        if one.family in registry.families:
+            raise UsageError(f"two plugins give the family {one.family!r}: {registry.owners[one.family]} and {plugin}")
+        registry.families[one.family], registry.owners[one.family] = one, plugin
+    chosen = family(registry.families)
+    cleaners = _collect(registry, "register_cleaners", Cleaner, settings=settings)
+    registry.cleaners = _ordered("cleaner", cleaners, settings.curate.cleaners, registry)
+    filters = _collect(registry, "register_filters", Filter, settings=settings, family=chosen, tags=registry.tags)
+    filters = _ordered("filter", filters, settings.curate.filters, registry)
+    registry.memory_filters = [(plugin, one) for plugin, one in filters if one.on == "memory"]
+    registry.sample_filters = [(plugin, one) for plugin, one in filters if one.on == "sample"]
+    registry.mappers = _mappers(registry, settings)
+    return chosen
+
+
+def _add_mode(registry: Registry, plugin: str, mode: Mode) -> None:
+    owner = registry.owners.get(f"mode {mode.name}")
+    if owner:
+        raise UsageError(f"two plugins give the mode {mode.name!r}: {owner} and {plugin}", "rename one of the modes")
+    for tag in (mode.user_tag, mode.assistant_tag):
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", tag):
+            raise PluginError(f"plugin {plugin!r}: mode {mode.name!r}: {tag!r} is no tag", "use a-z, 0-9 and _")
+        if tag in registry.tags or mode.user_tag == mode.assistant_tag:
+            raise UsageError(f"plugin {plugin!r}: mode {mode.name!r}: the tag {tag!r} is already in use")
+    registry.modes[mode.name] = mode
+    registry.owners[f"mode {mode.name}"] = plugin
+
+
+def _collect(registry: Registry, hook: str, kind: type[Any], **arguments: Any) -> list[tuple[str, Any]]:
+    """Call `hook` of each plugin by itself; every answer must be a list of `kind`."""
+    found: list[tuple[str, Any]] = []
+    implementations = {one.plugin_name: one for one in getattr(registry.manager.hook, hook).get_hookimpls()}
+    for plugin in registry.versions:
+        if plugin not in implementations:
+            continue
+        implementation = implementations[plugin]
+        answer = guarded(plugin, hook, "", implementation.function, *[arguments[a] for a in implementation.argnames])
+        if not isinstance(answer, list) or not all(isinstance(one, kind) for one in answer):
+            raise PluginError(f"plugin {plugin!r}: {hook} returned {_show(answer)}: expected a list of {kind.__name__}")
+        found += [(plugin, one) for one in answer]
+    return found
+
+
+def _ordered(what: str, found: list[tuple[str, N]], order: Sequence[str], registry: Registry) -> list[tuple[str, N]]:
+    """Put things in the order of etc/curate.json, those it does not name after them by name."""
+    by_name: dict[str, tuple[str, N]] = {}
+    for plugin, one in found:
+        if one.name in by_name:
+            raise UsageError(f"two plugins give the {what} {one.name!r}: {by_name[one.name][0]} and {plugin}")
+        by_name[one.name] = (plugin, one)
+    missing = [name for name in order if name not in by_name]
+    if missing and what + "s" in registry.versions:  # with the built-in plugin switched off its names are gone too
+        raise unknown_name(what, missing[0], by_name, f"it stands in '{what}s' of etc/curate.json")
+    named = [by_name[name] for name in order if name in by_name]
+    return named + [by_name[name] for name in sorted(by_name) if name not in order]
+
+
+def _mappers(registry: Registry, settings: Settings) -> list[tuple[str, Callable[..., Any]]]:
+    """The implementations of map_mode: those that are not named in `plugins.order` come first, so that they count."""
+    hooks = registry.manager.hook.map_mode.get_hookimpls()
+    arguments = {one.plugin_name: (one.function, one.argnames) for one in hooks}
+    order = settings.curate.plugins.order
+    names = [name for name in registry.versions if name in arguments]
+    names = [name for name in names if name not in order] + [name for name in order if name in arguments]
+    return [(name, _pick_arguments(*arguments[name], settings)) for name in names]
+
+
+def _pick_arguments(function: Callable[..., Any], names: Sequence[str], settings: Settings) -> Callable[..., Any]:
+    def call(event: MemoryEvent, mode_from: str) -> Any:
+        given = {"event": event, "mode_from": mode_from, "settings": settings}
+        return function(*[given[name] for name in names])
+
+    if tuple(names) == ("event", "mode_from"):
+        return function
+    return call
+
+
+def guarded(plugin: str, hook: str, memory: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a plugin's function; whatever it raises, SystemExit too, becomes a PluginError that names it."""
+    try:
+        return function(*arguments)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise plugin_failed(plugin, hook, memory, f"raised {type(error).__name__}: {error}") from error
+
+
+def plugin_failed(plugin: str, hook: str, memory: str, what: str) -> PluginError:
+    """Build the error for a plugin that broke its contract on `memory` ("" for none)."""
+    where = f" on memory {memory}" if memory else ""
+    return PluginError(
+        f"plugin {plugin!r}: {hook}{where}: {what}",
+        f"run again with --keep-going to drop such memories with a reason, or with --no-plugin {plugin}",
+    )
+
+
+def map_mode(registry: Registry, event: MemoryEvent, mode_from: str) -> tuple[str, str]:
+    """Return (mode, which plugin said so) for an event; raises PluginError for an answer that is no known mode."""
+    for plugin, function in registry.mappers:
+        try:
+            answer = function(event, mode_from)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            what = f"raised {type(error).__name__}: {error}"
+            raise plugin_failed(plugin, "map_mode", event.path, what) from error
+        if answer is not None:
+            if answer not in registry.modes:
+                what = f"returned {_show(answer)}: expected None or one of {', '.join(registry.modes)}"
+                raise plugin_failed(plugin, "map_mode", event.path, what)
+            return answer, plugin
+    raise PluginError(f"no plugin maps {event.path} to a mode", "enable the plugin 'mapping' again")
+
+
+def apply_filters(
+    filters: list[tuple[str, Filter]], item: MemoryEvent | CuratedSample, memory: str
+) -> tuple[str, str] | None:
+    """Return (reason, detail) of the first filter that turns `item` down, or None."""
+    for plugin, one in filters:
+        try:
+            answer = one.check(item)  # type: ignore[arg-type]
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            what = f"raised {type(error).__name__}: {error}"
+            raise plugin_failed(plugin, f"filter {one.name}", memory, what) from error
+        if answer is not None:
+            if not isinstance(answer, str) or not _REASON.fullmatch(answer.partition(": ")[0]):
+                what = f"returned {_show(answer)}: expected None or a reason code"
+                raise plugin_failed(plugin, f"filter {one.name}", memory, what)
+            reason, _, detail = answer.partition(": ")
+            return reason, detail
+    return None
+
+
+def apply_cleaner(plugin: str, cleaner: Cleaner, reply: str, event: MemoryEvent) -> str | Reject:
+    """Call one cleaner and hold it to its contract."""
+    try:
+        answer = cleaner.clean(reply, event)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        what = f"raised {type(error).__name__}: {error}"
+        raise plugin_failed(plugin, f"cleaner {cleaner.name}", event.path, what) from error
+    if type(answer) is not str and not isinstance(answer, Reject):
+        what = f"returned {_show(answer)}: expected the reply as text, or a Reject"
+        raise plugin_failed(plugin, f"cleaner {cleaner.name}", event.path, what)
+    return answer
+
+
+def _show(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}... ({type(value).__name__})"

@@ -1,0 +1,252 @@
+"""The records that flow through a run, one declaration each; all are frozen.
+
+    files --source--> MemoryEvent --pair--> Pair --clean--> Pair --screen--> CuratedSample --select--> CuratedSample
+          --format--> FormattedSample --wrap--> SchemaSample --write--> dataset folder
+
+What a stage turns down becomes a Drop. `msgspec.Struct` serves for speed: a run makes several records for each of
+hundreds of thousands of passages. The JSON Schemas in `schemas/` are generated from this file.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+RUN_FORMAT = "persona-curator-run"
+RUN_VERSION = 1
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+    """Base of all records: frozen, defaults left out on disk, unknown keys refused."""
+
+
+class Turn(Record, frozen=True, gc=False):
+    """One utterance. `speaker`: "user", "assistant" (the person's digital twin), "me" or "other" (imported chats)."""
+
+    speaker: Literal["user", "assistant", "me", "other"]
+    text: str
+
+
+class ToolCall(Record, frozen=True, gc=False):
+    """A tool invocation; `inputs` and `outputs` are compact JSON texts, `success` None where the file does not say."""
+
+    name: str
+    inputs: str = "{}"
+    outputs: str = ""
+    success: bool | None = None
+    error: str = ""
+    instruction: str = ""
+
+
+class MemoryEvent(Record, frozen=True, gc=False):
+    """One memory as it was read.
+
+    `key` is 16 hex digits of the path and the content hash; `id` is what the file says and may collide.
+    `path` is relative to the profile, `sha256` that of the file's bytes (of the line's, in a JSONL file), `turn` the
+    index within a file of several memories. `time` is in milliseconds since 1970-01-01 UTC.
+    `mode` is metadata.cognitiveMode as written, `session` the conversation's or session's id.
+    """
+
+    key: str
+    id: str
+    path: str
+    sha256: str
+    time: int
+    type: str
+    timestamp: str = ""
+    content: str = ""
+    response: str | None = None
+    turns: tuple[Turn, ...] = ()
+    tool: ToolCall | None = None
+    mode: str = ""
+    session: str = ""
+    tags: tuple[str, ...] = ()
+    turn: int = 0
+    pruned: bool = False
+    discard: bool = False
+    multi_turn: bool = False
+    long_output: bool = False
+    priority: bool = False
+    rejected: str = ""
+    disliked: bool = False
+    signal: int = 0
+    target: str = ""
+
+
+class Change(Record, frozen=True, gc=False):
+    """One change made to a reply: which plugin, what it did in words, and the lengths before and after in characters."""
+
+    plugin: str
+    note: str
+    before: int
+    after: int
+
+
+class Exchange(Record, frozen=True, gc=False):
+    """An earlier turn kept as context: what was said and what was answered, untagged."""
+
+    user_text: str
+    assistant_text: str
+
+
+class Source(Record, frozen=True, gc=False):
+    """Where a text came from: file (relative to the profile), sha256 of its bytes, index of the turn within it."""
+
+    path: str
+    sha256: str
+    turn: int = 0
+
+
+class Pair(Record, frozen=True, gc=False):
+    """What one memory (and for dual mode the event that followed) says and answers.
+
+    `author` tells whose words the reply is: "person" (never changed), "other" (the assistant or
+    another person: may be cleaned and trimmed) or "tool" (rendered by us). `prompted` is True where `user_text` is a question of etc/prompts.json.
+    `flipped` is True where --dual-direction turned a conversation round. `events` are the keys it was made of.
+    """
+
+    user_text: str
+    assistant_text: str
+    author: Literal["person", "other", "tool"] = "other"
+    turn: int = 0
+    prompted: bool = False
+    flipped: bool = False
+    context: tuple[Exchange, ...] = ()
+    changes: tuple[Change, ...] = ()
+    events: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
+
+
+class SampleMetadata(Record, frozen=True, gc=False):
+    """What a sample carries beside its two texts; names as MetaHuman OS has them where it has them."""
+
+    sample_id: str
+    original_id: str
+    source_type: str
+    timestamp: str
+    mode_source: str
+    reply_author: Literal["person", "other", "tool"]
+    sources: tuple[Source, ...]
+    split: Literal["train", "holdout"] = "train"
+    multi_turn: bool = False
+    long_output: bool = False
+    pair_flipped: bool = False
+    prompted: bool = False
+
+
+class CuratedSample(Record, frozen=True, gc=False):
+    """A cleaned and screened pair in its mode, untagged. `context` holds earlier exchanges, oldest first."""
+
+    mode: str
+    user_text: str
+    assistant_text: str
+    metadata: SampleMetadata
+    context: tuple[Exchange, ...] = ()
+
+
+class FormattedSample(Record, frozen=True, gc=False):
+    """A curated sample with its mode's tags: `input` "<thought>: ..." and `output` "<world>: ..."."""
+
+    mode: str
+    input: str
+    output: str
+    metadata: SampleMetadata
+    context: tuple[Exchange, ...] = ()
+
+
+class SchemaSample(Record, frozen=True, gc=False):
+    """A formatted sample wrapped for a model family; `raw_input` and `raw_output` are the formatted texts."""
+
+    mode: str
+    input: str
+    output: str
+    raw_input: str
+    raw_output: str
+    schema_family: str
+    metadata: SampleMetadata
+    context: tuple[Exchange, ...] = ()
+
+
+class DatasetLine(Record, frozen=True, gc=False):
+    """One line of fine_tune_dataset.jsonl or fine_tune_holdout.jsonl: `input` + `output` is the wrapped text."""
+
+    input: str
+    output: str
+
+
+class LineageLine(Record, frozen=True, gc=False):
+    """For one dataset line (`file`, `line` counted from 1): where its texts came from and how the reply was changed."""
+
+    file: str
+    line: int
+    sample_id: str
+    mode: str
+    mode_source: str
+    original_id: str
+    events: tuple[str, ...]
+    sources: tuple[Source, ...]
+    changes: tuple[Change, ...] = ()
+
+
+class Drop(Record, frozen=True, gc=False):
+    """Something turned down: the event keys, the stage, a reason code, and a detail in words.
+
+    `path` is the file's (printable form), `memory_id` the id it claims, `sample_id` the pair's where one was formed.
+    """
+
+    event_ids: tuple[str, ...]
+    stage: Literal["read", "event", "pair", "clean", "screen", "select"]
+    reason: str
+    detail: str = ""
+    path: str = ""
+    memory_id: str = ""
+    sample_id: str = ""
+
+
+class Family(Record, frozen=True, gc=False):
+    """A model family's wrapper: the texts put around a sample, in the order in which they stand.
+
+    user_prefix + input + user_suffix + separator + assistant_prefix | output + assistant_suffix + eos_token
+
+    `eos_token` is left out where `assistant_suffix` already holds it. `turn_separator` joins two exchanges.
+    `bos_token` is added by the downstream tokenizer, never by us. `models` are names by which a base model is
+    recognised, `control_tokens` what no memory may contain, `line_markers` what no line of one may begin with.
+    """
+
+    family: str
+    user_prefix: str
+    assistant_prefix: str
+    description: str = ""
+    user_suffix: str = ""
+    separator: str = ""
+    assistant_suffix: str = ""
+    eos_token: str = ""
+    turn_separator: str = ""
+    bos_token: str = ""
+    models: tuple[str, ...] = ()
+    control_tokens: tuple[str, ...] = ()
+    line_markers: tuple[str, ...] = ()
+    source: str = ""
+    notes: str = ""
+
+
+class RunSummary(Record, frozen=True, gc=False, omit_defaults=False):
+    """run-summary.json, written last: without it there is no run. The only file of a run that carries the clock."""
+
+    format: str
+    version: int
+    created: str
+    username: str
+    label: str
+    curator_version: str
+    seed: int
+    family: str
+    base_model: str
+    mode: str
+    dual_direction: str
+    counts: dict[str, int]
+    options: dict[str, str]
+    plugins: dict[str, str]
+    config_sha256: dict[str, str]
+    files: dict[str, str]

@@ -1,0 +1,293 @@
+"""The quality report: what a set holds, measured against its targets, and where everything else went.
+
+`Report` is what report.json holds; `report_terminal` and `report_html` show it. No clock time, no absolute path.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from curator import timestamps
+from curator.config import Range, Settings, TargetsConfig
+from curator.pipeline import Choice, DropLog, Options, Reason, Sampler
+from curator.records import CuratedSample, Record
+from curator.splitting import chosen_by_hash, count_words
+
+REPORT_FORMAT = "persona-curator-report"
+_CARD_WORDS = 60
+
+
+class Check(Record, frozen=True, gc=False, omit_defaults=False):
+    """One measure beside its target. `verdict`: "ok", "low", "high", or "n/a" where the target does not apply."""
+
+    name: str
+    value: float
+    unit: str
+    target: str
+    verdict: str
+    advice: str = ""
+
+
+class Step(Record, frozen=True, gc=False, omit_defaults=False):
+    """One step of the funnel: how many `unit` came through it."""
+
+    name: str
+    count: int
+    unit: str
+
+
+class DropCount(Record, frozen=True, gc=False, omit_defaults=False):
+    """How many were turned down at a stage for a reason, and the first of them."""
+
+    stage: str
+    reason: str
+    count: int
+    example: str
+
+
+class Card(Record, frozen=True, gc=False, omit_defaults=False):
+    """A sample to look at."""
+
+    sample_id: str
+    mode: str
+    user_text: str
+    assistant_text: str
+    source: str
+
+
+class HoldoutReport(Record, frozen=True, gc=False, omit_defaults=False):
+    """The held-out split: wanted and found, and the exact comparison with training that proves it apart."""
+
+    wanted: int
+    samples: int
+    threshold: float
+    highest_similarity: float
+    pairs_compared: int
+
+
+class Report(Record, frozen=True, gc=False, omit_defaults=False):
+    """report.json. Shares in percent; `memory_fates` adds up to `memories` and `drops` of a stage to its losses."""
+
+    format: str
+    version: int
+    username: str
+    family: str
+    mode: str
+    samples: int
+    train: int
+    memories: int
+    memories_used: int
+    memories_with_samples: int
+    modes: dict[str, int]
+    types: dict[str, int]
+    months: dict[str, int]
+    mode_sources: dict[str, int]
+    checks: tuple[Check, ...]
+    funnel: tuple[Step, ...]
+    memory_fates: dict[str, int]
+    drops: tuple[DropCount, ...]
+    cleaned: dict[str, int]
+    characters: int
+    tokens: int
+    tokens_note: str
+    fitness: dict[str, str]
+    holdout: HoldoutReport
+    notices: tuple[str, ...]
+    cards: tuple[Card, ...]
+
+
+@dataclass
+class Tally:
+    """Counts over the written samples, one after the other."""
+
+    targets: TargetsConfig
+    still_filler: Callable[[str], bool]
+    samples: int = 0
+    train: int = 0
+    words: int = 0
+    short: int = 0
+    long: int = 0
+    fillers: int = 0
+    characters: int = 0
+    modes: Counter[str] = field(default_factory=Counter)
+    types: Counter[str] = field(default_factory=Counter)
+    months: Counter[str] = field(default_factory=Counter)
+    mode_sources: Counter[str] = field(default_factory=Counter)
+    cards: dict[str, list[Card]] = field(default_factory=dict)
+
+    def add(self, sample: CuratedSample, characters: int, time: int) -> None:
+        """Count one sample; `characters` is its wrapped length, `time` its memory's in milliseconds."""
+        words = count_words(sample.assistant_text)
+        self.samples += 1
+        self.train += sample.metadata.split == "train"
+        self.words += words
+        self.short += words <= self.targets.short_words
+        self.long += words > self.targets.long_words
+        if sample.metadata.reply_author == "other":
+            self.fillers += self.still_filler(sample.assistant_text)
+        self.characters += characters
+        self.modes[sample.mode] += 1
+        self.types[sample.metadata.source_type] += 1
+        self.months[timestamps.month(time)] += 1
+        self.mode_sources[sample.metadata.mode_source] += 1
+        self._card(sample, words)
+
+    def _card(self, sample: CuratedSample, words: int) -> None:
+        cards = self.cards.setdefault(sample.mode, [])
+        if len(cards) < 3 and (chosen_by_hash(sample.metadata.sample_id, 0.02) or not cards) and words <= _CARD_WORDS:
+            source = sample.metadata.sources[0].path
+            cards.append(
+                Card(sample.metadata.sample_id, sample.mode, sample.user_text[:400], sample.assistant_text, source)
+            )
+
+
+def judge(name: str, value: float, unit: str, target: Range, advice: tuple[str, str], applies: bool = True) -> Check:
+    """Hold a value against its target; `advice` is what to do where it is too low, and where too high."""
+    shown = _shown(target, unit)
+    if not applies:
+        return Check(name, round(value, 2), unit, shown, "n/a")
+    if target.least is not None and value < target.least:
+        return Check(name, round(value, 2), unit, shown, "low", advice[0])
+    if target.most is not None and value > target.most:
+        return Check(name, round(value, 2), unit, shown, "high", advice[1])
+    return Check(name, round(value, 2), unit, shown, "ok")
+
+
+def _shown(target: Range, unit: str) -> str:
+    sign = "%" if unit == "%" else f" {unit}"
+    if target.least is not None and target.most is not None:
+        return f"{target.least:g}-{target.most:g}{sign}"
+    if target.least is not None:
+        return f"at least {target.least:g}{sign}"
+    return f"at most {target.most:g}{sign}" if target.most is not None else "any"
+
+
+def _checks(tally: Tally, targets: TargetsConfig, mode: str | None) -> tuple[Check, ...]:
+    count = max(tally.samples, 1)
+    found = [
+        judge("average reply", tally.words / count, "words", targets.average_reply_words, (
+            "replies are short: raise reply.words or pairing.passage_words in etc/curate.json",
+            "replies are long: lower reply.long_share or pairing.passage_words in etc/curate.json",
+        )),
+        judge(f"short replies (<= {targets.short_words} words)", 100 * tally.short / count, "%", targets.short_replies, (
+            "lower reply.words or pairing.passage_words in etc/curate.json", "",
+        )),
+        judge(f"long replies (> {targets.long_words} words)", 100 * tally.long / count, "%", targets.long_replies, (
+            "raise reply.long_share, or mark good long memories with metadata.long_output",
+            "lower reply.long_share in etc/curate.json",
+        )),
+        judge("replies with fillers", 100 * tally.fillers / count, "%", targets.fillers, (
+            "", "add the phrases that are left to etc/fillers.json",
+        )),
+    ]  # fmt: skip
+    for name, target in targets.modes.items():
+        advice = (f"record more {name} memories, or map more types to {name} in etc/types.json", f"cap {name} by type")
+        share = 100 * tally.modes[name] / count
+        found.append(judge(f"{name} samples", share, "%", target, advice, applies=mode is None))
+    return tuple(found)
+
+
+def fitness(train: int, targets: TargetsConfig) -> dict[str, str]:
+    """Say for LoRA and for full fine-tuning whether the training split is large enough."""
+    found = {}
+    for name, needed in (("LoRA", targets.lora_samples), ("full fine-tuning", targets.full_samples)):
+        found[name] = (
+            f"enough: {train:,} of {needed:,} training samples"
+            if train >= needed
+            else f"too few: {train:,} of {needed:,} training samples; {needed - train:,} more are needed"
+        )
+    return found
+
+
+def build_report(
+    username: str, sampler: Sampler, choice: Choice, log: DropLog, tally: Tally, family: str, notices: list[str]
+) -> Report:
+    """Put the report together when all samples are counted."""
+    settings: Settings = sampler.settings
+    options: Options = sampler.options
+    targets = settings.targets
+    fates = memory_fates(sampler, choice, log)
+    return Report(
+        format=REPORT_FORMAT,
+        version=1,
+        username=username,
+        family=family,
+        mode=options.mode or "all",
+        samples=tally.samples,
+        train=tally.train,
+        memories=sum(fates.values()),
+        memories_used=fates["used"],
+        memories_with_samples=choice.screened_memories,
+        modes=dict(sorted(tally.modes.items())),
+        types=dict(sorted(tally.types.items(), key=lambda item: (-item[1], item[0]))),
+        months=dict(sorted(tally.months.items())),
+        mode_sources=dict(sorted(sampler.mode_sources.items())),
+        checks=_checks(tally, targets, options.mode),
+        funnel=_funnel(sampler, choice, log, tally),
+        memory_fates=fates,
+        drops=_drops(log),
+        cleaned=dict(sorted(sampler.changes.items())),
+        characters=tally.characters,
+        tokens=round(tally.characters / targets.characters_per_token),
+        tokens_note=f"estimated: {targets.characters_per_token:g} characters a token (etc/targets.json)",
+        fitness=fitness(tally.train, targets),
+        holdout=HoldoutReport(
+            choice.holdout.wanted,
+            len(choice.holdout.rows),
+            settings.curate.near_duplicates.threshold,
+            round(choice.holdout.highest, 4),
+            choice.holdout.compared,
+        ),
+        notices=tuple(notices),
+        cards=tuple(card for mode in sorted(tally.cards) for card in tally.cards[mode]),
+    )
+
+
+def memory_fates(sampler: Sampler, choice: Choice, log: DropLog) -> dict[str, int]:
+    """Return how many memories are in the set ("used") and, by "stage: reason", where each of the others ended."""
+    places = set()
+    columns = sampler.store.columns.places
+    for row in choice.rows.tolist():
+        places.add(columns[row])
+    fates: Counter[str] = Counter({"used": len(places)})
+    for place, number in enumerate(sampler.outcomes):
+        if place not in places:
+            reason = sampler.reasons[number]
+            assert number, f"memory {place} left no reason"
+            fates[f"{reason.stage}: {reason.code}"] += 1
+    for reason, count in log.counts.items():
+        if reason.stage == "read":
+            fates[f"read: {reason.code}"] += count
+    return {"used": fates.pop("used")} | dict(sorted(fates.items()))
+
+
+def _funnel(sampler: Sampler, choice: Choice, log: DropLog, tally: Tally) -> tuple[Step, ...]:
+    def lost(stage: str, *codes: str) -> int:
+        return sum(n for r, n in log.counts.items() if r.stage == stage and (not codes or r.code in codes))
+
+    read = len(sampler.timeline)
+    pairs = sampler.pairs
+    formed = pairs - lost("pair") + log.counts[Reason("pair", "no_pair")]
+    cleaned = formed - lost("clean")
+    duplicates = lost("screen", "duplicate", "near_duplicate")
+    screened = cleaned - (lost("screen") - duplicates)
+    return (
+        Step("found", read + lost("read"), "memories"),
+        Step("read", read, "memories"),
+        Step("fit to learn from", read - lost("event"), "memories"),
+        Step("pairs", pairs, "pairs"),
+        Step("stand alone", formed, "pairs"),
+        Step("cleaned", cleaned, "pairs"),
+        Step("screened", screened, "samples"),
+        Step("unique", choice.unique, "samples"),
+        Step("chosen", tally.samples, "samples"),
+        Step("training", tally.train, "samples"),
+    )
+
+
+def _drops(log: DropLog) -> tuple[DropCount, ...]:
+    order = ("read", "event", "pair", "clean", "screen", "select")
+    ranked = sorted(log.counts.items(), key=lambda item: (order.index(item[0].stage), -item[1], item[0].code))
+    return tuple(DropCount(reason.stage, reason.code, count, log.examples[reason]) for reason, count in ranked)

@@ -1,0 +1,281 @@
+"""`curate run`: read, sample, choose, write, prove, report, publish."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from curator import __version__
+from curator.config import Settings, load_settings
+from curator.errors import UsageError, ValidationFailed, unknown_name
+from curator.families import Wrapper, load_family, pick_family
+from curator.files import printable
+from curator.homes import RUNS, find_home, find_profile
+from curator.pipeline import (
+    Choice,
+    DropLog,
+    Options,
+    Progress,
+    Sampler,
+    SampleStore,
+    choose,
+    no_progress,
+    read_memories,
+    settle_mode_from,
+)
+from curator.plugin_manager import Registry, apply_cleaner, fill, load_plugins
+from curator.records import (
+    RUN_FORMAT,
+    RUN_VERSION,
+    Drop,
+    Family,
+    LineageLine,
+    MemoryEvent,
+    RunSummary,
+)
+from curator.report import Report, Tally, build_report
+from curator.validation import SampleChecker
+from curator.writing import RunFiles, run_folder, stoppable, tagged, write_summary
+
+
+@dataclass(frozen=True)
+class Request:
+    """All that one `curate run` was asked for."""
+
+    username: str
+    options: Options
+    home: str | None = None
+    out: Path | None = None
+    source: Path | None = None
+    base_model: str | None = None
+    family: str | None = None
+    schema: Path | None = None
+    max_file_bytes: int | None = None
+    context: str | None = None
+    disabled: tuple[str, ...] = ()
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a run works with: resolved places, configuration, plugins and the family."""
+
+    home: Path | None
+    profile: Path
+    settings: Settings
+    registry: Registry
+    family: Family
+
+
+def prepare(request: Request) -> Setup:
+    """Find home and profile, load configuration and plugins, pick the family. Raises UsageError for all that is wrong."""
+    home = find_home(request.home)
+    profile = find_profile(home, request.username)
+    settings = _overridden(load_settings(home), request)
+    registry = load_plugins(settings, home, request.disabled)
+
+    def family_of(families: dict[str, Family]) -> Family:
+        if request.schema:
+            own = load_family(request.schema)
+            families[own.family] = own
+            return own
+        return pick_family(families, request.family, request.base_model, settings.curate.default_family)
+
+    family = fill(registry, settings, family_of)
+    if request.options.mode and request.options.mode not in registry.modes:
+        raise unknown_name("mode", request.options.mode, registry.modes)
+    if request.source and not request.source.exists():
+        raise UsageError(f"--source {printable(str(request.source))}: no such file")
+    return Setup(home, profile, settings, registry, family)
+
+
+def _overridden(settings: Settings, request: Request) -> Settings:
+    """Put the options of the command line that are configuration in place of it."""
+    curate = settings.curate
+    if request.max_file_bytes:
+        limits = curate.limits.model_copy(update={"max_file_bytes": request.max_file_bytes})
+        curate = curate.model_copy(update={"limits": limits})
+    if request.context:
+        curate = curate.model_copy(update={"pairing": curate.pairing.model_copy(update={"context": request.context})})
+    return replace(settings, curate=curate)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run: its report and, unless it was a dry run, its folder."""
+
+    report: Report
+    folder: Path | None
+
+
+def run(request: Request, progress: Progress = no_progress) -> Outcome:
+    """Make a training set. Raises CuratorError; what it raises, nothing was published."""
+    setup = prepare(request)
+    with stoppable():
+        if request.dry_run:
+            report = _make(request, setup, None, progress)[0]
+            return Outcome(report, None)
+        now = datetime.now(UTC).astimezone()
+        runs = (request.out or setup.profile / RUNS).absolute()
+        label = f"{now:%H%M%S}-{request.options.mode or 'all'}-{setup.family.family}"
+        with run_folder(runs, label, now) as (building, place), _open_files(building) as files:
+            report, sampler, choice = _make(request, setup, files, progress)
+            progress("publishing", 0, 1)
+            _publish(request, setup, files, report, sampler, choice, place.name)
+        return Outcome(report, place)
+
+
+@contextmanager
+def _open_files(building: Path) -> Iterator[RunFiles]:
+    files = RunFiles(building)
+    try:
+        yield files
+    except BaseException:
+        files.abandon()
+        raise
+
+
+def _make(request: Request, setup: Setup, files: RunFiles | None, progress: Progress) -> tuple[Report, Sampler, Choice]:
+    """Run all passes, writing samples and drops to `files` where there are any."""
+    settings, registry, options = setup.settings, setup.registry, request.options
+    log = DropLog(files.drop if files else _forget)
+    folder = files.folder if files else None
+    path = request.source or setup.profile
+    timeline = read_memories(path, registry, settings, folder, log, progress)
+    mode_from, why = settle_mode_from(timeline, options.mode_from, registry, settings.curate.hybrid_limit)
+    store = SampleStore(settings, folder, list(registry.modes))
+    sampler = Sampler(timeline, registry, settings, options, mode_from, store, log, setup.profile)
+    sampler.run(progress)
+    choice = choose(sampler, progress)
+    tally = _write_samples(setup, sampler, choice, files, progress)
+    notices = _notices(setup, request, sampler, choice, log, why)
+    report = build_report(request.username, sampler, choice, log, tally, setup.family.family, notices)
+    return report, sampler, choice
+
+
+def _forget(drop: Drop) -> None:
+    """Write nothing: a dry run."""
+
+
+def _write_samples(setup: Setup, sampler: Sampler, choice: Choice, files: RunFiles | None, progress: Progress) -> Tally:
+    """Tag, wrap, check and write every chosen sample; nothing that fails the check is ever published."""
+    modes, wrapper = setup.registry.modes, Wrapper(setup.family)
+    checker = SampleChecker(modes, setup.family.control_tokens)
+    tally = Tally(setup.settings.targets, _filler_left(setup))
+    store, held = sampler.store, set(choice.holdout.rows.tolist())
+    problems: list[str] = []
+    for number, row in enumerate(choice.rows.tolist()):
+        parked = store.spool.get(row)
+        curated = parked.sample
+        if row in held:
+            metadata = msgspec.structs.replace(curated.metadata, split="holdout")
+            curated = msgspec.structs.replace(curated, metadata=metadata)
+        formatted = tagged(curated, modes[curated.mode])
+        wrapped = wrapper.wrap(formatted)
+        for mode, name, offset, what in checker.check(formatted.input, formatted.output, curated.mode):
+            problems.append(f"{curated.metadata.sample_id} ({mode}): {name} at {offset}: {what}")
+        tally.add(curated, len(wrapped.input) + len(wrapped.output), store.columns.times[row])
+        if files:
+            name, line = files.next_line(curated.metadata.split)
+            data = curated.metadata
+            lineage = LineageLine(
+                name, line, data.sample_id, curated.mode, data.mode_source, data.original_id, parked.events,
+                data.sources, parked.changes,
+            )  # fmt: skip
+            files.sample(curated, formatted, wrapped, lineage)
+        if not number & 1023:
+            progress("writing", number, len(choice.rows))
+    if problems:
+        shown = "\n  ".join(problems[:20])
+        more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
+        raise ValidationFailed(f"the set fails its own check; nothing was published:\n  {shown}{more}")
+    return tally
+
+
+def _filler_left(setup: Setup) -> Callable[[str], bool]:
+    """Return a test that tells whether a reply still holds a filler: the filler cleaner would change it."""
+    found = [(plugin, one) for plugin, one in setup.registry.cleaners if one.name == "fillers"]
+    nobody = MemoryEvent("", "", "", "", 0, "")
+
+    def left(reply: str) -> bool:
+        return any(apply_cleaner(plugin, one, reply, nobody) != reply for plugin, one in found)
+
+    return left
+
+
+def _notices(setup: Setup, request: Request, sampler: Sampler, choice: Choice, log: DropLog, why: str) -> list[str]:
+    """Put into words what a user should know of this run beside its figures."""
+    options, found = request.options, []
+    if why:
+        found.append(why)
+    for kind, count in sorted(sampler.unknown_types.items()):
+        mode = setup.settings.types.mapping.get(kind, setup.settings.types.unknown)
+        found.append(f"type {kind!r} is not in etc/types.json: {count} memories mapped to {mode}")
+    for mode, count in sorted(sampler.foreign_modes.items()):
+        found.append(f"cognitiveMode {mode!r} has no tags of its own: {count} memories went by type")
+    counts = {reason.code: count for reason, count in log.counts.items() if reason.stage == "read"}
+    if counts.get("encrypted"):
+        found.append(f"{counts['encrypted']} encrypted files were not read: decrypt the profile to use them")
+    if options.most is not None and len(choice.rows) < options.most:
+        what = f"{options.mode} samples" if options.mode else "samples"
+        found.append(
+            f"--max {options.most:,} asked for more than there is: {len(choice.rows):,} {what} passed every stage"
+        )
+    if len(choice.holdout.rows) < choice.holdout.wanted:
+        found.append(
+            f"the holdout has {len(choice.holdout.rows)} of {choice.holdout.wanted} samples: the other conversations "
+            "are too large, or too near to the training set"
+        )
+    wrapper = Wrapper(setup.family)
+    if wrapper.touches:
+        found.append(f"family {setup.family.family!r}: nothing stands between question and answer but the mode tags")
+    for name in sorted(setup.settings.overridden):
+        found.append(f"{name}: the home's own file is used")
+    return found
+
+
+def _publish(
+    request: Request, setup: Setup, files: RunFiles, report: Report, sampler: Sampler, choice: Choice, label: str
+) -> None:
+    from curator.report_html import render_html
+
+    data = msgspec.json.encode(report)
+    files.whole("report.json", msgspec.json.format(data, indent=2) + b"\n")
+    files.whole("report.html", render_html(report).encode())
+    hashes = files.finish()
+    options = request.options
+    write_summary(
+        files.folder,
+        RunSummary(
+            format=RUN_FORMAT,
+            version=RUN_VERSION,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            username=request.username,
+            label=label,
+            curator_version=__version__,
+            seed=options.seed,
+            family=setup.family.family,
+            base_model=request.base_model or "",
+            mode=options.mode or "all",
+            dual_direction=options.dual_direction,
+            counts={
+                "memories": report.memories,
+                "memories_used": report.memories_used,
+                "samples": report.samples,
+                "train": report.train,
+                "holdout": report.samples - report.train,
+                "dropped": sum(one.count for one in report.drops),
+            },
+            options={name: str(value) for name, value in asdict(options).items()},
+            plugins=setup.registry.versions,
+            config_sha256=setup.settings.files,
+            files=hashes,
+        ),
+    )
+    sampler.timeline.close()
+    sampler.store.spool.close()

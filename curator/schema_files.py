@@ -1,0 +1,94 @@
+"""The JSON Schemas of every file that is read or written, generated from the record types and the configuration models.
+
+`python -m curator.schema_files` writes them to schemas/; a test fails where the committed ones are stale.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from curator import config, records
+from curator.shipped import shipped_schemas
+
+_LINES = {
+    "curated_sample": records.CuratedSample,
+    "formatted_sample": records.FormattedSample,
+    "schema_sample": records.SchemaSample,
+    "dataset_line": records.DatasetLine,
+    "lineage_line": records.LineageLine,
+    "drop": records.Drop,
+    "run_summary": records.RunSummary,
+    "family": records.Family,
+}
+_MEMORY: dict[str, Any] = {
+    "title": "A memory as MetaHuman OS writes it; unknown keys are tolerated",
+    "type": "object",
+    "properties": {
+        "id": {"type": "string"},
+        "timestamp": {"type": "string", "description": "ISO 8601; without a zone it is taken for UTC"},
+        "content": {"type": "string"},
+        "type": {"type": "string"},
+        "response": {"type": ["string", "null"]},
+        "messages": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"role": {"type": "string"}, "content": {"type": "string"}},
+                "required": ["role", "content"],
+            },
+        },
+        "prompt": {"type": "string"},
+        "question": {"type": "string"},
+        "answer": {"type": "string"},
+        "observation": {"type": "string"},
+        "tags": {"type": "array"},
+        "validation": {"type": "object"},
+        "metadata": {"type": ["object", "null"]},
+    },
+    "anyOf": [
+        {"required": [key]}
+        for key in ("content", "response", "messages", "prompt", "question", "observation", "metadata")
+    ],
+}
+
+
+def all_schemas() -> dict[str, dict[str, Any]]:
+    """Return every schema by its file's name."""
+    found = {"memory_event": _MEMORY}
+    for name, record in _LINES.items():
+        found[name] = msgspec.json.schema(record)
+    for name, model in config.MODELS.items():
+        found[f"etc_{name}"] = model.model_json_schema()
+    for schema in found.values():
+        schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return {f"{name}.schema.json": found[name] for name in sorted(found)}
+
+
+def rendered(schema: dict[str, Any]) -> str:
+    """Return a schema as it stands in its file."""
+    return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+@lru_cache(maxsize=16)
+def shipped_schema(name: str) -> dict[str, Any]:
+    """Read one shipped schema by its name without ending."""
+    schema: dict[str, Any] = json.loads((shipped_schemas() / f"{name}.schema.json").read_text("utf-8"))
+    return schema
+
+
+def main() -> None:
+    """Write all schemas to their folder and take stale ones away."""
+    folder, fresh = shipped_schemas(), all_schemas()
+    for name, schema in fresh.items():
+        (folder / name).write_text(rendered(schema), "utf-8")
+    for path in folder.glob("*.schema.json"):
+        if path.name not in fresh:
+            path.unlink()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""Choosing among the screened samples: type mix, mode, recent days, --max, and the held-out split.
+
+All of it works on columns, one row a sample in the order of time; a sample's text is looked at only for the proof that
+nothing near a held-out sample stays in training. One seed decides everything random.
+"""
+
+from __future__ import annotations
+
+import random
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from curator.config import HoldoutConfig, NearDuplicateConfig, TypesConfig
+from curator.near_duplicates import Neighbours, Rows
+from curator.spool import as_numpy, hash64
+
+_DAY = 86_400_000
+_BLOCK = 8_192
+
+
+@dataclass
+class Columns:
+    """What choosing needs to know of each sample: numbers of its mode and type, time in ms, conversation, priority."""
+
+    modes: array[int] = field(default_factory=lambda: array("h"))
+    types: array[int] = field(default_factory=lambda: array("h"))
+    times: array[int] = field(default_factory=lambda: array("q"))
+    groups: array[int] = field(default_factory=lambda: array("q"))
+    places: array[int] = field(default_factory=lambda: array("l"))
+    priority: array[int] = field(default_factory=lambda: array("b"))
+
+    def __len__(self) -> int:
+        return len(self.modes)
+
+
+def spread(rows: Rows, count: int, seed: int, first: npt.NDArray[np.bool_] | None = None) -> Rows:
+    """Choose `count` of `rows` (in order of time), spread over time: one from each of `count` equal stretches.
+
+    Rows marked in `first` are chosen before all others.
+    """
+    if count >= len(rows):
+        return rows
+    if first is not None and first.any():
+        chosen = spread(rows[first], count, seed)
+        rest = spread(rows[~first], count - len(chosen), seed)
+        return np.sort(np.concatenate([chosen, rest]))
+    dice = random.Random(f"{seed}/spread/{len(rows)}/{count}")
+    edges = [number * len(rows) // count for number in range(count + 1)] if count else []
+    picks = [dice.randrange(low, high) for low, high in zip(edges, edges[1:], strict=False)]
+    return rows[np.array(picks, dtype=np.int64)]
+
+
+def type_mix(columns: Columns, rows: Rows, names: Sequence[str], config: TypesConfig, seed: int) -> Rows:
+    """Keep primary types whole, each secondary type up to its percentage of the primary count, unknown types whole.
+
+    Where there is nothing primary, secondary types are kept whole: a share of nothing would be nothing.
+    """
+    types = as_numpy(columns.types)[rows]
+    primary = np.isin(types, [number for number, name in enumerate(names) if name in config.primary])
+    if not primary.any():
+        return rows
+    kept = [rows[primary]]
+    for number, name in enumerate(names):
+        if name in config.primary:
+            continue
+        mine = rows[types == number]
+        if name in config.secondary:
+            mine = spread(mine, int(config.secondary[name] / 100 * primary.sum()), seed)
+        kept.append(mine)
+    return np.sort(np.concatenate(kept))
+
+
+def recent_and_old(
+    columns: Columns, rows: Rows, newest: int, days: int | None, old_samples: int | None, seed: int
+) -> Rows:
+    """Keep all of the last `days` days, counted back from the newest memory, and `old_samples` of what is older."""
+    if days is None:
+        return rows
+    is_recent = as_numpy(columns.times)[rows] >= newest - days * _DAY
+    older = rows[~is_recent]
+    return np.sort(np.concatenate([rows[is_recent], spread(older, old_samples or 0, seed)]))
+
+
+def holdout_size(count: int, config: HoldoutConfig) -> int:
+    """Return how many of `count` samples are held out."""
+    size = round(count * config.share)
+    if config.share and count >= config.minimum_from:
+        size = max(size, config.minimum)
+    return min(size, count)
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """The held-out rows, and the proof: the highest similarity met across the split, and how many pairs were compared."""
+
+    rows: Rows
+    wanted: int
+    highest: float
+    compared: int
+
+
+def hold_out(
+    columns: Columns,
+    rows: Rows,
+    config: HoldoutConfig,
+    near: NearDuplicateConfig,
+    texts: Callable[[Rows], list[str]],
+    seed: int,
+) -> Holdout:
+    """Hold out whole conversations, about the same share of each mode, none of them near a training sample.
+
+    More conversations than needed are compared with everything else, once; of these are taken in seeded order as many
+    as are wanted, leaving out, until none is left, those with a sample near one that is not held out.
+    `texts(rows)` gives the texts that are compared.
+    """
+    wanted = holdout_size(len(rows), config)
+    groups = as_numpy(columns.groups)[rows]
+    order = _group_order(groups, seed)
+    pool = _fill(columns, rows, groups, order, set(), min(2 * wanted + 50, len(rows) // 2))
+    if not wanted or not len(pool):
+        return Holdout(np.zeros(0, dtype=np.int64), wanted, 0.0, 0)
+    held, other, similarity = _compare(rows, pool, near, texts)
+    group_of = dict(zip(rows.tolist(), groups.tolist(), strict=True))
+    too_near = [
+        (group_of[a], b) for a, b in zip(held[similarity >= near.threshold].tolist(),
+                                          other[similarity >= near.threshold].tolist(), strict=True)
+    ]  # fmt: skip
+    pool_groups = {group_of[row] for row in pool.tolist()}
+    refused = {group for group in order if group not in pool_groups}
+    while True:
+        taken = _fill(columns, rows, groups, order, refused, wanted)
+        inside = set(taken.tolist())
+        kept = {group_of[row] for row in inside}
+        worse = {group for group, row in too_near if group in kept and row not in inside}
+        if not worse:
+            break
+        refused |= worse
+    across = np.isin(held, taken) & ~np.isin(other, taken)
+    return Holdout(taken, wanted, float(similarity[across].max(initial=0.0)), int(across.sum()))
+
+
+def _group_order(groups: npt.NDArray[np.int64], seed: int) -> list[int]:
+    return sorted(set(groups.tolist()), key=lambda group: (hash64(f"{seed}/holdout/{group}"), group))
+
+
+def _fill(
+    columns: Columns, rows: Rows, groups: npt.NDArray[np.int64], order: list[int], refused: set[int], wanted: int
+) -> Rows:
+    """Take conversations in seeded order while the share of each mode has room for them."""
+    modes = as_numpy(columns.modes)[rows]
+    by_group = np.argsort(groups, kind="stable")
+    starts = np.searchsorted(groups[by_group], np.array(order, dtype=np.int64), "left")
+    ends = np.searchsorted(groups[by_group], np.array(order, dtype=np.int64), "right")
+    room = [-(-wanted * count // len(rows)) for count in np.bincount(modes).tolist()]
+    taken: list[npt.NDArray[np.int64]] = []
+    left = wanted
+    for group, start, end in zip(order, starts.tolist(), ends.tolist(), strict=True):
+        if left <= 0:
+            break
+        if group in refused or end - start > left:
+            continue
+        mine = by_group[start:end]
+        sizes = np.bincount(modes[mine]).tolist()
+        if any(size > free for size, free in zip(sizes, room, strict=False)):
+            continue
+        for mode, size in enumerate(sizes):
+            room[mode] -= size
+        left -= end - start
+        taken.append(mine)
+    return np.sort(rows[np.concatenate(taken)]) if taken else np.zeros(0, dtype=np.int64)
+
+
+def _compare(
+    rows: Rows, pool: Rows, near: NearDuplicateConfig, texts: Callable[[Rows], list[str]]
+) -> tuple[Rows, Rows, npt.NDArray[np.float64]]:
+    """Compare the pool with every other sample; return (row of the pool, other row, similarity) of what was near."""
+    usual = texts(rows[:: max(1, len(rows) // 2_000)])
+    neighbours = Neighbours(texts(pool), usual, near.shingle_words, near.threshold)
+    for start in range(0, len(rows), _BLOCK):
+        neighbours.add(texts(rows[start : start + _BLOCK]), start)
+    held, other, similarity = neighbours.pairs()
+    held, other = pool[held], rows[other]
+    apart = held != other
+    return held[apart], other[apart], similarity[apart]

@@ -1,0 +1,111 @@
+"""Every extension point of the curator, and the small types that plugins give back.
+
+A plugin is a module (or one file in `<home>/plugins/`) with functions marked `@hookimpl`; each hook is optional.
+Arguments a plugin does not need may be left out of its signature. All records are frozen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pluggy
+
+from curator.records import CuratedSample, Drop, Family, MemoryEvent, Pair
+
+if TYPE_CHECKING:
+    from curator.config import Settings
+    from curator.pairing import Pairing
+
+PROJECT = "curator"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@dataclass(frozen=True)
+class MemorySource:
+    """A reader of memories. `accepts(path)` says whether it reads that profile folder or file; `read` yields events
+    and, for what it cannot read, Drops of the stage "read", in an order that does not depend on the file system."""
+
+    name: str
+    accepts: Callable[[Path], bool]
+    read: Callable[[Path, Settings], Iterator[MemoryEvent | Drop]]
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A cognitive mode: its name, the two tags without brackets, and how a memory becomes pairs.
+
+    `pairs(event, pairing)` yields Pairs; the helpers of `pairing` give turns, passages, prompts and the event that
+    followed. Left out, conversations give their turns and one-sided memories answer a prompt.
+    """
+
+    name: str
+    user_tag: str
+    assistant_tag: str
+    pairs: Callable[[MemoryEvent, Pairing], Iterable[Pair]] | None = None
+
+
+@dataclass(frozen=True)
+class Reject:
+    """What a cleaner returns for a reply that it cannot mend: a reason code and a detail in words."""
+
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Cleaner:
+    """A step of cleaning. `clean(reply, event)` returns the reply, changed or not, or a Reject.
+
+    It sees replies of the assistant only: the person's own words and rendered tool calls never pass through it.
+    """
+
+    name: str
+    clean: Callable[[str, MemoryEvent], str | Reject]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A check that turns something down. `check` returns None or a reason code ([a-z0-9_]+), with a detail after
+    ": " where there is one. `on` says what it looks at: a MemoryEvent before pairing, or a CuratedSample."""
+
+    name: str
+    check: Callable[[MemoryEvent], str | None] | Callable[[CuratedSample], str | None]
+    on: Literal["memory", "sample"] = "sample"
+
+
+class CuratorSpec:
+    """The hooks. All are optional."""
+
+    @hookspec
+    def register_sources(self) -> list[MemorySource]:  # type: ignore[empty-body]
+        """Return readers of memories; the first that accepts the path reads it."""
+
+    @hookspec
+    def register_modes(self) -> list[Mode]:  # type: ignore[empty-body]
+        """Return cognitive modes; a name or a tag that another plugin has already given is an error."""
+
+    @hookspec
+    def map_mode(self, event: MemoryEvent, mode_from: str, settings: Settings) -> str | None:
+        """Return the name of the mode this event belongs to, or None for no opinion; the first answer wins.
+
+        Plugins are asked in the order of `plugins.order` in etc/curate.json. `mode_from` is "metadata" or "type".
+        """
+
+    @hookspec
+    def register_cleaners(self, settings: Settings) -> list[Cleaner]:  # type: ignore[empty-body]
+        """Return cleaners of replies; they run in the order of `cleaners` in etc/curate.json, others after them."""
+
+    @hookspec
+    def register_filters(self, settings: Settings, family: Family, tags: tuple[str, ...]) -> list[Filter]:  # type: ignore[empty-body]
+        """Return filters; `family` is the one the run is wrapped for, `tags` are the tags of all modes.
+
+        They run in the order of `filters` in etc/curate.json, others after them; the first reason wins.
+        """
+
+    @hookspec
+    def register_families(self, settings: Settings) -> list[Family]:  # type: ignore[empty-body]
+        """Return model families. A file in the home's etc/schemas/ replaces a family of the same name."""

@@ -1,0 +1,77 @@
+"""Records parked on disk between two passes over them, so that memory stays flat however many memories there are."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from array import array
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+
+class Spool(Generic[R]):
+    """An append-only file of records, read back by number. The file has no name and is gone with the process.
+
+    `add` and then `get`; records come back equal. Raises OSError where the disk is full.
+    """
+
+    def __init__(self, record: type[R], folder: Path | None = None) -> None:
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - lives as long as the spool
+        self._handle = self._file.fileno()
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(record).decode
+        self._ends = array("q", [0])
+        self._parts: list[bytes] = []
+        self._pending = 0
+        self._written = 0
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def add(self, record: R) -> int:
+        """Append a record and return its number."""
+        data = self._encode(record)
+        self._parts.append(data)
+        self._pending += len(data)
+        self._ends.append(self._ends[-1] + len(data))
+        if self._pending > 1 << 20:
+            self.flush()
+        return len(self._ends) - 2
+
+    def flush(self) -> None:
+        """Write what is held back; needed before the last records are read."""
+        block = memoryview(b"".join(self._parts))
+        self._parts, self._pending = [], 0
+        while block:
+            count = os.pwrite(self._handle, block, self._written)
+            self._written += count
+            block = block[count:]
+
+    def get(self, number: int) -> R:
+        """Return the record of that number."""
+        start, end = self._ends[number], self._ends[number + 1]
+        if end > self._written:
+            self.flush()
+        return self._decode(os.pread(self._handle, end - start, start))
+
+    def close(self) -> None:
+        """Give the disk space back."""
+        self._file.close()
+
+
+def hash64(text: str) -> int:
+    """Return 63 bits of a hash of `text` that is the same in every process."""
+    import hashlib
+
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big") >> 1
+
+
+def as_numpy(values: array[Any]) -> Any:
+    """Return a numpy view of an array, without a copy."""
+    import numpy as np
+
+    return np.frombuffer(values, dtype=np.dtype(values.typecode)) if len(values) else np.zeros(0, values.typecode)

@@ -1,0 +1,129 @@
+"""Reading one JSON document that somebody else wrote, strictly, and saying what is wrong with it.
+
+msgspec parses; what it lets pass is looked at here: depth (counted on the bytes before parsing, so that nothing can
+exhaust the stack), duplicate keys (two readers would disagree about the value), and integers beyond 64 bits.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from typing import Any
+
+import msgspec
+
+MAX_DEPTH = 64
+_DECODER = msgspec.json.Decoder()
+_SAFE_INTEGER = 1 << 63
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, ""),
+    (codecs.BOM_UTF32_BE, ""),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{\]}]', re.DOTALL)
+
+
+class BadJson(ValueError):
+    """Bytes that are no acceptable JSON: a reason code and a detail with the byte offset where one is known."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail = reason, detail
+
+
+def parse(raw: bytes, max_depth: int = MAX_DEPTH) -> tuple[Any, str]:
+    """Return the document and a warning ("" or the encoding it had to be decoded from).
+
+    Raises BadJson with the reason `empty_file`, `bad_encoding`, `too_deep`, `bad_json`, `bad_number` or
+    `duplicate_keys`.
+    """
+    raw, warning = _to_utf8(raw)
+    if raw.count(b"{") + raw.count(b"[") > max_depth:
+        _check_depth(raw, max_depth)
+    try:
+        value = _DECODER.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _diagnose(raw, error) from None
+    keys = _count_keys(value)
+    if keys != raw.count(b'":') or b" :" in raw or b"\n:" in raw or b"\t:" in raw or b"\r:" in raw:
+        # A colon not straight after the key's quotation mark, or one more colon than keys: look closely.
+        _refuse_duplicate_keys(raw)
+    return value, warning
+
+
+def _to_utf8(raw: bytes) -> tuple[bytes, str]:
+    for bom, encoding in _BOMS:
+        if raw.startswith(bom):
+            if not encoding:
+                raise BadJson("bad_encoding", "UTF-32; expected UTF-8")
+            try:
+                return raw.decode(encoding).encode("utf-8"), encoding
+            except UnicodeError as error:
+                raise BadJson("bad_encoding", f"starts like {encoding} but is not: {error}") from None
+    return raw, ""
+
+
+def _check_depth(raw: bytes, limit: int) -> None:
+    depth = 0
+    for match in _STRUCTURE.finditer(raw):
+        byte = match[0][:1]
+        if byte in b"[{":
+            depth += 1
+            if depth > limit:
+                raise BadJson("too_deep", f"nested deeper than {limit} at byte {match.start()}")
+        elif byte in b"]}":
+            depth -= 1
+
+
+def _count_keys(value: Any) -> int:
+    """Count the keys of all objects; refuse an integer that another reader would round."""
+    if type(value) is dict:
+        total = len(value)
+        for item in value.values():
+            kind = type(item)
+            if kind is dict or kind is list or kind is int:
+                total += _count_keys(item)
+        return total
+    if type(value) is list:
+        return sum(map(_count_keys, value))
+    if type(value) is int and not -_SAFE_INTEGER <= value < 2 * _SAFE_INTEGER:
+        raise BadJson("bad_number", "an integer beyond 64 bits")
+    return 0
+
+
+def _refuse_duplicate_keys(raw: bytes) -> None:
+    def unique(pairs: list[tuple[str, Any]]) -> None:
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise BadJson("duplicate_keys", f"the key {key[:40]!r} stands twice in one object")
+            seen.add(key)
+
+    json.loads(raw, object_pairs_hook=unique)
+
+
+def _diagnose(raw: bytes, error: Exception) -> BadJson:
+    if not raw.strip():
+        return BadJson("empty_file", f"{len(raw)} bytes, none of them JSON")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as wrong:
+        return BadJson("bad_encoding", f"no UTF-8 at byte {wrong.start}")
+    if "out of range" in str(error):
+        return BadJson("bad_number", str(error))
+    try:
+        json.loads(text, parse_constant=_refuse_constant)
+    except BadJson as wrong:
+        return wrong
+    except json.JSONDecodeError as wrong:
+        return BadJson("bad_json", f"{wrong.msg} at byte {len(text[: wrong.pos].encode())}")
+    except (ValueError, RecursionError) as wrong:
+        return BadJson("bad_number", str(wrong))
+    return BadJson("bad_json", str(error))
+
+
+def _refuse_constant(name: str) -> float:
+    raise BadJson("bad_number", f"{name} is no JSON number")

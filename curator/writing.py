@@ -1,0 +1,211 @@
+"""The folder of a run: built aside, every file whole and on the disk, then renamed into its place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+
+import filelock
+import msgspec
+
+from curator.errors import EnvironmentError_
+from curator.files import HashedFile, disk_error, printable, sync_folder
+from curator.records import (
+    CuratedSample,
+    DatasetLine,
+    Drop,
+    Exchange,
+    FormattedSample,
+    LineageLine,
+    RunSummary,
+    SchemaSample,
+)
+from curator.spec import Mode
+
+ARRAYS = ("curated_memories.json", "formatted_samples.json", "schema_applied.json")
+TRAIN, HOLDOUT = "fine_tune_dataset.jsonl", "fine_tune_holdout.jsonl"
+LINES = (TRAIN, HOLDOUT, "dropped.jsonl", "lineage.jsonl")
+SUMMARY = "run-summary.json"
+_encode = msgspec.json.Encoder().encode
+
+
+def tagged(sample: CuratedSample, mode: Mode) -> FormattedSample:
+    """Put the mode's tags before the two texts, and before those of the context."""
+    user, assistant = f"<{mode.user_tag}>: ", f"<{mode.assistant_tag}>: "
+    context = sample.context
+    if context:
+        context = tuple([Exchange(user + one.user_text, assistant + one.assistant_text) for one in context])
+    return FormattedSample(
+        sample.mode, user + sample.user_text, assistant + sample.assistant_text, sample.metadata, context
+    )
+
+
+class RunFiles:
+    """The open files of a run being built in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._files = {name: HashedFile(folder / name) for name in (*ARRAYS, *LINES)}
+        self._rows = 0
+        self._lines = {TRAIN: 0, HOLDOUT: 0}
+        self._arrays = [self._files[name].write for name in ARRAYS]
+        self.hashes: dict[str, str] = {}
+        for name in ARRAYS:
+            self._files[name].write(b"[\n")
+
+    def drop(self, drop: Drop) -> None:
+        """Add a line to dropped.jsonl."""
+        self._files["dropped.jsonl"].write(_encode(drop) + b"\n")
+
+    def sample(
+        self, curated: CuratedSample, formatted: FormattedSample, wrapped: SchemaSample, lineage: LineageLine
+    ) -> None:
+        """Add a sample to all files; its dataset line goes to the split that its metadata names."""
+        join = b",\n" if self._rows else b""
+        self._rows += 1
+        for write, record in zip(self._arrays, (curated, formatted, wrapped), strict=True):
+            write(join + _encode(record))
+        self._files[lineage.file].write(_encode(DatasetLine(wrapped.input, wrapped.output)) + b"\n")
+        self._files["lineage.jsonl"].write(_encode(lineage) + b"\n")
+
+    def next_line(self, split: str) -> tuple[str, int]:
+        """Return the file and line (from 1) at which the next sample of a split will stand."""
+        name = TRAIN if split == "train" else HOLDOUT
+        self._lines[name] += 1
+        return name, self._lines[name]
+
+    def whole(self, name: str, data: bytes) -> None:
+        """Write one more file at once."""
+        self._files[name] = HashedFile(self.folder / name)
+        self._files[name].write(data)
+
+    def finish(self) -> dict[str, str]:
+        """Close every file and return their sha256 by name."""
+        for name in ARRAYS:
+            self._files[name].write(b"\n]\n" if self._rows else b"]\n")
+        return {name: self._files[name].close() for name in sorted(self._files)}
+
+    def abandon(self) -> None:
+        """Close everything after a failure."""
+        for file in self._files.values():
+            file.abandon()
+
+
+class _Stopped(KeyboardInterrupt):
+    """SIGTERM, taken as Ctrl-C is: clean up, publish nothing."""
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let SIGTERM end the job as Ctrl-C does, so that nothing half-made stays behind."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise _Stopped(128 + number)
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread: somebody else's signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def run_folder(runs: Path, label: str, now: datetime) -> Iterator[tuple[Path, Path]]:
+    """Give (folder to build in, folder it will be) below `runs`, under a lock that only one run of a profile holds.
+
+    Left normally, what was built is renamed into its place; left by an error, it is taken away. What a killed run left
+    behind is taken away first. Raises EnvironmentError_ where the lock is held or the disk refuses.
+    """
+    day = runs / now.strftime("%Y-%m-%d")
+    made = _make_folders(day)
+    with _lock(runs):
+        for stale in runs.glob("*/.tmp-*"):
+            shutil.rmtree(stale, ignore_errors=True)
+        building = day / f".tmp-{label}"
+        place = _free_place(day, label)
+        try:
+            building.mkdir(parents=True, mode=0o700)
+            yield building, place
+            sync_folder(building)
+            building.rename(place)
+            sync_folder(day)
+        except OSError as error:
+            _clear(building, made)
+            raise disk_error(error, "cannot write the run") from error
+        except BaseException:
+            _clear(building, made)
+            raise
+
+
+def _make_folders(day: Path) -> list[Path]:
+    """Make the folders down to `day`; return those that were not there, deepest first."""
+    missing = [folder for folder in (day, *day.parents) if not folder.exists()]
+    try:
+        day.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_error(error, "cannot make the folder of the run") from error
+    return missing
+
+
+def _clear(building: Path, made: list[Path]) -> None:
+    shutil.rmtree(building, ignore_errors=True)
+    for folder in made:
+        try:
+            folder.rmdir()
+        except OSError:  # not empty: another run is in it
+            return
+
+
+def _free_place(day: Path, label: str) -> Path:
+    place, number = day / label, 2
+    while place.exists():
+        place, number = day / f"{label}-{number}", number + 1
+    return place
+
+
+@contextmanager
+def _lock(runs: Path) -> Iterator[None]:
+    """Hold the profile's lock: the system's own, gone with the process however it ends. A note beside it names us."""
+    note = runs / ".lock.pid"
+    lock = filelock.FileLock(runs / ".lock", timeout=0, mode=0o600)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        holder = _read_note(note)
+        raise EnvironmentError_(
+            f"another run holds {printable(str(runs / '.lock'))} (process {holder})", "wait for it to end, or stop it"
+        ) from None
+    except OSError as error:
+        raise disk_error(error, "cannot lock") from error
+    try:
+        note.write_text(str(os.getpid()), "ascii")
+        yield
+    except OSError as error:
+        raise disk_error(error, "cannot lock") from error
+    finally:
+        note.unlink(missing_ok=True)
+        lock.release()
+
+
+def _read_note(note: Path) -> str:
+    try:
+        return note.read_text("ascii").strip() or "unknown"
+    except (OSError, UnicodeDecodeError):
+        return "unknown"
+
+
+def write_summary(folder: Path, summary: RunSummary) -> None:
+    """Write run-summary.json, the last file: with it the folder is a run."""
+    file = HashedFile(folder / SUMMARY)
+    file.write(msgspec.json.format(_encode(summary), indent=2) + b"\n")
+    file.close()

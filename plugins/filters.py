@@ -1,0 +1,126 @@
+"""What is turned down: before pairing, memories that are not to be learnt; after cleaning, samples that are unfit."""
+
+from collections.abc import Callable
+
+import re2
+
+from curator import (
+    CuratedSample,
+    Family,
+    Filter,
+    MemoryEvent,
+    Settings,
+    UsageError,
+    count_words,
+    find_tags,
+    hookimpl,
+    may_hold_tags,
+)
+
+# Control tokens of every family and trainer met so far, so that a set is safe with another family too.
+COMMON_TOKENS = (
+    "<s>", "</s>", "<unk>", "<pad>", "<bos>", "<eos>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<start_of_turn>",
+    "<end_of_turn>", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "<think>", "</think>", "<tool_call>", "</tool_call>",
+)  # fmt: skip
+
+
+@hookimpl
+def register_filters(settings: Settings, family: Family, tags: tuple[str, ...]) -> list[Filter]:
+    """Return the filters; etc/curate.json holds their order."""
+    tokens = tuple(dict.fromkeys((*COMMON_TOKENS, *family.control_tokens)))
+    return [
+        Filter("pruned", pruned, on="memory"),
+        Filter("discarded", lambda event: "discarded: metadata.discard" if event.discard else None, on="memory"),
+        Filter("rejected", lambda event: f"rejected: {event.rejected}" if event.rejected else None, on="memory"),
+        Filter("disliked", lambda event: "disliked: a feedback event says so" if event.disliked else None, on="memory"),
+        Filter("feedback", feedback, on="memory"),
+        Filter("bot_notice", bot_notices(settings), on="memory"),
+        Filter("reserved_tag", tag_finder(0, tags, tokens)),
+        Filter("control_token", tag_finder(1, tags, tokens)),
+        Filter("forged_turn", turn_finder(family.line_markers)),
+        Filter("empty", empty),
+        Filter("too_short", too_short(settings.curate.reply.min_words)),
+    ]
+
+
+def pruned(event: MemoryEvent) -> str | None:
+    """Turn down what the user archived."""
+    return "pruned: archived by the user" if event.pruned else None
+
+
+def feedback(event: MemoryEvent) -> str | None:
+    """Turn down feedback events: their word counts for their target, they are nobody's reply."""
+    if event.target or event.content.startswith("[Feedback:"):
+        return "feedback: says something of another memory"
+    return None
+
+
+def bot_notices(settings: Settings) -> Callable[[MemoryEvent], str | None]:
+    """Build the filter of notices that programs leave, by the patterns of etc/types.json."""
+    notices = {}
+    for name, pattern in settings.types.notices.items():
+        try:
+            notices[name] = re2.compile(pattern)
+        except re2.error as error:
+            reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else error
+            raise UsageError(f"etc/types.json: notices.{name}: {pattern[:60]!r} is not accepted: {reason}") from None
+
+    def check(event: MemoryEvent) -> str | None:
+        if event.content[:1].isascii() or not event.content:  # notices begin with a pictograph, few memories do
+            return None
+        start = event.content[:200]
+        return next((f"bot_notice: {name}" for name, notice in notices.items() if notice.search(start)), None)
+
+    return check
+
+
+def tag_finder(kind: int, tags: tuple[str, ...], tokens: tuple[str, ...]) -> Callable[[CuratedSample], str | None]:
+    """Build the filter of mode tags (`kind` 0) or control tokens (1) in any disguise, with field and offset."""
+    reason = ("reserved_tag", "control_token")[kind]
+
+    def check(sample: CuratedSample) -> str | None:
+        fields = [("user_text", sample.user_text), ("assistant_text", sample.assistant_text)]
+        for number, exchange in enumerate(sample.context):
+            fields += [(f"context[{number}]", exchange.user_text), (f"context[{number}]", exchange.assistant_text)]
+        for name, text in fields:
+            if may_hold_tags(text) and (found := find_tags(text, tags, tokens)[kind]):
+                return f"{reason}: {found[0].name} at character {found[0].start} of {name}"
+        return None
+
+    return check
+
+
+def turn_finder(markers: tuple[str, ...]) -> Callable[[CuratedSample], str | None]:
+    """Build the filter of lines that begin like a turn of a family whose turns are plain text ("A:")."""
+
+    def check(sample: CuratedSample) -> str | None:
+        if not markers:
+            return None
+        for name, text in (("user_text", sample.user_text), ("assistant_text", sample.assistant_text)):
+            for line in text.split("\n"):
+                if line.lstrip().startswith(markers):
+                    return f"forged_turn: a line of {name} begins like a turn"
+        return None
+
+    return check
+
+
+def empty(sample: CuratedSample) -> str | None:
+    """Turn down a sample one side of which says nothing."""
+    if not sample.user_text.strip():
+        return "empty: user_text"
+    if not sample.assistant_text.strip():
+        return "empty: assistant_text"
+    return None
+
+
+def too_short(words: int) -> Callable[[CuratedSample], str | None]:
+    """Build the filter of replies of fewer than `words` words."""
+
+    def check(sample: CuratedSample) -> str | None:
+        reply = sample.assistant_text
+        if len(reply) < 40 and count_words(reply) < words:
+            return f"too_short: {count_words(reply)} of {words} words"
+        return None
+
+    return check

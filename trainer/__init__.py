@@ -1,0 +1,1 @@
+"""The model side of persona-curator. It is not built yet; see CHANGELOG.md."""
