@@ -82,6 +82,9 @@ def filler_cleaner(settings: Settings) -> Callable[[str, MemoryEvent], str]:
         re.IGNORECASE,
     )
     whole = tuple(start.lower() for start in starts)
+    ignore_case = re2.Options()
+    ignore_case.case_sensitive = False
+    anywhere = re2.compile("|".join(map(re2.escape, whole)) or r"[^\x00-\x{10FFFF}]", ignore_case)
     firsts = frozenset(phrase[:2].lower() for phrase in openers)
 
     def clean(reply: str, event: MemoryEvent) -> str:
@@ -93,8 +96,7 @@ def filler_cleaner(settings: Settings) -> Callable[[str, MemoryEvent], str]:
             match = pattern.match(text)
             if match and match.end() and (rest := text[match.end() :].lstrip()):
                 text = rest[0].upper() + rest[1:]
-        lowered = text.lower()
-        if any(start in lowered for start in whole):
+        if anywhere.search(text):
             kept = [piece for piece in sentences(text) if not _starts_so(piece, whole)]
             text = "".join(kept).strip()
         return text

@@ -28,6 +28,7 @@ COMMON_TOKENS = (
 def register_filters(settings: Settings, family: Family, tags: tuple[str, ...]) -> list[Filter]:
     """Return the filters; etc/curate.json holds their order."""
     tokens = tuple(dict.fromkeys((*COMMON_TOKENS, *family.control_tokens)))
+    finder = TagFinder(tags, tokens)
     return [
         Filter("pruned", pruned, on="memory"),
         Filter("discarded", lambda event: "discarded: metadata.discard" if event.discard else None, on="memory"),
@@ -35,8 +36,8 @@ def register_filters(settings: Settings, family: Family, tags: tuple[str, ...]) 
         Filter("disliked", lambda event: "disliked: a feedback event says so" if event.disliked else None, on="memory"),
         Filter("feedback", feedback, on="memory"),
         Filter("bot_notice", bot_notices(settings), on="memory"),
-        Filter("reserved_tag", tag_finder(0, tags, tokens)),
-        Filter("control_token", tag_finder(1, tags, tokens)),
+        Filter("reserved_tag", finder.reserved_tag),
+        Filter("control_token", finder.control_token),
         Filter("forged_turn", turn_finder(family.line_markers)),
         Filter("empty", empty),
         Filter("too_short", too_short(settings.curate.reply.min_words)),
@@ -74,20 +75,39 @@ def bot_notices(settings: Settings) -> Callable[[MemoryEvent], str | None]:
     return check
 
 
-def tag_finder(kind: int, tags: tuple[str, ...], tokens: tuple[str, ...]) -> Callable[[CuratedSample], str | None]:
-    """Build the filter of mode tags (`kind` 0) or control tokens (1) in any disguise, with field and offset."""
-    reason = ("reserved_tag", "control_token")[kind]
+class TagFinder:
+    """Finds mode tags and control tokens in any disguise. Two filters ask about each sample; it is looked at once."""
 
-    def check(sample: CuratedSample) -> str | None:
-        fields = [("user_text", sample.user_text), ("assistant_text", sample.assistant_text)]
-        for number, exchange in enumerate(sample.context):
-            fields += [(f"context[{number}]", exchange.user_text), (f"context[{number}]", exchange.assistant_text)]
-        for name, text in fields:
-            if may_hold_tags(text) and (found := find_tags(text, tags, tokens)[kind]):
-                return f"{reason}: {found[0].name} at character {found[0].start} of {name}"
-        return None
+    def __init__(self, tags: tuple[str, ...], tokens: tuple[str, ...]) -> None:
+        self._tags, self._tokens = tags, tokens
+        self._last: tuple[CuratedSample | None, str | None, str | None] = (None, None, None)
 
-    return check
+    def reserved_tag(self, sample: CuratedSample) -> str | None:
+        """Return the reason where a mode tag stands in a text, with field and offset."""
+        return self._look(sample)[1]
+
+    def control_token(self, sample: CuratedSample) -> str | None:
+        """Return the reason where a control token stands in a text, with field and offset."""
+        return self._look(sample)[2]
+
+    def _look(self, sample: CuratedSample) -> tuple[CuratedSample | None, str | None, str | None]:
+        if self._last[0] is not sample:
+            reasons: list[str | None] = [None, None]
+            if may_hold_tags(sample.user_text) or may_hold_tags(sample.assistant_text) or sample.context:
+                for name, text in _fields(sample):
+                    for kind, found in enumerate(find_tags(text, self._tags, self._tokens)):
+                        if found and not reasons[kind]:
+                            where = f"{found[0].name} at character {found[0].start} of {name}"
+                            reasons[kind] = f"{('reserved_tag', 'control_token')[kind]}: {where}"
+            self._last = (sample, reasons[0], reasons[1])
+        return self._last
+
+
+def _fields(sample: CuratedSample) -> list[tuple[str, str]]:
+    fields = [("user_text", sample.user_text), ("assistant_text", sample.assistant_text)]
+    for number, exchange in enumerate(sample.context):
+        fields += [(f"context[{number}]", exchange.user_text), (f"context[{number}]", exchange.assistant_text)]
+    return fields
 
 
 def turn_finder(markers: tuple[str, ...]) -> Callable[[CuratedSample], str | None]:
