@@ -28,6 +28,7 @@ _ANY_TAG = re.compile(
     f"[{re.escape(_OPENING)}][^{re.escape(_CLOSING)}]{{1,90}}[{re.escape(_CLOSING)}]"
     f'|[{re.escape(_OPEN_SQUARES)}][^"{{}}{re.escape(_OPEN_SQUARES + _CLOSE_SQUARES)}]{{1,60}}[{re.escape(_CLOSE_SQUARES)}]'
 )
+_ASCII_TAG = re.compile(f"{_ASCII_ANGLES.pattern}|{_ASCII_SQUARES.pattern}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _ENTITY = re.compile(r"&(?:amp;)*(?:#[xX]?[0-9a-fA-F]{1,7}|[a-zA-Z]{2,8});?")
 # Look-alikes that compatibility folding leaves alone: Cyrillic, Greek, Armenian, small capitals and dotless letters.
@@ -113,12 +114,27 @@ def _pattern(words: tuple[str, ...], tokens: tuple[str, ...]) -> re.Pattern[str]
 
 def find(text: str, tags: tuple[str, ...], tokens: tuple[str, ...]) -> tuple[list[Finding], list[Finding]]:
     """Return the mode tags and the control tokens found in `text`, each with its place in the original."""
-    if not suspicious(text):
-        return [], []
-    folded, places = fold(text)
     found: tuple[list[Finding], list[Finding]] = ([], [])
-    for match in _pattern(tags, tokens).finditer(folded):
-        kind = 0 if match["tag"] is not None else 1
-        finding = Finding("".join(match[0].split()), places[match.start()], places[match.end()])
-        found[kind].append(finding)
+    for start, end in _windows(text):
+        folded, places = fold(text[start:end])
+        for match in _pattern(tags, tokens).finditer(folded):
+            kind = 0 if match["tag"] is not None else 1
+            name = "".join(match[0].split())
+            found[kind].append(Finding(name, start + places[match.start()], start + places[match.end()]))
     return found
+
+
+def _windows(text: str) -> list[tuple[int, int]]:
+    """Return the stretches of `text` that could hold tags: those around bracketed parts, or all of it with entities."""
+    if not suspicious(text):
+        return []
+    if "&" in text and _ENTITY.search(text):
+        return [(0, len(text))]
+    windows: list[tuple[int, int]] = []
+    for match in (_ANY_TAG if not text.isascii() else _ASCII_TAG).finditer(text):
+        start, end = max(0, match.start() - 4), min(len(text), match.end() + 100)
+        if windows and start <= windows[-1][1]:
+            windows[-1] = (windows[-1][0], end)
+        else:
+            windows.append((start, end))
+    return windows

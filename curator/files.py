@@ -7,6 +7,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import IO
 
@@ -14,6 +15,9 @@ from curator.errors import EnvironmentError_
 
 # O_NONBLOCK so that opening a FIFO returns at once; O_NOFOLLOW so that a link out of the profile is never read.
 _READ_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+_BY_NAME = attrgetter("name")
 
 
 class Unreadable(Exception):
@@ -24,24 +28,31 @@ class Unreadable(Exception):
         self.reason, self.detail = reason, detail
 
 
-def walk(root: str) -> Iterator[tuple[str, os.DirEntry[str] | None]]:
-    """Yield (path, entry) of everything below `root` that is no directory, in the order of the names' bytes.
+def walk(root: str) -> Iterator[tuple[str, bool]]:
+    """Yield (path, readable) of everything below `root` that is no directory, in the order of the names.
 
-    Links to directories are not followed. A directory that cannot be listed is yielded with entry None.
+    Links to directories are not followed. A directory that cannot be listed is yielded itself, with readable False.
     """
-    try:
-        with os.scandir(root) as listing:
-            entries = sorted(listing, key=lambda entry: os.fsencode(entry.name))
-    except FileNotFoundError:
-        return
-    except OSError:
-        yield root, None
-        return
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            yield from walk(entry.path)
+    waiting: list[Iterator[os.DirEntry[str]]] = []
+    folder: str | None = root
+    while folder is not None or waiting:
+        if folder is not None:
+            try:
+                with os.scandir(folder) as listing:
+                    waiting.append(iter(sorted(listing, key=_BY_NAME)))
+            except FileNotFoundError:
+                pass
+            except OSError:
+                yield folder, False
+            folder = None
+            continue
+        for entry in waiting[-1]:
+            if entry.is_dir(follow_symlinks=False):
+                folder = entry.path
+                break
+            yield entry.path, True
         else:
-            yield entry.path, entry
+            waiting.pop()
 
 
 def read_once(path: str, max_bytes: int) -> bytes:

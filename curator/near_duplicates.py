@@ -40,6 +40,7 @@ _LETTER, _WORD = _byte_tables()
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
 # Shingles are numbers of 51 bits, so that with a text's number in a block they sort as one 64-bit integer.
 _BITS = 51
+_MOST_CHARACTERS, _TABLE = 1 << 19, 1 << 20
 
 
 def plain(text: str) -> str:
@@ -58,6 +59,8 @@ def shingle_hashes(texts: Sequence[str], words: int) -> tuple[U64, Rows]:
 
     A text of fewer words than a shingle has gives one, of all its words; a text without words one, of its bytes.
     """
+    if len(texts) > 1 and sum(map(len, texts)) > _MOST_CHARACTERS:
+        return _in_halves(texts, words)
     blob = b"\x00".join([text.encode("utf-8", "surrogatepass") for text in texts]) + b"\x00"
     data = np.frombuffer(blob, dtype=np.uint8)
     is_end = data == 0
@@ -83,6 +86,12 @@ def shingle_hashes(texts: Sequence[str], words: int) -> tuple[U64, Rows]:
         order = np.argsort(owner, kind="stable")
         owner, rolled = owner[order], rolled[order]
     return rolled >> np.uint64(64 - _BITS), owner
+
+
+def _in_halves(texts: Sequence[str], words: int) -> tuple[U64, Rows]:
+    middle = len(texts) // 2
+    first, second = shingle_hashes(texts[:middle], words), shingle_hashes(texts[middle:], words)
+    return np.concatenate([first[0], second[0]]), np.concatenate([first[1], second[1] + middle])
 
 
 def shingle_sets(texts: Sequence[str], words: int) -> tuple[U64, Rows]:
@@ -133,7 +142,7 @@ def _words(data: npt.NDArray[np.uint8]) -> tuple[Rows, Rows]:
     return starts, np.flatnonzero(closes) + 1
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _powers(base: int, size: int) -> U64:
     powers = np.full(size, base, dtype=np.uint64)
     powers[0] = 1
@@ -144,7 +153,7 @@ def _powers(base: int, size: int) -> U64:
 
 def _word_hashes(data: npt.NDArray[np.uint8], starts: Rows, stops: Rows) -> U64:
     """Hash each word by a polynomial in its bytes, modulo 2**64, from prefix sums; then mix the bits."""
-    size = 1 << int(len(data)).bit_length()  # rounded up, so that the powers are worked out once
+    size = max(_TABLE, 1 << len(data).bit_length())  # nearly always one size: the powers are worked out once
     powers, inverses = _powers(_BASE, size), _powers(_INVERSE, size)
     sums = np.zeros(len(data) + 1, dtype=np.uint64)
     np.cumsum(_LETTER[data] * powers[: len(data)], out=sums[1:])

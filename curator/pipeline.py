@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -279,20 +279,21 @@ class Sampler:
         if self.pairs == before:
             self._drop(event, "pair", "no_pair", f"the mode {mode} makes nothing of it")
 
-    def _pairs(self, event: MemoryEvent, mode: str) -> Iterator[Pair]:
+    def _pairs(self, event: MemoryEvent, mode: str) -> list[Pair]:
         own = self.registry.modes[mode].pairs
         try:
-            for pair in default_pairs(event, self._pairing, mode) if own is None else own(event, self._pairing):
+            found = list(default_pairs(event, self._pairing, mode) if own is None else own(event, self._pairing))
+            for pair in found:
                 if type(pair) is not Pair:
                     raise TypeError(f"yielded {type(pair).__name__}: expected a Pair")
-                yield pair
-        except (KeyboardInterrupt, GeneratorExit, PluginError, OSError):
+        except (KeyboardInterrupt, PluginError, OSError):
             raise
         except BaseException as error:
             plugin = self.registry.owners[f"mode {mode}"]
             if plugin == "modes":
                 raise  # our own mistake: keep the traceback
             raise plugin_failed(plugin, f"mode {mode}", event.path, f"{type(error).__name__}: {error}") from error
+        return found
 
     def _pair(self, event: MemoryEvent, pair: Pair, mode: str, source: str, place: int, group: int) -> None:
         sample_id = f"{event.key}-{pair.turn}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -28,7 +29,7 @@ from curator.pipeline import (
     read_memories,
     settle_mode_from,
 )
-from curator.plugin_manager import Registry, apply_cleaner, fill, load_plugins
+from curator.plugin_manager import Registry, fill, load_plugins
 from curator.records import (
     RUN_FORMAT,
     RUN_VERSION,
@@ -116,7 +117,7 @@ class Outcome:
 def run(request: Request, progress: Progress = no_progress) -> Outcome:
     """Make a training set. Raises CuratorError; what it raises, nothing was published."""
     setup = prepare(request)
-    with stoppable():
+    with stoppable(), _no_garbage_collection():
         if request.dry_run:
             report = _make(request, setup, None, progress)[0]
             return Outcome(report, None)
@@ -128,6 +129,18 @@ def run(request: Request, progress: Progress = no_progress) -> Outcome:
             progress("publishing", 0, 1)
             _publish(request, setup, files, report, sampler, choice, place.name)
         return Outcome(report, place)
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Stop looking for reference cycles meanwhile: records have none, and looking costs a tenth of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 @contextmanager
@@ -199,11 +212,11 @@ def _write_samples(setup: Setup, sampler: Sampler, choice: Choice, files: RunFil
 
 def _filler_left(setup: Setup) -> Callable[[str], bool]:
     """Return a test that tells whether a reply still holds a filler: the filler cleaner would change it."""
-    found = [(plugin, one) for plugin, one in setup.registry.cleaners if one.name == "fillers"]
+    found = [one.clean for _, one in setup.registry.cleaners if one.name == "fillers"]
     nobody = MemoryEvent("", "", "", "", 0, "")
 
     def left(reply: str) -> bool:
-        return any(apply_cleaner(plugin, one, reply, nobody) != reply for plugin, one in found)
+        return any(clean(reply, nobody) != reply for clean in found)
 
     return left
 

@@ -120,7 +120,7 @@ def hold_out(
     wanted = holdout_size(len(rows), config)
     groups = as_numpy(columns.groups)[rows]
     order = _group_order(groups, seed)
-    pool = _fill(columns, rows, groups, order, set(), min(2 * wanted + 50, len(rows) // 2))
+    pool = _fill(columns, rows, groups, order, set(), min(wanted + wanted // 2 + 50, len(rows) // 2))
     if not wanted or not len(pool):
         return Holdout(np.zeros(0, dtype=np.int64), wanted, 0.0, 0)
     held, other, similarity = _compare(rows, pool, near, texts)

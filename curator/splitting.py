@@ -56,9 +56,10 @@ def sentences(text: str, language: str = "en") -> list[str]:
 
 def count_words(text: str) -> int:
     """Return the number of words: runs without white space; in scripts without spaces, two characters are a word."""
-    if text.isascii():
-        return len(text.split())
-    return len(text.split()) + sum(len(run) // 2 for run in _UNSPACED.findall(text))
+    words = len(text.split())
+    if len(text) < 12 * words or text.isascii():  # so short words mean that there are spaces between them
+        return words
+    return words + sum(len(run) // 2 for run in _UNSPACED.findall(text))
 
 
 _UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\u0e00-\u0e7f]+")
@@ -82,7 +83,7 @@ def passages(
     size = 0
     limit, most = words, most_sentences
     for sentence, closes in _with_paragraphs(text, language):
-        length = sentence.count(" ") + 1 if sentence.isascii() else count_words(sentence)
+        length = count_words(sentence)
         if held and (size + length > limit or len(held) >= most):
             yield "".join(held).strip()
             held, size = [], 0

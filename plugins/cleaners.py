@@ -25,6 +25,7 @@ _TRUNCATED = re.compile(r"\s*(?:\.\.\.|…)\s*\[truncated\]\s*\Z", re.IGNORECASE
 # Control characters but for tab and newline, and the bidi embeddings, overrides and isolates: they can hide text.
 _UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _ESCAPE = re.compile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(?:\x07|\x1b\\\\)|.)?", re.DOTALL)
+_MARKS = re.compile(r"[^\w\s,'’-]")  # without that many signs there cannot be that many sentences
 _SPACES = re.compile(r"[ \t]{2,}|[ \t]+(?=\n)|\n{3,}|\r\n?")
 
 
@@ -138,7 +139,9 @@ def trimmer(settings: Settings) -> Callable[[str, MemoryEvent], str | Reject]:
 
     def trim(reply: str, event: MemoryEvent) -> str | Reject:
         words = count_words(reply)
-        if words <= config.words and len(sentences(reply, language)) <= config.sentences:
+        if words <= config.words and (
+            len(_MARKS.findall(reply)) < config.sentences or len(sentences(reply, language)) <= config.sentences
+        ):
             return reply
         if event.long_output or chosen_by_hash(reply, config.long_share):
             if words <= config.long_words:

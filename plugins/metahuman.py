@@ -3,7 +3,7 @@ therapy sessions. Nothing is ever written to it."""
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,40 +37,36 @@ def register_sources() -> list[MemorySource]:
 
 
 def read(profile: Path, settings: Settings) -> Iterator[MemoryEvent | Drop]:
-    """Yield the memories of a profile folder, in the order of their paths' bytes within each of the four folders."""
+    """Yield the memories of a profile folder, in the order of their paths within each of the four folders."""
     root, most = os.fspath(profile), settings.curate.limits.max_file_bytes
     for folder, shape in ((EPISODIC, None), (CURATED, curated), (ANSWERED, answered), (THERAPY, therapy)):
-        for path, entry in walk(os.path.join(root, folder)):
+        for path, readable in walk(os.fspath(profile / folder)):
             relative = path[len(root) + 1 :].replace(os.sep, "/")
-            if entry is None:
+            if not readable:
                 yield _drop(relative, "unreadable", "the folder cannot be listed")
-            elif relative.endswith(_ENCRYPTED):
-                yield _drop(relative, "encrypted", "not read: the profile's encryption is on for this file")
             elif relative.endswith(".json"):
                 yield from _file(path, relative, most, shape)
+            elif relative.endswith(_ENCRYPTED):
+                yield _drop(relative, "encrypted", "not read: the profile's encryption is on for this file")
 
 
-def _file(path: str, relative: str, most: int, shape: Any) -> Iterator[MemoryEvent | Drop]:
+def _file(
+    path: str, relative: str, most: int, shape: Callable[[Any], list[dict[str, Any]]] | None
+) -> list[MemoryEvent | Drop]:
+    """Read one file; a file that cannot be read as a whole gives one Drop."""
+    digest = ""
     try:
         raw = read_once(path, most)
         digest = hashlib.sha256(raw).hexdigest()
         data, _ = parse_json(raw)
-    except Unreadable as error:
-        yield _drop(relative, error.reason, error.detail)
-        return
-    except BadJson as error:
-        yield _drop(relative, error.reason, error.detail, digest)
-        return
-    if not relative.isascii():
-        relative = printable(relative)
-    try:
+        name = relative if relative.isascii() else printable(relative)
         if shape is None:
-            yield event_from_json(data, relative, digest)
-            return
-        for turn, one in enumerate(shape(data)):
-            yield event_from_json(one, relative, digest, turn)
+            return [event_from_json(data, name, digest)]
+        return [event_from_json(one, name, digest, turn) for turn, one in enumerate(shape(data))]
+    except (Unreadable, BadJson) as error:
+        return [_drop(relative, error.reason, error.detail, digest)]
     except BadShape as error:
-        yield _drop(relative, error.reason, str(error), digest)
+        return [_drop(relative, error.reason, str(error), digest)]
 
 
 def _drop(relative: str, reason: str, detail: str, digest: str = "") -> Drop:
