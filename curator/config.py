@@ -40,36 +40,36 @@ class PairingConfig(_File):
     context: Literal["drop", "keep"] = Field("drop", description="a reply that cannot stand alone")
     context_turns: int = Field(2, ge=1, description="earlier exchanges kept where context is kept")
     passage_words: int = Field(40, ge=5, description="words in a passage of a long entry, whole sentences apart")
-    passage_sentences: int = Field(3, ge=1)
+    passage_sentences: int = Field(3, ge=1, description="sentences in such a passage")
     thought_words: int = Field(120, ge=5, description="words in a thought that the world answers")
     tool_outcome_characters: int = Field(400, ge=40, description="a longer outcome of a tool is shortened item by item")
-    sentence_language: str = Field("en", pattern="^[a-z]{2,3}$")
+    sentence_language: str = Field("en", pattern="^[a-z]{2,3}$", description="whose abbreviations end no sentence")
 
 
 class ReplyConfig(_File):
     """How replies of the assistant are trimmed."""
 
-    sentences: int = Field(3, ge=1)
-    words: int = Field(40, ge=5)
+    sentences: int = Field(3, ge=1, description="sentences that a trimmed reply keeps at most")
+    words: int = Field(40, ge=5, description="words that it keeps at most, one whole sentence apart")
     long_share: Share = Field(0.075, description="share of the long replies that stay long, chosen by content hash")
-    long_words: int = Field(300, ge=40)
-    min_words: int = Field(2, ge=1)
+    long_words: int = Field(300, ge=40, description="words of a long reply or passage at most")
+    min_words: int = Field(2, ge=1, description="a reply of fewer words is dropped")
 
 
 class NearDuplicateConfig(_File):
     """Near-duplicates: word shingles and MinHash."""
 
     threshold: Share = Field(0.7, description="Jaccard similarity of the word shingles from which on two are one")
-    shingle_words: int = Field(3, ge=1, le=8)
-    bands: int = Field(10, ge=1, le=64)
+    shingle_words: int = Field(3, ge=1, le=8, description="words in a shingle")
+    bands: int = Field(10, ge=1, le=64, description="more bands find more of the pairs just above the threshold")
     rows: Literal[3, 4] = Field(3, description="hashes in a band; bands x rows permutations in all")
 
 
 class HoldoutConfig(_File):
     """The held-out split."""
 
-    share: Share = 0.05
-    minimum: int = Field(20, ge=0)
+    share: Share = Field(0.05, description="share of the set that is held out")
+    minimum: int = Field(20, ge=0, description="held-out samples at least")
     minimum_from: int = Field(400, ge=0, description="set size from which on the minimum holds")
 
 
@@ -77,12 +77,14 @@ class PluginsConfig(_File):
     """Which plugins run."""
 
     home_plugins: bool = Field(False, description="load <home>/plugins/*.py")
-    disabled: tuple[str, ...] = ()
-    order: tuple[str, ...] = ("modes", "metadata", "type", "mapping")
+    disabled: tuple[str, ...] = Field((), description="plugins that are not loaded")
+    order: tuple[str, ...] = Field(
+        ("metadata", "type", "mapping"), description="who is asked for a mode; plugins not named here are asked first"
+    )
 
 
 class CurateConfig(_File):
-    """etc/curate.json."""
+    """etc/curate.json: how memories become a training set."""
 
     limits: Limits = Limits()
     pairing: PairingConfig = PairingConfig()
@@ -90,9 +92,11 @@ class CurateConfig(_File):
     near_duplicates: NearDuplicateConfig = NearDuplicateConfig()
     holdout: HoldoutConfig = HoldoutConfig()
     plugins: PluginsConfig = PluginsConfig()
-    cleaners: tuple[str, ...] = ("leftovers", "whitespace", "fillers", "trim")
-    filters: tuple[str, ...] = ()
-    default_family: str = "qwen"
+    cleaners: tuple[str, ...] = Field(
+        ("leftovers", "whitespace", "fillers", "trim"), description="their order; others run after them"
+    )
+    filters: tuple[str, ...] = Field((), description="their order; others run after them")
+    default_family: str = Field("qwen", description="family where neither --family nor --base-model is given")
     hybrid_limit: Share = Field(0.9, description="share of one mode from which on hybrid goes by type")
 
 
@@ -111,7 +115,7 @@ class TypesConfig(_File):
 class FillersConfig(_File):
     """etc/fillers.json: per language, openers to take off a reply's first sentence and sentences to take out."""
 
-    languages: dict[str, FillerLanguage]
+    languages: dict[str, FillerLanguage] = Field(description="language -> its fillers; all languages are looked for")
 
 
 class FillerLanguage(_File):
@@ -125,7 +129,7 @@ class FillerLanguage(_File):
 class ContextConfig(_File):
     """etc/context.json: per language, how to tell that a reply cannot stand without the turn before it."""
 
-    languages: dict[str, ContextLanguage]
+    languages: dict[str, ContextLanguage] = Field(description="language -> its phrases; all languages are looked for")
 
 
 class ContextLanguage(_File):
@@ -141,9 +145,9 @@ class ContextLanguage(_File):
 class PromptsConfig(_File):
     """etc/prompts.json: questions that one-sided memories answer."""
 
-    dual: dict[str, tuple[str, ...]]
-    emulation: dict[str, tuple[str, ...]]
-    agent: dict[str, tuple[str, ...]]
+    dual: dict[str, tuple[str, ...]] = Field(description="memory type, or default -> questions put to oneself")
+    emulation: dict[str, tuple[str, ...]] = Field(description="memory type, or default -> questions")
+    agent: dict[str, tuple[str, ...]] = Field(description="the same; {tool} and {inputs} are filled in")
     modes: dict[str, dict[str, tuple[str, ...]]] = Field({}, description="the same for modes of other plugins")
 
     @model_validator(mode="after")
@@ -170,8 +174,8 @@ class PromptsConfig(_File):
 class Range(_File):
     """A target range, both ends included; None is open."""
 
-    least: float | None = None
-    most: float | None = None
+    least: float | None = Field(None, description="lowest good value")
+    most: float | None = Field(None, description="highest good value")
 
 
 class TargetsConfig(_File):
@@ -181,12 +185,12 @@ class TargetsConfig(_File):
     short_replies: Range
     long_replies: Range
     fillers: Range
-    modes: dict[str, Range]
-    short_words: int = 40
-    long_words: int = 100
-    lora_samples: int = 1000
-    full_samples: int = 5000
-    characters_per_token: float = Field(4.0, gt=0)
+    modes: dict[str, Range] = Field(description="mode -> its share")
+    short_words: int = Field(40, description="a reply of up to so many words is short")
+    long_words: int = Field(100, description="a reply of more words is long")
+    lora_samples: int = Field(1000, description="training samples that LoRA needs")
+    full_samples: int = Field(5000, description="training samples that full fine-tuning needs")
+    characters_per_token: float = Field(4.0, gt=0, description="by which tokens are estimated")
 
 
 MODELS: dict[str, type[_File]] = {

@@ -222,7 +222,10 @@ def of_the_person(verdict: Verdict, where: str, text: str, sources: list[str], p
     spots = [(source, match.start()) for source in sources for match in re.finditer(re.escape(text), source)]
     verdict.need(bool(spots), "changed", where, f"the person's words are not in the source: {text[:80]!r}")
     whole = any(
-        (ends_sentence(source, start + len(text)) and (not start or ends_sentence(source, start)))
+        (
+            ends_sentence(source, start + len(text))
+            and (not start or ends_sentence(source, len(source[:start].rstrip())))
+        )
         if passage
         else is_turn(source, start, start + len(text))
         for source, start in spots
@@ -348,7 +351,9 @@ def accounts(verdict: Verdict, run: Path, samples: list[dict[str, Any]], memorie
         for number, line in enumerate(lines(run / name), 1)
     }
     verdict.need(len(dataset) == len(lineage) == len(samples), "accounts", "run", "lines, lineage and samples differ")
-    verdict.need({(x["file"], x["line"]) for x in lineage} == set(dataset), "accounts", "run", "lineage names other lines")
+    verdict.need(
+        {(x["file"], x["line"]) for x in lineage} == set(dataset), "accounts", "run", "lineage names other lines"
+    )
     for row in lineage:
         sample, (split, line) = by_id.get(row["sample_id"]), dataset.get((row["file"], row["line"]), ("", None))
         same = sample and line == {key: sample[key] for key in ("input", "output")}

@@ -191,7 +191,9 @@ def disguises(draw: st.DrawFn) -> str:
     return "".join(draw(st.sampled_from(VARIANTS.get(character, [character]))) for character in name)
 
 
-AROUND: Final = st.text(st.sampled_from("ab é\n.,:;<>[]{}\"'&#x3cltgamp|/\u200b＜［《user"), max_size=30) | st.text(max_size=20)
+AROUND: Final = st.text(st.sampled_from("ab é\n.,:;<>[]{}\"'&#x3cltgamp|/\u200b＜［《user"), max_size=30) | st.text(
+    max_size=20
+)
 
 
 @settings(max_examples=400, derandomize=True, deadline=None)

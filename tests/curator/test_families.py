@@ -207,9 +207,7 @@ def test_a_family_file_that_is_no_object_is_named(tmp_path: Path, content: str |
         load_family(path)
 
 
-def test_a_homes_own_file_adds_a_family_and_replaces_a_shipped_one(
-    home: Home, curate: Callable[..., Result]
-) -> None:
+def test_a_homes_own_file_adds_a_family_and_replaces_a_shipped_one(home: Home, curate: Callable[..., Result]) -> None:
     home.memory("Where is the harbour?", response="Behind the old mill, where the river bends.")
     home.config("schemas/own.json", GOOD)
     home.config("schemas/qwen.json", GOOD | {"family": "qwen", "assistant_prefix": "<|b|>"})
