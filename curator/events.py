@@ -69,7 +69,7 @@ def event_from_json(data: Any, path: str, sha256: str, turn: int = 0) -> MemoryE
     words = tuple([tag for tag in tags if type(tag) is str]) if type(tags) is list else ()
     event_type = get("type")
     turns = _turns(data, meta)
-    tool = _tool(meta) if "toolName" in meta or "skillId" in meta else None
+    tool = _tool(meta, content) if "toolName" in meta or "skillId" in meta else None
     if not (content or response or turns or tool):
         raise BadShape("no content, response, messages, question or tool call: nothing to learn from")
     return MemoryEvent(
@@ -128,7 +128,7 @@ def _turns(data: dict[str, Any], meta: dict[str, Any]) -> tuple[Turn, ...]:
     if "prompt" in data or "question" in data:
         for said, answered in (("prompt", "response"), ("question", "answer")):
             first, second = data.get(said), data.get(answered)
-            if type(first) is str and type(second) is str and first and second:
+            if type(first) is str and type(second) is str and (first or second):
                 return (Turn("user", first), Turn("assistant", second))
     if type(data.get("observation")) is str and not data.get("content"):
         return (Turn("me", data["observation"]),)
@@ -148,12 +148,16 @@ def _messages(messages: list[Any]) -> tuple[Turn, ...]:
     return tuple(turns)
 
 
-def _tool(meta: dict[str, Any]) -> ToolCall:
+def _tool(meta: dict[str, Any], content: str) -> ToolCall | None:
+    """Read a tool call. A skill that is only named beside a text of its own (a task, an approval) is none."""
+    name = _text(meta, "toolName")
+    if not name and not (content.startswith("Invoked skill") or "toolOutputs" in meta):
+        return None
     success = meta.get("success")
-    outputs = meta.get("toolOutputs", meta.get("decision"))
+    outputs = meta.get("toolOutputs")
     inputs = meta.get("toolInputs", meta.get("skillInputs"))
     return ToolCall(
-        name=_text(meta, "toolName") or _text(meta, "skillId"),
+        name=name or _text(meta, "skillId"),
         inputs=_compact(inputs).decode() if inputs is not None else "{}",
         outputs=_compact(outputs).decode() if outputs is not None else "",
         success=success if type(success) is bool else None,

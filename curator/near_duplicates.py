@@ -1,9 +1,9 @@
 """Exact and near-duplicates, and the proof that the holdout has none of the training set's.
 
 A text becomes the set of its word shingles (case, punctuation, white space and invisible characters do not count).
-`rensa` computes MinHash signatures; texts that agree in one band are candidates, the share of equal hashes estimates
-their Jaccard similarity, and the oldest of a cluster is kept. The holdout is not left to an estimate: `Neighbours`
-finds every pair at or above the threshold exactly.
+`rensa` computes MinHash signatures; texts that agree in one band are candidates and are compared by their shingles, so
+nothing is dropped on an estimate; the oldest of a cluster is kept. The holdout is not left to chance either:
+`neighbours` finds every pair at or above the threshold.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ def _byte_tables() -> tuple[U64, npt.NDArray[np.bool_]]:
 
 _LETTER, _WORD = _byte_tables()
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
-# Shingles are numbers of 51 bits, so that with a text's number in a block they sort as one 64-bit integer.
-_BITS = 51
+# Shingles are numbers of 32 bits, so that with a text's number they sort as one 64-bit integer; that two of the few
+# dozen shingles of one text collide is a matter of one in millions.
+_BITS = 32
 _MOST_CHARACTERS, _TABLE = 1 << 19, 1 << 20
 
 
@@ -94,18 +95,58 @@ def _in_halves(texts: Sequence[str], words: int) -> tuple[U64, Rows]:
     return np.concatenate([first[0], second[0]]), np.concatenate([first[1], second[1] + middle])
 
 
-def shingle_sets(texts: Sequence[str], words: int) -> tuple[U64, Rows]:
-    """Return the distinct shingles of each text, sorted within it, and the offsets of each text's, shape (texts + 1,)."""
-    parts, sizes = [np.zeros(0, dtype=np.uint64)], [np.zeros(0, dtype=np.int64)]
-    block = 1 << (64 - _BITS)
-    for start in range(0, len(texts), block):
-        part = texts[start : start + block]
-        values, owners = shingle_hashes(part, words)
-        both = np.sort(owners.astype(np.uint64) << np.uint64(_BITS) | values)
-        both = both[np.concatenate([[True], both[1:] != both[:-1]])]
-        parts.append(both & np.uint64((1 << _BITS) - 1))
-        sizes.append(np.bincount((both >> np.uint64(_BITS)).astype(np.int64), minlength=len(part)))
-    return np.concatenate(parts), np.concatenate([[0], np.cumsum(np.concatenate(sizes))])
+class ShingleSets:
+    """The distinct shingles of many texts, sorted within each; `values` of all, text i's from `offsets[i]` on."""
+
+    def __init__(self, values: npt.NDArray[np.uint32], offsets: Rows) -> None:
+        self.values, self.offsets = values, offsets
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def sizes(self) -> Rows:
+        """How many shingles each text has."""
+        return np.diff(self.offsets)
+
+    def take(self, rows: Rows) -> ShingleSets:
+        """Return the sets of some texts."""
+        sizes = self.offsets[rows + 1] - self.offsets[rows]
+        ends = np.cumsum(sizes)
+        index = np.arange(ends[-1] if len(ends) else 0) + np.repeat(self.offsets[rows] - (ends - sizes), sizes)
+        return ShingleSets(self.values[index], np.concatenate([[0], ends]))
+
+    def similarity(self, left: Rows, right: Rows) -> npt.NDArray[np.float64]:
+        """Return the Jaccard similarity of text left[i] and text right[i], for every i."""
+        found = np.zeros(len(left))
+        for start in range(0, len(left), 1 << 12):
+            part = slice(start, start + (1 << 12))
+            found[part] = self._similarity(left[part], right[part])
+        return found
+
+    def _similarity(self, left: Rows, right: Rows) -> npt.NDArray[np.float64]:
+        both = [_keys(self.take(rows)) for rows in (left, right)]
+        together = np.concatenate(both)
+        together.sort()
+        pair = together[:-1][together[1:] == together[:-1]] >> np.uint64(_BITS)
+        shared = np.bincount(pair.astype(np.int64), minlength=len(left))
+        return shared / (self.sizes[left] + self.sizes[right] - shared)
+
+
+def _keys(sets: ShingleSets) -> U64:
+    """Return each shingle with the number of its text before it, as one integer."""
+    owner = np.repeat(np.arange(len(sets), dtype=np.uint64), sets.sizes)
+    return owner << np.uint64(_BITS) | sets.values.astype(np.uint64)
+
+
+def shingle_sets(texts: Sequence[str], words: int) -> ShingleSets:
+    """Return the distinct shingles of each text."""
+    values, owners = shingle_hashes(texts, words)
+    keys = owners.astype(np.uint64) << np.uint64(_BITS) | values
+    keys.sort()
+    if len(keys):
+        keys = keys[np.concatenate([[True], keys[1:] != keys[:-1]])]
+    return ShingleSets(keys.astype(np.uint32), _offsets((keys >> np.uint64(_BITS)).astype(np.int64), len(texts)))
 
 
 def _offsets(owners: Rows, texts: int) -> Rows:
@@ -173,33 +214,34 @@ def _of_short(hashes: U64, first: Rows, counts: Rows) -> U64:
     return combined
 
 
-def signatures(texts: Sequence[str], words: int, permutations: int) -> npt.NDArray[np.uint16]:
-    """Return MinHash signatures of texts, shape (texts, permutations), each hash cut to 16 bits."""
-    values, owners = shingle_hashes(texts, words)
-    offsets = _offsets(owners, len(texts)).astype(np.uint64)
-    matrix = RMinHash.digest_matrix_from_flat_token_hashes(values, offsets, permutations, _SEED)
-    flat = np.fromiter(chain.from_iterable(matrix.to_rows()), np.uint32, len(texts) * permutations)
+def signatures(sets: ShingleSets, permutations: int) -> npt.NDArray[np.uint16]:
+    """Return MinHash signatures, shape (texts, permutations), each hash cut to 16 bits."""
+    matrix = RMinHash.digest_matrix_from_flat_token_hashes(
+        sets.values.astype(np.uint64), sets.offsets.astype(np.uint64), permutations, _SEED
+    )
+    flat = np.fromiter(chain.from_iterable(matrix.to_rows()), np.uint32, len(sets) * permutations)
     return flat.reshape(-1, permutations).astype(np.uint16)
 
 
-def nearest_older(rows: npt.NDArray[np.uint16], bands: int, threshold: float) -> tuple[Rows, npt.NDArray[np.float32]]:
-    """For each text, oldest first, the oldest kept text it nearly equals (or -1), and their estimated similarity.
+def nearest_older(
+    rows: npt.NDArray[np.uint16], bands: int, sets: ShingleSets, threshold: float
+) -> tuple[Rows, npt.NDArray[np.float64]]:
+    """For each text, oldest first, the oldest kept text of its cluster (or -1), and the similarity that joined it.
 
-    A text that is a near-duplicate is not kept, so nothing is dropped in favour of something dropped. `rows` has shape
-    (texts, permutations).
+    `rows` are the signatures, shape (texts, permutations). Texts that agree in a band are candidates; candidates are
+    compared by their shingles. A near-duplicate is not kept, so nothing is dropped in favour of something dropped.
     """
     count, width = rows.shape[0], rows.shape[1] // bands
-    candidates = []
+    links = np.zeros(0, dtype=np.int64)
     for band in range(bands):
         keys = np.zeros(count, dtype=np.uint64)
         for column in range(band * width, (band + 1) * width):
             keys = (keys << np.uint64(16)) | rows[:, column]
         order = np.argsort(keys, kind="stable")
-        same = keys[order][1:] == keys[order][:-1]
-        candidates.append(_links(order, same))
-    links = np.unique(np.concatenate(candidates)) if candidates else np.zeros(0, dtype=np.int64)
+        fresh = _links(order, keys[order][1:] == keys[order][:-1])
+        links = np.union1d(links, fresh[_likely(rows, fresh // max(count, 1), fresh % max(count, 1), threshold)])
     younger, older = links // max(count, 1), links % max(count, 1)
-    return _resolve(rows, younger, older, threshold)
+    return _resolve(count, younger, older, sets.similarity(younger, older), threshold)
 
 
 def _links(order: Rows, same: npt.NDArray[np.bool_]) -> Rows:
@@ -207,95 +249,81 @@ def _links(order: Rows, same: npt.NDArray[np.bool_]) -> Rows:
     if not same.any():
         return np.zeros(0, dtype=np.int64)
     count = len(order)
-    place = np.arange(count)
     is_start = np.concatenate([[True], ~same])
-    start = np.maximum.accumulate(np.where(is_start, place, 0))
+    start = np.maximum.accumulate(np.where(is_start, np.arange(count), 0))
     linked = np.flatnonzero(~is_start)
     to_first = order[linked] * count + order[start[linked]]
     to_previous = order[linked] * count + order[linked - 1]
     return np.unique(np.concatenate([to_first, to_previous]))
 
 
+def _likely(rows: npt.NDArray[np.uint16], younger: Rows, older: Rows, threshold: float) -> npt.NDArray[np.bool_]:
+    """Tell which candidates are worth the exact comparison: those whose signatures agree nearly as much as asked for.
+
+    An estimate from 30 hashes is off by 0.3 once in some thousand times.
+    """
+    likely = np.zeros(len(younger), dtype=bool)
+    for start in range(0, len(younger), 1 << 14):
+        part = slice(start, start + (1 << 14))
+        likely[part] = (rows[younger[part]] == rows[older[part]]).mean(axis=1) >= threshold - 0.3
+    return likely
+
+
 def _resolve(
-    rows: npt.NDArray[np.uint16], younger: Rows, older: Rows, threshold: float
-) -> tuple[Rows, npt.NDArray[np.float32]]:
-    near = np.full(len(rows), -1, dtype=np.int64)
-    similarity = np.zeros(len(rows), dtype=np.float32)
-    equal = np.zeros(len(younger), dtype=np.float32)
-    for start in range(0, len(younger), 1 << 17):
-        part = slice(start, start + (1 << 17))
-        equal[part] = (rows[younger[part]] == rows[older[part]]).mean(axis=1, dtype=np.float32)
-    close = equal >= threshold
-    for young, old, value in zip(younger[close].tolist(), older[close].tolist(), equal[close].tolist(), strict=True):
+    count: int, younger: Rows, older: Rows, similarity: npt.NDArray[np.float64], threshold: float
+) -> tuple[Rows, npt.NDArray[np.float64]]:
+    near = np.full(count, -1, dtype=np.int64)
+    joined = np.zeros(count)
+    close = similarity >= threshold
+    for young, old, value in zip(
+        younger[close].tolist(), older[close].tolist(), similarity[close].tolist(), strict=True
+    ):
         kept = old if near[old] < 0 else near[old]  # what the older one was itself dropped in favour of
         if near[young] < 0 or kept < near[young]:
-            near[young], similarity[young] = kept, value
-    return near, similarity
+            near[young], joined[young] = kept, value
+    return near, joined
 
 
-class Neighbours:
-    """Finds, exactly, every text that is near one of a few `held` texts; texts are added block by block.
+def neighbours(
+    sets: ShingleSets, pool: Rows, others: Rows, threshold: float
+) -> tuple[Rows, Rows, npt.NDArray[np.float64]]:
+    """Compare the texts `pool` with the texts `others`, exactly; return (pool text, other text, similarity) of pairs.
 
-    Prefix filtering: a text of n shingles and one of Jaccard similarity t or more to it share at least ceil(t * n) of
-    them, so at least one of any n - ceil(t * n) + 1; the rarest are looked up, and only those texts are compared.
-    `usual` are shingles of typical texts, by which rarity is judged. `pairs()` gives what was compared.
+    Every pair at or above `threshold` is among them. Prefix filtering: a text of n shingles and one of Jaccard
+    similarity t or more to it share at least ceil(t * n) of them, so at least one of any n - ceil(t * n) + 1; the
+    rarest are looked up, and only the texts that hold one are compared.
     """
-
-    def __init__(self, held: Sequence[str], usual: Sequence[str], words: int, threshold: float) -> None:
-        self._words, self._threshold = words, threshold
-        self._values, self._offsets = shingle_sets(held, words)
-        self._found: list[tuple[Rows, Rows, npt.NDArray[np.float64]]] = []
-        known, frequency = np.unique(
-            np.concatenate([self._values, shingle_hashes(usual, words)[0]]), return_counts=True
-        )
-        counts = frequency[np.searchsorted(known, self._values)]
-        sizes = np.diff(self._offsets)
-        owner = np.repeat(np.arange(len(sizes)), sizes)
-        order = np.lexsort((counts, owner))
-        rank = np.arange(len(owner)) - self._offsets[owner]  # `order` keeps owners together: rank within each
-        needed = sizes - np.ceil(threshold * sizes - 1e-9).astype(np.int64) + 1
-        rarest = order[rank < needed[owner]]
-        by_value = np.argsort(self._values[rarest], kind="stable")
-        self._prefix, self._owner = self._values[rarest][by_value], owner[rarest][by_value]
-        self._sieve = np.zeros(1 << 22, dtype=bool)
-        self._sieve[self._prefix & np.uint64(len(self._sieve) - 1)] = True
-        self._keys = np.sort(_keyed(self._values, owner))
-
-    def add(self, texts: Sequence[str], first: int) -> None:
-        """Compare a block of texts with the held ones; they are numbered from `first`."""
-        values, offsets = shingle_sets(texts, self._words)
-        sizes = np.diff(offsets)
-        owner = np.repeat(np.arange(len(sizes)), sizes)
-        hits = np.flatnonzero(self._sieve[values & np.uint64(len(self._sieve) - 1)])  # most shingles meet nothing
-        low = np.searchsorted(self._prefix, values[hits], "left")
-        repeat = np.searchsorted(self._prefix, values[hits], "right") - low
+    prefix, owner = _prefixes(sets, pool, others, threshold)
+    sieve = np.zeros(1 << 22, dtype=bool)
+    sieve[prefix & np.uint32(len(sieve) - 1)] = True
+    found = []
+    for start in range(0, len(others), 1 << 13):
+        rows = others[start : start + (1 << 13)]
+        block = sets.take(rows)
+        hits = np.flatnonzero(sieve[block.values & np.uint32(len(sieve) - 1)])  # most shingles meet nothing
+        text = np.searchsorted(block.offsets, hits, "right") - 1
+        low = np.searchsorted(prefix, block.values[hits], "left")
+        repeat = np.searchsorted(prefix, block.values[hits], "right") - low
         within = np.arange(repeat.sum()) - np.repeat(np.cumsum(repeat) - repeat, repeat)
-        held = self._owner[np.repeat(low, repeat) + within]
-        pairs = np.unique(held * len(sizes) + np.repeat(owner[hits], repeat))
-        held, other = pairs // max(len(sizes), 1), pairs % max(len(sizes), 1)
-        mine, others = np.diff(self._offsets)[held], sizes[other]
-        able = np.minimum(mine, others) >= self._threshold * np.maximum(mine, others)
-        held, other, mine, others = held[able], other[able], mine[able], others[able]
-        if len(held):
-            shared = self._shared(held, values, offsets[other], others)
-            self._found.append((held, first + other, shared / (mine + others - shared)))
-
-    def _shared(self, held: Rows, values: U64, starts: Rows, sizes: Rows) -> Rows:
-        """Count the shingles that each pair shares: those of the other text that are among the held one's."""
-        pair = np.repeat(np.arange(len(held)), sizes)
-        within = np.arange(len(pair)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        keys = _keyed(values[starts[pair] + within], held[pair])
-        place = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
-        return np.bincount(pair, weights=self._keys[place] == keys, minlength=len(held)).astype(np.int64)
-
-    def pairs(self) -> tuple[Rows, Rows, npt.NDArray[np.float64]]:
-        """Return (number of the held text, number of the other text, Jaccard similarity) of all pairs compared."""
-        if not self._found:
-            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0)
-        held, other, similarity = zip(*self._found, strict=True)
-        return np.concatenate(held), np.concatenate(other), np.concatenate(similarity)
+        pairs = np.unique(owner[np.repeat(low, repeat) + within] * len(rows) + np.repeat(text, repeat))
+        left, right = pool[pairs // max(len(rows), 1)], rows[pairs % max(len(rows), 1)]
+        mine, theirs = sets.sizes[left], sets.sizes[right]
+        able = (np.minimum(mine, theirs) >= threshold * np.maximum(mine, theirs)) & (left != right)
+        found.append((left[able], right[able]))
+    left = np.concatenate([one for one, _ in found]) if found else np.zeros(0, dtype=np.int64)
+    right = np.concatenate([one for _, one in found]) if found else np.zeros(0, dtype=np.int64)
+    return left, right, sets.similarity(left, right)
 
 
-def _keyed(values: U64, owner: Rows) -> U64:
-    """Mix a shingle with the number of the text that holds it into one key."""
-    return values ^ (owner.astype(np.uint64) * np.uint64(_BASE))
+def _prefixes(sets: ShingleSets, pool: Rows, others: Rows, threshold: float) -> tuple[npt.NDArray[np.uint32], Rows]:
+    """Return the rarest shingles of each text of `pool`, as many as prefix filtering asks for, sorted, and whose."""
+    mine = sets.take(pool)
+    usual = sets.take(others[:: max(1, len(others) // 2_000)])
+    known, frequency = np.unique(np.concatenate([mine.values, usual.values]), return_counts=True)
+    owner = np.repeat(np.arange(len(mine)), mine.sizes)
+    order = np.lexsort((frequency[np.searchsorted(known, mine.values)], owner))
+    rank = np.arange(len(owner)) - mine.offsets[owner]  # `order` keeps each text's shingles together
+    needed = mine.sizes - np.ceil(threshold * mine.sizes - 1e-9).astype(np.int64) + 1
+    rarest = order[rank < needed[owner]]
+    by_value = np.argsort(mine.values[rarest], kind="stable")
+    return mine.values[rarest][by_value], owner[rarest][by_value]

@@ -29,7 +29,7 @@ from curator.plugin_manager import Registry, apply_cleaner, apply_filters, map_m
 from curator.records import Change, CuratedSample, Drop, MemoryEvent, Pair, Record, SampleMetadata, Source
 from curator.splitting import count_words
 from curator.spec import Reject
-from curator.spool import Spool, as_numpy
+from curator.spool import FirstSeen, Spool, as_numpy
 from curator.timeline import Timeline
 
 Stage = Literal["read", "event", "pair", "clean", "screen", "select"]
@@ -153,8 +153,10 @@ class SampleStore:
         self._type_numbers: dict[str, int] = {}
         self._mode_numbers = {name: number for number, name in enumerate(self.mode_names)}
         self._texts: list[str] = []
+        self._shingles = array("I")
+        self._ends = array("q", [0])
         self._signatures: list[np.ndarray[tuple[int, int], np.dtype[np.uint16]]] = []
-        self._seen: dict[int, int] = {}
+        self._seen = FirstSeen()
 
     def __len__(self) -> int:
         return len(self.spool)
@@ -185,23 +187,25 @@ class SampleStore:
 
     def _sign(self) -> None:
         near = self.settings.curate.near_duplicates
-        if self._texts:
-            made = near_duplicates.signatures(self._texts, near.shingle_words, near.bands * near.rows)
-            self._signatures.append(made)
-            self._texts = []
+        sets = near_duplicates.shingle_sets(self._texts, near.shingle_words)
+        self._signatures.append(near_duplicates.signatures(sets, near.bands * near.rows))
+        self._ends.extend((sets.offsets[1:] + self._ends[-1]).tolist())
+        self._shingles.frombytes(sets.values.tobytes())
+        self._texts = []
 
     def signatures(self) -> np.ndarray[tuple[int, int], np.dtype[np.uint16]]:
-        """Return the MinHash signatures of all samples, shape (samples, permutations)."""
-        self._sign()
-        self._seen.clear()
+        """Return the MinHash signatures of all samples, shape (samples, permutations), and forget them."""
+        if self._texts:
+            self._sign()
+        self._seen = FirstSeen()
         near = self.settings.curate.near_duplicates
-        if not self._signatures:
-            return np.zeros((0, near.bands * near.rows), dtype=np.uint16)
-        return np.concatenate(self._signatures)
+        made = self._signatures or [np.zeros((0, near.bands * near.rows), dtype=np.uint16)]
+        self._signatures = []
+        return np.concatenate(made)
 
-    def texts(self, rows: selection.Rows) -> list[str]:
-        """Return the texts that are compared, folded, of some samples."""
-        return [near_duplicates.plain(compared_text(self.spool.get(row).sample)) for row in rows.tolist()]
+    def sets(self) -> near_duplicates.ShingleSets:
+        """Return the word shingles of all samples; to be asked for after `signatures`."""
+        return near_duplicates.ShingleSets(as_numpy(self._shingles), as_numpy(self._ends))
 
 
 def compared_text(sample: CuratedSample) -> str:
@@ -378,7 +382,7 @@ class Sampler:
 
 
 def _described(before: str, after: str) -> str:
-    if before.endswith(after):
+    if before.endswith(after[1:]) and after[:1].lower() == before[-len(after) :][:1].lower():
         return f"took off the start: {_short(before[: len(before) - len(after)])}"
     if before.startswith(after):
         return f"took off the end: {_short(before[len(after) :])}"
@@ -408,12 +412,14 @@ def choose(sampler: Sampler, progress: Progress) -> Choice:
     store, options, settings = sampler.store, sampler.options, sampler.settings
     progress("finding near-duplicates", 0, 1)
     near = settings.curate.near_duplicates
-    older, similarity = near_duplicates.nearest_older(store.signatures(), near.bands, near.threshold)
+    signatures, sets = store.signatures(), store.sets()
+    older, similarity = near_duplicates.nearest_older(signatures, near.bands, sets, near.threshold)
+    del signatures
     places = as_numpy(store.columns.places)
     screened = len(np.unique(places))
     for row in np.flatnonzero(older >= 0).tolist():
         twin = store.spool.get(int(older[row])).sample.metadata.sample_id
-        _drop_row(sampler, row, "screen", "near_duplicate", f"of {twin}, similarity about {similarity[row]:.2f}")
+        _drop_row(sampler, row, "screen", "near_duplicate", f"of {twin}, similarity {similarity[row]:.2f}")
     rows = np.flatnonzero(older < 0)
     unique, unique_memories = len(rows), len(np.unique(places[rows]))
     columns = store.columns
@@ -434,7 +440,7 @@ def choose(sampler: Sampler, progress: Progress) -> Choice:
     if options.holdout is not None:
         holdout_config = holdout_config.model_copy(update={"share": options.holdout})
     progress("proving the holdout", 0, 1)
-    held = selection.hold_out(columns, rows, holdout_config, near, store.texts, options.seed)
+    held = selection.hold_out(columns, rows, holdout_config, near.threshold, sets, options.seed)
     return Choice(rows, held, unique, unique_memories, screened)
 
 

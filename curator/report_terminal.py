@@ -143,7 +143,7 @@ def _facts(report: Report) -> RenderableType:
     if holdout.samples:
         lines.append(
             f"Holdout: {holdout.samples:,} samples of whole conversations; the nearest training sample has Jaccard "
-            f"similarity {holdout.highest_similarity:.2f}, below {holdout.threshold:g} "
+            f"similarity {holdout.highest_similarity:.3f}, below {holdout.threshold:g} "
             f"({holdout.pairs_compared:,} candidate pairs compared exactly)"
         )
     shares = ", ".join(f"{name} {count:,}" for name, count in report.modes.items())

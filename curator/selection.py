@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import random
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from curator.config import HoldoutConfig, NearDuplicateConfig, TypesConfig
-from curator.near_duplicates import Neighbours, Rows
+from curator.config import HoldoutConfig, TypesConfig
+from curator.near_duplicates import Rows, ShingleSets, neighbours
 from curator.spool import as_numpy, hash64
 
 _DAY = 86_400_000
-_BLOCK = 8_192
 
 
 @dataclass
@@ -107,15 +106,15 @@ def hold_out(
     columns: Columns,
     rows: Rows,
     config: HoldoutConfig,
-    near: NearDuplicateConfig,
-    texts: Callable[[Rows], list[str]],
+    threshold: float,
+    sets: ShingleSets,
     seed: int,
 ) -> Holdout:
     """Hold out whole conversations, about the same share of each mode, none of them near a training sample.
 
     More conversations than needed are compared with everything else, once; of these are taken in seeded order as many
     as are wanted, leaving out, until none is left, those with a sample near one that is not held out.
-    `texts(rows)` gives the texts that are compared.
+    `sets` are the shingles of all samples; `threshold` is the similarity from which on two are near.
     """
     wanted = holdout_size(len(rows), config)
     groups = as_numpy(columns.groups)[rows]
@@ -123,19 +122,14 @@ def hold_out(
     pool = _fill(columns, rows, groups, order, set(), min(wanted + wanted // 2 + 50, len(rows) // 2))
     if not wanted or not len(pool):
         return Holdout(np.zeros(0, dtype=np.int64), wanted, 0.0, 0)
-    held, other, similarity = _compare(rows, pool, near, texts)
-    group_of = dict(zip(rows.tolist(), groups.tolist(), strict=True))
-    too_near = [
-        (group_of[a], b) for a, b in zip(held[similarity >= near.threshold].tolist(),
-                                          other[similarity >= near.threshold].tolist(), strict=True)
-    ]  # fmt: skip
-    pool_groups = {group_of[row] for row in pool.tolist()}
-    refused = {group for group in order if group not in pool_groups}
+    held, other, similarity = neighbours(sets, pool, rows, threshold)
+    near = similarity >= threshold
+    near_groups, near_rows = groups[np.searchsorted(rows, held[near])], other[near]
+    refused = set(order) - set(groups[np.searchsorted(rows, pool)].tolist())
     while True:
         taken = _fill(columns, rows, groups, order, refused, wanted)
-        inside = set(taken.tolist())
-        kept = {group_of[row] for row in inside}
-        worse = {group for group, row in too_near if group in kept and row not in inside}
+        inside = np.isin(near_groups, groups[np.searchsorted(rows, taken)])
+        worse = set(near_groups[inside & ~np.isin(near_rows, taken)].tolist())
         if not worse:
             break
         refused |= worse
@@ -172,17 +166,3 @@ def _fill(
         left -= end - start
         taken.append(mine)
     return np.sort(rows[np.concatenate(taken)]) if taken else np.zeros(0, dtype=np.int64)
-
-
-def _compare(
-    rows: Rows, pool: Rows, near: NearDuplicateConfig, texts: Callable[[Rows], list[str]]
-) -> tuple[Rows, Rows, npt.NDArray[np.float64]]:
-    """Compare the pool with every other sample; return (row of the pool, other row, similarity) of what was near."""
-    usual = texts(rows[:: max(1, len(rows) // 2_000)])
-    neighbours = Neighbours(texts(pool), usual, near.shingle_words, near.threshold)
-    for start in range(0, len(rows), _BLOCK):
-        neighbours.add(texts(rows[start : start + _BLOCK]), start)
-    held, other, similarity = neighbours.pairs()
-    held, other = pool[held], rows[other]
-    apart = held != other
-    return held[apart], other[apart], similarity[apart]

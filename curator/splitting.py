@@ -14,6 +14,7 @@ from sentencex import segment
 
 _CLOSERS = "\"'”’»)]}*_›」』）】"
 _ENDS = ".!?…。！？؟۔।॥;"[:-1]
+_LEAST_WORDS = 5  # "3rd." before a diary's long sentence is no passage of its own
 _PARAGRAPH = re.compile(r"\n[ \t]*\n\s*")
 
 
@@ -84,7 +85,7 @@ def passages(
     limit, most = words, most_sentences
     for sentence, closes in _with_paragraphs(text, language):
         length = count_words(sentence)
-        if held and (size + length > limit or len(held) >= most):
+        if size >= _LEAST_WORDS and (size + length > limit or len(held) >= most):
             yield "".join(held).strip()
             held, size = [], 0
         if not held:
@@ -92,7 +93,7 @@ def passages(
             limit, most = (long_words, 1 << 30) if is_long else (words, most_sentences)
         held.append(sentence)
         size += length
-        if closes and limit == words:
+        if closes and limit == words and size >= _LEAST_WORDS:
             yield "".join(held).strip()
             held, size = [], 0
     if held:

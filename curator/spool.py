@@ -80,6 +80,38 @@ class Spool(Generic[R]):
         self._file.close()
 
 
+class FirstSeen:
+    """Remembers the first number given for each hash, in about 30 bytes a hash: a dict of Python ints takes 120."""
+
+    def __init__(self) -> None:
+        self._clear(1 << 12)
+
+    def _clear(self, slots: int) -> None:
+        self._hashes, self._numbers = array("q", [0]) * slots, array("q", [-1]) * slots
+        self._mask, self._used = slots - 1, 0
+
+    def setdefault(self, value: int, number: int) -> int:
+        """Return the number that the hash `value` was first given, which is `number` where it is new."""
+        slot = value & self._mask
+        hashes, numbers = self._hashes, self._numbers
+        while numbers[slot] >= 0:
+            if hashes[slot] == value:
+                return numbers[slot]
+            slot = (slot + 1) & self._mask
+        hashes[slot], numbers[slot] = value, number
+        self._used += 1
+        if self._used * 3 > self._mask * 2:
+            self._grow()
+        return number
+
+    def _grow(self) -> None:
+        old = zip(self._hashes, self._numbers, strict=True)
+        self._clear(2 * (self._mask + 1))
+        for value, number in old:
+            if number >= 0:
+                self.setdefault(value, number)
+
+
 def hash64(text: str) -> int:
     """Return 63 bits of a hash of `text` that is the same in every process."""
     import hashlib

@@ -155,7 +155,11 @@ def tags(verdict: Verdict, sample: dict[str, Any]) -> None:
     raw_input, raw_output = sample["raw_input"], sample["raw_output"]
     right = raw_input.startswith(f"<{first}>: ") and raw_output.startswith(f"<{second}>: ")
     verdict.need(right, "tags", where, f"{sample['mode']}: {raw_input[:40]!r} -> {raw_output[:40]!r}")
-    turns = [part for turn in sample.get("context", ()) for part in (turn["user_text"], turn["assistant_text"])]
+    turns = [
+        turn[key].removeprefix(f"<{tag}>: ")  # tagged by the formatter
+        for turn in sample.get("context", ())
+        for key, tag in (("user_text", first), ("assistant_text", second))
+    ]
     earlier = "".join(
         f"<|im_start|>{'user' if i % 2 == 0 else 'assistant'}\n<{(first, second)[i % 2]}>: {turn}<|im_end|>\n"
         for i, turn in enumerate(turns)
@@ -219,7 +223,9 @@ def texts(verdict: Verdict, sample: dict[str, Any], memories: Memories) -> None:
 
 def of_the_person(verdict: Verdict, where: str, text: str, sources: list[str], passage: bool) -> None:
     """Check words of the person: byte for byte in the source; a whole turn, or a passage of whole sentences."""
-    spots = [(source, match.start()) for source in sources for match in re.finditer(re.escape(text), source)]
+    spots = [(source, start) for source in sources for start in places(text, source)]
+    if not spots and any("--- Conversation ---" in source for source in sources):  # an import: each message has a label
+        spots = [(text, 0)] if all(any(line in source for source in sources) for line in text.split("\n")) else []
     verdict.need(bool(spots), "changed", where, f"the person's words are not in the source: {text[:80]!r}")
     whole = any(
         (
@@ -232,6 +238,14 @@ def of_the_person(verdict: Verdict, where: str, text: str, sources: list[str], p
     )
     rule = "cut" if passage else "changed"
     verdict.need(whole or not spots, rule, where, f"part of what the person wrote: {text[:40]!r} ... {text[-40:]!r}")
+
+
+def places(text: str, source: str) -> Iterator[int]:
+    """Every place at which a text stands in a source."""
+    start = source.find(text)
+    while start >= 0:
+        yield start
+        start = source.find(text, start + 1)
 
 
 def is_turn(source: str, start: int, end: int) -> bool:
@@ -256,6 +270,10 @@ def loosely(text: str, source: str) -> Iterator[tuple[int, int]]:
     words = text.split()
     if not words:
         return
+    exact = [(start, start + len(text)) for start in places(text, source)]
+    if exact:
+        yield from exact
+        return
     first, rest = words[0][0], [words[0][1:], *words[1:]]
     pattern = f"[{re.escape(first)}{re.escape(first.lower())}]" + r"\s+".join(map(re.escape, rest))
     yield from (match.span() for match in re.finditer(pattern, source))
@@ -264,7 +282,7 @@ def loosely(text: str, source: str) -> Iterator[tuple[int, int]]:
 def starts_part(source: str, start: int) -> bool:
     """Tell whether something whole ends before `start`: an opener, a sentence, a label."""
     before = source[:start].rstrip()
-    return not before or before[-1] in ".,!?…:;-–—→" + CLOSERS + "\u201c" or "\n" in source[len(before) : start]
+    return not before or before[-1] in ".,!?…:;-–—→💭>" + CLOSERS + "\u201c" or "\n" in source[len(before) : start]
 
 
 # --- holdout --------------------------------------------------------------------------------------------------------

@@ -34,10 +34,11 @@ def drops(folder: Path) -> dict[str, str]:
 
 
 def only_drop(folder: Path) -> dict[str, Any]:
-    """Return the only drop of a run; what was read and what was not must add up to two files."""
+    """Return the only drop of a run; the report must account for it and for the good memory, and for no more."""
     (drop,) = rows(folder / "dropped.jsonl")
     report = json.loads((folder / "report.json").read_bytes())
-    assert report["memories"] + sum(one["count"] for one in report["drops"] if one["stage"] == "read") == 2
+    assert report["memory_fates"] == {"used": 1, f"{drop['stage']}: {drop['reason']}": 1}
+    assert report["memories"] == 2
     return dict(drop)
 
 

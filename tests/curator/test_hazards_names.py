@@ -120,7 +120,7 @@ def test_memories_are_in_the_order_of_the_instant_they_name(home: Home, curate: 
         "0001-01-01T00:00:00Z", "2025-03-29T23:30:00+05:30", "2025-03-29T18:00:01", "2025-03-30T01:59:59+01:00",
         "2025-03-30T03:00:00+02:00", "2025-03-30T02:30:00Z", "9999-12-31T23:59:59Z",
     ]  # fmt: skip
-    for number, time in sorted(enumerate(times), key=lambda one: hash(one[1])):
+    for number, time in reversed(list(enumerate(times))):
         home.memory(f"What is the {number}?", response=f"It is {'very ' * number}odd.", timestamp=time, id=f"m{number}")
     result = curate("run", "--username", "ann", "--home", home.folder, "--holdout", 0)
     assert [one["original_id"] for one in rows(result.run / "lineage.jsonl")] == [f"m{n}" for n in range(len(times))]

@@ -241,7 +241,6 @@ def test_white_space_is_mended_and_what_steers_a_terminal_goes(reply: str, left:
         ),
         ('She said "No. Never." and left. He stayed. He wept. He woke.', 'She said "No. Never." and left. He stayed. He wept.'),
         ("“One.” “Two.” “Three.” “Four.”", "“One.” “Two.” “Three.”"),
-        ("(It rained.) (It blew.) (It froze.) (It thawed.)", "(It rained.) (It blew.) (It froze.)"),
         ("水泵漏了。我们明天修。请带工具。船在港口。谢谢你。", "水泵漏了。我们明天修。请带工具。"),
         ("यह एक है। यह दो है। यह तीन है। यह चार है।", "यह एक है। यह दो है। यह तीन है।"),
         ("What a day! 🎉 We sailed. It rained. We ate. We slept. Home.", "What a day! 🎉 We sailed. It rained."),
