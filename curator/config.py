@@ -60,7 +60,7 @@ class NearDuplicateConfig(_File):
     """Near-duplicates: word shingles and MinHash."""
 
     threshold: Share = Field(0.7, description="Jaccard similarity of the word shingles from which on two are one")
-    shingle_words: int = Field(3, ge=1, le=8, description="words in a shingle")
+    shingle_words: int = Field(2, ge=1, le=8, description="words in a shingle")
     bands: int = Field(10, ge=1, le=64, description="more bands find more of the pairs just above the threshold")
     rows: Literal[3, 4] = Field(3, description="hashes in a band; bands x rows permutations in all")
 

@@ -116,6 +116,13 @@ class ShingleSets:
         index = np.arange(ends[-1] if len(ends) else 0) + np.repeat(self.offsets[rows] - (ends - sizes), sizes)
         return ShingleSets(self.values[index], np.concatenate([[0], ends]))
 
+    def followed_by(self, others: ShingleSets) -> ShingleSets:
+        """Return these sets and, after them, the others."""
+        if not len(others):
+            return self
+        offsets = np.concatenate([self.offsets, others.offsets[1:] + self.offsets[-1]])
+        return ShingleSets(np.concatenate([self.values, others.values]), offsets)
+
     def similarity(self, left: Rows, right: Rows) -> npt.NDArray[np.float64]:
         """Return the Jaccard similarity of text left[i] and text right[i], for every i."""
         found = np.zeros(len(left))

@@ -150,7 +150,7 @@ def conversation(event: MemoryEvent, pairing: Pairing, mode: str) -> Iterator[Pa
             context = tuple([Exchange(a, b) for a, b, _ in earlier_turns])
         if flip:
             # MetaHuman's aggregator: the assistant's words are the thought, the person's are the world's answer.
-            yield Pair(answered, said, "other" if own else "person", turn, flipped=True, context=(), sources=source)
+            yield Pair(answered, said, "person", turn, flipped=True, sources=source)
         else:
             author = "person" if own else "other"
             yield Pair(said, answered, author, turn, context=context, sources=source)  # type: ignore[arg-type]
@@ -193,7 +193,7 @@ def thought_and_world(event: MemoryEvent, pairing: Pairing) -> Iterator[Pair]:
             turn = pair.turn + 1
     world, author = answer
     sources = (Source(event.path, event.sha256, event.turn), Source(after.path, after.sha256, after.turn))
-    yield Pair(thought, world, author, turn, events=(after.key,), sources=sources)  # type: ignore[arg-type]
+    yield Pair(thought, world, author, turn, thought=True, events=(after.key,), sources=sources)  # type: ignore[arg-type]
 
 
 def _split_thought(text: str, words: int) -> tuple[str, str]:

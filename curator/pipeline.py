@@ -155,6 +155,8 @@ class SampleStore:
         self._texts: list[str] = []
         self._shingles = array("I")
         self._ends = array("q", [0])
+        self.thoughts: array[int] = array("l")
+        self.links: list[tuple[int, int]] = []
         self._signatures: list[np.ndarray[tuple[int, int], np.dtype[np.uint16]]] = []
         self._seen = FirstSeen()
 
@@ -169,6 +171,8 @@ class SampleStore:
         if older != len(self.spool):
             return older
         self.spool.add(parked)
+        if parked.sample.metadata.thought:
+            self.thoughts.append(older)
         number = self._type_numbers.get(event.type)
         if number is None:
             number = self._type_numbers[event.type] = len(self.type_names)
@@ -207,11 +211,26 @@ class SampleStore:
         """Return the word shingles of all samples; to be asked for after `signatures`."""
         return near_duplicates.ShingleSets(as_numpy(self._shingles), as_numpy(self._ends))
 
+    def whole_sets(self, sets: near_duplicates.ShingleSets) -> tuple[near_duplicates.ShingleSets, selection.Rows]:
+        """Return sets in which thoughts stand with their answers, and for each sample the number of its set.
+
+        Two thoughts that the same words of the world answer are no duplicates, but must not straddle the split.
+        """
+        rows = as_numpy(self.thoughts).astype(np.int64)
+        samples = (self.spool.get(row).sample for row in rows.tolist())
+        texts = [near_duplicates.plain(f"{one.user_text}\n{one.assistant_text}") for one in samples]
+        whole = near_duplicates.shingle_sets(texts, self.settings.curate.near_duplicates.shingle_words)
+        numbers = np.arange(len(sets))
+        numbers[rows] = len(sets) + np.arange(len(rows))
+        return sets.followed_by(whole), numbers
+
 
 def compared_text(sample: CuratedSample) -> str:
-    """Return what makes two samples duplicates: both sides, or the reply alone where a prompt stands before it."""
+    """Return what makes two samples duplicates: both sides, or a one-sided memory's own text, whatever stands by it."""
     if sample.metadata.prompted and sample.metadata.reply_author == "person":
         return sample.assistant_text
+    if sample.metadata.thought:
+        return sample.user_text
     return f"{sample.user_text}\n{sample.assistant_text}"
 
 
@@ -237,7 +256,7 @@ class Sampler:
         self.outcomes: array[int] = array("h", [0]) * len(self.timeline)
         self.reasons: list[Reason] = [Reason("select", "used")]
         self._numbers: dict[Reason, int] = {}
-        self._place = 0
+        self._place = self._outward_place = -1
         self._event: MemoryEvent | None = None
         self._pairing = Pairing(
             self.settings,
@@ -320,12 +339,15 @@ class Sampler:
             long_output=len(reply) > 160 and count_words(reply) > self.settings.curate.reply.words,
             pair_flipped=pair.flipped,
             prompted=pair.prompted,
+            thought=pair.thought,
         )
         sample = CuratedSample(mode, pair.user_text, reply, metadata, pair.context)
         down = apply_filters(self.registry.sample_filters, sample, event.path)
         if down:
             self._drop(event, "screen", down[0], down[1], sample_id)
             return
+        if pair.thought and self._outward_place >= 0:
+            self.store.links.append((group, self.timeline.group(self._outward_place)))
         older = self.store.add(Parked(sample, (event.key, *pair.events), changes), event, place, group)
         if older >= 0:
             twin = self.store.spool.get(older).sample.metadata.sample_id
@@ -373,6 +395,7 @@ class Sampler:
             if found.id in self.timeline.disliked:
                 found = msgspec.structs.replace(found, disliked=True)
             if not apply_filters(self.registry.memory_filters, found, found.path):
+                self._outward_place = place
                 return found
         return None
 
@@ -440,7 +463,14 @@ def choose(sampler: Sampler, progress: Progress) -> Choice:
     if options.holdout is not None:
         holdout_config = holdout_config.model_copy(update={"share": options.holdout})
     progress("proving the holdout", 0, 1)
-    held = selection.hold_out(columns, rows, holdout_config, near.threshold, sets, options.seed)
+    whole, numbers = store.whole_sets(sets)
+    groups = selection.joined_groups(columns, rows, store.links)
+    held = selection.hold_out(
+        selection.Candidates(as_numpy(columns.modes)[rows], groups, rows, numbers[rows], whole),
+        holdout_config,
+        near.threshold,
+        options.seed,
+    )
     return Choice(rows, held, unique, unique_memories, screened)
 
 

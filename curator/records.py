@@ -103,6 +103,7 @@ class Pair(Record, frozen=True, gc=False):
 
     `author` tells whose words the reply is: "person" (never changed), "other" (the assistant or
     another person: may be cleaned and trimmed) or "tool" (rendered by us). `prompted` is True where `user_text` is a question of etc/prompts.json.
+    `thought` is True where `user_text` is a one-sided thought and the reply comes from the event that followed it.
     `flipped` is True where --dual-direction turned a conversation round. `events` are the keys it was made of.
     """
 
@@ -111,6 +112,7 @@ class Pair(Record, frozen=True, gc=False):
     author: Literal["person", "other", "tool"] = "other"
     turn: int = 0
     prompted: bool = False
+    thought: bool = False
     flipped: bool = False
     context: tuple[Exchange, ...] = ()
     changes: tuple[Change, ...] = ()
@@ -133,6 +135,7 @@ class SampleMetadata(Record, frozen=True, gc=False):
     long_output: bool = False
     pair_flipped: bool = False
     prompted: bool = False
+    thought: bool = False
 
 
 class CuratedSample(Record, frozen=True, gc=False):

@@ -102,67 +102,87 @@ class Holdout:
     compared: int
 
 
-def hold_out(
-    columns: Columns,
-    rows: Rows,
-    config: HoldoutConfig,
-    threshold: float,
-    sets: ShingleSets,
-    seed: int,
-) -> Holdout:
+def joined_groups(columns: Columns, rows: Rows, links: Sequence[tuple[int, int]]) -> npt.NDArray[np.int64]:
+    """Return the conversation of each row, linked ones (a thought's and that of the event that answers it) as one."""
+    groups = as_numpy(columns.groups)[rows]
+    if not links:
+        return groups
+    parent: dict[int, int] = {}
+
+    def root(group: int) -> int:
+        while group in parent:
+            group = parent[group]
+        return group
+
+    for first, second in links:
+        low, high = sorted((root(first), root(second)))
+        if low != high:
+            parent[high] = low
+    return np.array([root(group) for group in groups.tolist()], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The chosen samples as the holdout sees them, one entry each: mode, conversation, row, number of its shingle set."""
+
+    modes: npt.NDArray[np.int16]
+    groups: npt.NDArray[np.int64]
+    rows: Rows
+    numbers: Rows
+    sets: ShingleSets
+
+
+def hold_out(all_of: Candidates, config: HoldoutConfig, threshold: float, seed: int) -> Holdout:
     """Hold out whole conversations, about the same share of each mode, none of them near a training sample.
 
     More conversations than needed are compared with everything else, once; of these are taken in seeded order as many
     as are wanted, leaving out, until none is left, those with a sample near one that is not held out.
-    `sets` are the shingles of all samples; `threshold` is the similarity from which on two are near.
+    `threshold` is the similarity from which on two samples are near.
     """
-    wanted = holdout_size(len(rows), config)
-    groups = as_numpy(columns.groups)[rows]
-    order = _group_order(groups, seed)
-    pool = _fill(columns, rows, groups, order, set(), min(wanted + wanted // 2 + 50, len(rows) // 2))
+    count = len(all_of.rows)
+    wanted = holdout_size(count, config)
+    order = sorted(set(all_of.groups.tolist()), key=lambda group: (hash64(f"{seed}/holdout/{group}"), group))
+    pool = _fill(all_of, order, set(), min(wanted + wanted // 2 + 50, count // 2))
     if not wanted or not len(pool):
         return Holdout(np.zeros(0, dtype=np.int64), wanted, 0.0, 0)
-    held, other, similarity = neighbours(sets, pool, rows, threshold)
+    held, other, similarity = neighbours(all_of.sets, all_of.numbers[pool], all_of.numbers, threshold)
+    place = np.argsort(all_of.numbers)
+    held, other = (place[np.searchsorted(all_of.numbers[place], one)] for one in (held, other))
     near = similarity >= threshold
-    near_groups, near_rows = groups[np.searchsorted(rows, held[near])], other[near]
-    refused = set(order) - set(groups[np.searchsorted(rows, pool)].tolist())
+    near_groups, near_places = all_of.groups[held[near]], other[near]
+    refused = set(order) - set(all_of.groups[pool].tolist())
     while True:
-        taken = _fill(columns, rows, groups, order, refused, wanted)
-        inside = np.isin(near_groups, groups[np.searchsorted(rows, taken)])
-        worse = set(near_groups[inside & ~np.isin(near_rows, taken)].tolist())
+        taken = _fill(all_of, order, refused, wanted)
+        inside = np.isin(near_groups, all_of.groups[taken])
+        worse = set(near_groups[inside & ~np.isin(near_places, taken)].tolist())
         if not worse:
             break
         refused |= worse
     across = np.isin(held, taken) & ~np.isin(other, taken)
-    return Holdout(taken, wanted, float(similarity[across].max(initial=0.0)), int(across.sum()))
+    return Holdout(all_of.rows[taken], wanted, float(similarity[across].max(initial=0.0)), int(across.sum()))
 
 
-def _group_order(groups: npt.NDArray[np.int64], seed: int) -> list[int]:
-    return sorted(set(groups.tolist()), key=lambda group: (hash64(f"{seed}/holdout/{group}"), group))
-
-
-def _fill(
-    columns: Columns, rows: Rows, groups: npt.NDArray[np.int64], order: list[int], refused: set[int], wanted: int
-) -> Rows:
-    """Take conversations in seeded order while the share of each mode has room for them."""
-    modes = as_numpy(columns.modes)[rows]
-    by_group = np.argsort(groups, kind="stable")
-    starts = np.searchsorted(groups[by_group], np.array(order, dtype=np.int64), "left")
-    ends = np.searchsorted(groups[by_group], np.array(order, dtype=np.int64), "right")
-    room = [-(-wanted * count // len(rows)) for count in np.bincount(modes).tolist()]
-    taken: list[npt.NDArray[np.int64]] = []
+def _fill(all_of: Candidates, order: list[int], refused: set[int], wanted: int) -> Rows:
+    """Take conversations in seeded order while the share of each mode has room for them; return places, ascending."""
+    count = len(all_of.rows)
+    by_group = np.argsort(all_of.groups, kind="stable")
+    sorted_groups, wanted_groups = all_of.groups[by_group], np.array(order, dtype=np.int64)
+    starts = np.searchsorted(sorted_groups, wanted_groups, "left").tolist()
+    ends = np.searchsorted(sorted_groups, wanted_groups, "right").tolist()
+    room = [-(-wanted * one // max(count, 1)) for one in np.bincount(all_of.modes).tolist()]
+    taken = [np.zeros(0, dtype=np.int64)]
     left = wanted
-    for group, start, end in zip(order, starts.tolist(), ends.tolist(), strict=True):
+    for group, start, end in zip(order, starts, ends, strict=True):
         if left <= 0:
             break
         if group in refused or end - start > left:
             continue
         mine = by_group[start:end]
-        sizes = np.bincount(modes[mine]).tolist()
+        sizes = np.bincount(all_of.modes[mine]).tolist()
         if any(size > free for size, free in zip(sizes, room, strict=False)):
             continue
         for mode, size in enumerate(sizes):
             room[mode] -= size
         left -= end - start
         taken.append(mine)
-    return np.sort(rows[np.concatenate(taken)]) if taken else np.zeros(0, dtype=np.int64)
+    return np.sort(np.concatenate(taken))

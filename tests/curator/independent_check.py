@@ -210,10 +210,12 @@ def texts(verdict: Verdict, sample: dict[str, Any], memories: Memories) -> None:
     if not set(paths) <= memories.texts.keys():
         return verdict.need(False, "accounts", where, f"no such source: {paths}")
     before, after = memories.texts[paths[0]], memories.texts[paths[-1]]
+    if metadata["reply_author"] == "tool":  # the instruction may be of the conversation before
+        before = [text for path in paths for text in memories.texts[path]]
     if flipped:
         of_others(verdict, where, said, before)
     elif not prompted:
-        of_the_person(verdict, where, said, before, passage=len(set(paths)) > 1)
+        of_the_person(verdict, where, said, before, passage=len(set(paths)) > 1 and metadata["reply_author"] != "tool")
     if metadata["reply_author"] == "person":
         of_the_person(verdict, where, reply, after, passage=not flipped)
     elif metadata["reply_author"] == "other":

@@ -77,7 +77,7 @@ def test_a_file_size_limit_ends_the_run_and_leaves_nothing(home: Home, curate: C
     check_failed(result, runs_of(home))
     assert "ulimit -f" in result.err
     assert files(home.folder) == before
-    assert [path for path in runs_of(home).glob("*/.*")] == []
+    assert list(runs_of(home).glob("*/.*")) == []
     assert curate("validate", first.run, "--home", home.folder).status == 0
 
 
@@ -192,8 +192,9 @@ def test_a_killed_run_leaves_all_or_nothing_and_the_next_one_succeeds(many: Home
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stopped_run_leaves_nothing(many: Home, tmp_path: Path, sent: signal.Signals, status: int) -> None:
     """Row 16, the mild way."""
+    out_option = ("--out", tmp_path / "out")
     with subprocess.Popen(
-        [sys.executable, "-m", "curator.cli", "run", "--username", "ann", "--home", many.folder, "--out", tmp_path / "out"],
+        [sys.executable, "-m", "curator.cli", "run", "--username", "ann", "--home", many.folder, *out_option],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
     ) as process:  # fmt: skip
         while process.poll() is None and not any(tmp_path.glob("out/*/.tmp-*")):

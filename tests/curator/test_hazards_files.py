@@ -25,7 +25,7 @@ def run(curate: Curate, home: Home, *options: object) -> Path:
     assert result.status == 0, result.err
     assert result.err == ""
     assert any(row["assistant_text"] == GOOD for row in rows(result.run / "curated_memories.json"))
-    return result.run
+    return Path(result.last_line)
 
 
 def drops(folder: Path) -> dict[str, str]:
@@ -286,7 +286,8 @@ def test_texts_that_differ_in_unseen_characters_alone_are_duplicates(home: Home,
 
 
 DISGUISED_TAGS = [
-    "<user>", "</user>", "<user/>", "< user >", "<USER>", "<\nuser>", "＜user＞", "﹤user﹥", "<𝐮𝐬𝐞𝐫>", "<𝓾𝓼𝓮𝓻>", "<ｕｓｅｒ>",
+    "<user>", "</user>", "<user/>", "< user >", "<USER>", "<\nuser>", "＜user＞", "﹤user﹥", "<𝐮𝐬𝐞𝐫>", "<𝓾𝓼𝓮𝓻>",
+    "<ｕｓｅｒ>",
     "<u\u200bs\u200be\u200br>", "<us\u00ader>", "<us\u2060er>", "<usеr>", "<uѕer>", "&lt;user&gt;", "&amp;lt;user&gt;",
     "&#60;user&#62;", "&#x3c;user&#x3E;", "<us&#101;r>", "&ltuser&gt", "‹user›", "〈user〉", "<u̲s̲e̲r̲>", "<us\u202eer>",
     "<us\ufe0fer>", "<ⓤⓢⓔⓡ>", "<ᴜsᴇʀ>", "<u s e r>", "<assistant>", "</assistant>", "<thought>", "<world>",
@@ -319,9 +320,11 @@ def test_what_only_resembles_a_tag_is_kept(home: Home, curate: Curate, text: str
 
 
 TOKENS = [
-    "<|im_end|>", "<|im_start|>system", "<|IM_END|>", "< | im_end | >", "<|im_\u200bend|>", "＜|im_end|＞", "<｜im_end｜>",
+    "<|im_end|>", "<|im_start|>system", "<|IM_END|>", "< | im_end | >", "<|im_\u200bend|>", "＜|im_end|＞",
+    "<｜im_end｜>",
     "&lt;|im_end|&gt;", "<|endoftext|>", "<|eot_id|>", "<|a_token_of_tomorrow|>", "<｜end▁of▁sentence｜>", "[INST]",
-    "[/INST]", "[ INST ]", "［INST］", "[𝐈NST]", "<s>", "</s>", "< / s >", "＜/s＞", "&lt;/s&gt;", "<<SYS>>", "<start_of_turn>",
+    "[/INST]", "[ INST ]", "［INST］", "[𝐈NST]", "<s>", "</s>", "< / s >", "＜/s＞", "&lt;/s&gt;",
+    "<<SYS>>", "<start_of_turn>",
     "<end_of_turn>", "<bos>", "<eos>", "<unk>", "<pad>", "<tool_call>",
 ]  # fmt: skip
 
@@ -501,8 +504,9 @@ def test_a_file_of_any_name_is_read(home: Home, curate: Curate, name: bytes) -> 
     odd_file(home, name, memory(content="What is in a name?"))
     folder = run(curate, home)
     assert "What is in a name?" in [user for user, _ in texts(folder)]
-    for path in folder.iterdir():
-        assert all(c.isprintable() for c in path.read_text("utf-8").replace("\n", "") if ord(c) < 0xA0)
+    assert all(source["path"].isprintable() for one in rows(folder / "lineage.jsonl") for source in one["sources"])
+    explained = curate("explain", "x", "--username", "ann", "--home", home.folder)
+    assert explained.status == 0 and "(as the run read it)" in explained.out
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -16,7 +16,8 @@ from conftest import Home, Result, rows
 Curate = Callable[..., Result]
 ROOT = Path(__file__).resolve().parents[2]
 STEERING = [
-    "\x1b[31mred", "\x1b]0;title\x07", "\x1b]8;;http://evil.example\x1b\\link\x1b]8;;\x1b\\", "\x1bc", "\x9b31m", "\x9d0;x\x9c",
+    "\x1b[31mred", "\x1b]0;title\x07", "\x1b]8;;http://evil.example\x1b\\link\x1b]8;;\x1b\\", "\x1bc", "\x9b31m",
+    "\x9d0;x\x9c",
     "\x90q\x9c", "over\rwritten", "back\b\b\b\bspace", "\x00", "\x07", "\x7f", "\x85", "\x0b\x0c",
 ]  # fmt: skip
 MARKUP = ["[red]", "[/user]", "[/]", "[link=http://evil.example]x[/link]", ":bomb:", "[bold red on white]", "\\[x]"]
@@ -31,8 +32,7 @@ def harmless(text: str) -> bool:
 @pytest.mark.parametrize("place", ["content", "response", "diary", "id", "type", "mode", "tag", "dropped", "tool"])
 def test_nothing_of_a_memory_steers_the_terminal(home: Home, curate: Curate, text: str, place: str) -> None:
     """Row 31: in whatever key it stands, in the report of a run, shown again, and in one memory's whole way."""
-    keys: dict[str, object] = {"content": "What was it?", "response": "It was a ladder of the neighbour."}
-    keys |= {
+    places: dict[str, dict[str, object]] = {
         "content": {"content": f"Is {text} here?"},
         "response": {"response": f"It was {text} of the neighbour."},
         "diary": {"type": "journal", "content": f"Today {text} came by.", "response": None},
@@ -42,8 +42,9 @@ def test_nothing_of_a_memory_steers_the_terminal(home: Home, curate: Curate, tex
         "tag": {"tags": [text]},
         "dropped": {"validation": {"status": "rejected", "by": text}},
         "tool": {"type": "tool_invocation", "metadata": {"toolName": f"x{text}", "toolInputs": {text: text}}},
-    }[place]
-    data = {"id": "m", "timestamp": "2025-03-01T00:00:00Z", "type": "conversation"} | keys
+    }
+    data: dict[str, object] = {"id": "m", "timestamp": "2025-03-01T00:00:00Z", "type": "conversation"}
+    data = {**data, "content": "What was it?", "response": "It was a ladder of the neighbour.", **places[place]}
     home.file("m.json", json.dumps(data))
     outputs = [curate("run", "--username", "ann", "--home", home.folder)]
     outputs.append(curate("report", "--username", "ann", "--home", home.folder))
@@ -96,7 +97,20 @@ def test_a_wrong_option_is_shown_without_harm(home: Home, curate: Curate, option
 def build(folder: Path, backwards: bool) -> Home:
     """Write a home of memories of all sorts, its files in one order or the other."""
     home = Home(folder)
-    words = "river stone ladder garden window kettle morning letter engine harbour basket lantern".split()
+    words = (
+        "river",
+        "stone",
+        "ladder",
+        "garden",
+        "window",
+        "kettle",
+        "letter",
+        "engine",
+        "harbour",
+        "basket",
+        "oar",
+        "lamp",
+    )
     for number in range(120):
         some = " ".join(words[(number * k + k) % 12] + str(number % (k + 2)) for k in range(1, 12))
         keys: dict[str, object] = {"response": f"Certainly! It was the {some}."}
@@ -115,11 +129,15 @@ def build(folder: Path, backwards: bool) -> Home:
     return home
 
 
-def made(home: Home, out: Path, umask: int = 0o022, **environment: str) -> dict[str, bytes]:
+def made(home: Home, out: Path, environment: dict[str, str] | None = None, umask: int = 0o022) -> dict[str, bytes]:
     """Run as a process of its own and return the bytes of the run's files, but for the summary."""
-    command = [sys.executable, "-m", "curator.cli", "run", "--username", "ann", "--home", home.folder, "--out", out]
+    command = [sys.executable, "-m", "curator.cli", "run", "--username", "ann", "--home", str(home.folder)]
     done = subprocess.run(
-        [*command, "--max", "70"], capture_output=True, cwd=ROOT, umask=umask, env=dict(os.environ) | environment
+        [*command, "--out", str(out), "--max", "70"],
+        capture_output=True,
+        cwd=ROOT,
+        umask=umask,
+        env=dict(os.environ) | (environment or {}),
     )
     assert done.returncode == 0, done.stderr
     (summary,) = out.glob("*/*/run-summary.json")
@@ -130,7 +148,7 @@ def made(home: Home, out: Path, umask: int = 0o022, **environment: str) -> dict[
 def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, dict[str, bytes]]:
     folder = tmp_path_factory.mktemp("reference")
     home = build(folder / "home", backwards=False)
-    return home, made(home, folder / "out", PYTHONHASHSEED="0", TZ="UTC", LC_ALL="C.UTF-8")
+    return home, made(home, folder / "out", {"PYTHONHASHSEED": "0", "TZ": "UTC", "LC_ALL": "C.UTF-8"})
 
 
 @pytest.mark.parametrize(
@@ -149,7 +167,7 @@ def test_the_environment_changes_no_byte(
 ) -> None:
     """Row 39: hash seed, time zone, locale, terminal and number of threads."""
     home, wanted = reference
-    assert made(home, tmp_path / "out", **environment) == wanted
+    assert made(home, tmp_path / "out", environment) == wanted
 
 
 def test_the_order_in_which_files_were_made_changes_no_byte(
@@ -165,7 +183,7 @@ def test_the_umask_changes_no_byte_and_a_run_is_private(
 ) -> None:
     """Row 39: memories are nobody else's business."""
     home, wanted = reference
-    assert made(home, tmp_path / "out", umask) == wanted
+    assert made(home, tmp_path / "out", umask=umask) == wanted
     (summary,) = (tmp_path / "out").glob("*/*/run-summary.json")
     assert stat.S_IMODE(summary.parent.stat().st_mode) & 0o077 == 0
 

@@ -17,7 +17,7 @@ HEAD = "from curator import *\nimport sys, math\n"
 def plugin(home: Home, text: str, name: str = "loud") -> Path:
     """Write a plugin into the home and switch the home's plugins on."""
     home.config("curate.json", {"plugins": {"home_plugins": True}})
-    path = home.folder / "plugins" / f"{name}.py"
+    path: Path = home.folder / "plugins" / f"{name}.py"
     path.parent.mkdir(exist_ok=True)
     path.write_text(HEAD + text)
     return path
@@ -49,7 +49,10 @@ def sample_filter(body: str) -> str:
 
 def mapper(body: str) -> str:
     """Return a plugin whose map_mode runs `body` on memories that hold the word "bad"."""
-    return f"@hookimpl\ndef map_mode(event):\n    if 'bad' not in (event.response or ''):\n        return None\n    {body}\n"
+    return (
+        "@hookimpl\ndef map_mode(event):\n    if 'bad' not in (event.response or ''):\n"
+        f"        return None\n    {body}\n"
+    )
 
 
 def mode(body: str) -> str:
