@@ -61,9 +61,11 @@ def event_from_json(data: Any, path: str, sha256: str, turn: int = 0) -> MemoryE
         raise BadShape(f"response: expected text; found {_kind(response)}")
     stamp = get("timestamp")
     time = timestamps.parse(stamp)
-    if time is None:
-        time = timestamps.guess(memory_id, path)
-        if time is None:
+    if time is None or not timestamps.PLAUSIBLE[0] <= time < timestamps.PLAUSIBLE[1]:
+        guess = timestamps.guess(memory_id, path)
+        if guess is not None:
+            time = guess
+        elif time is None:
             raise BadTime("no usable timestamp, no digits in the id and no date in the path")
     tags = get("tags")
     words = tuple([tag for tag in tags if type(tag) is str]) if type(tags) is list else ()

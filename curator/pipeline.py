@@ -73,13 +73,13 @@ class DropLog:
 
     write: Callable[[Drop], None]
     counts: Counter[Reason] = field(default_factory=Counter)
-    examples: dict[Reason, str] = field(default_factory=dict)
+    examples: dict[Reason, Drop] = field(default_factory=dict)
 
     def __call__(self, drop: Drop) -> None:
         reason = Reason(drop.stage, drop.reason)
         self.counts[reason] += 1
         if reason not in self.examples:
-            self.examples[reason] = f"{drop.path}: {drop.detail}" if drop.detail else drop.path
+            self.examples[reason] = drop
         self.write(drop)
 
 

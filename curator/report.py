@@ -39,12 +39,13 @@ class Step(Record, frozen=True, gc=False, omit_defaults=False):
 
 
 class DropCount(Record, frozen=True, gc=False, omit_defaults=False):
-    """How many were turned down at a stage for a reason, and the first of them."""
+    """How many were turned down at a stage for a reason, and the detail and the file of the first."""
 
     stage: str
     reason: str
     count: int
     example: str
+    path: str
 
 
 class Card(Record, frozen=True, gc=False, omit_defaults=False):
@@ -290,4 +291,5 @@ def _funnel(sampler: Sampler, choice: Choice, log: DropLog, tally: Tally) -> tup
 def _drops(log: DropLog) -> tuple[DropCount, ...]:
     order = ("read", "event", "pair", "clean", "screen", "select")
     ranked = sorted(log.counts.items(), key=lambda item: (order.index(item[0].stage), -item[1], item[0].code))
-    return tuple(DropCount(reason.stage, reason.code, count, log.examples[reason]) for reason, count in ranked)
+    firsts = ((reason, count, log.examples[reason]) for reason, count in ranked)
+    return tuple(DropCount(reason.stage, reason.code, count, one.detail, one.path) for reason, count, one in firsts)

@@ -107,9 +107,11 @@ def _drops(report: Report) -> Table:
     table.add_column("at")
     table.add_column("reason")
     table.add_column("count", justify="right")
-    table.add_column("for example", overflow="fold", max_width=64)
+    table.add_column("for example")
     for one in report.drops:
-        table.add_row(_STAGE_WORDS[one.stage], one.reason, f"{one.count:,}", safe(one.example, 110))
+        file = safe(one.path.rpartition("/")[2], 44 if not one.example else 26)
+        example = safe(one.example, 46) + Text("  ") + Text(file.plain, style="dim") if one.example else file
+        table.add_row(_STAGE_WORDS[one.stage], one.reason, f"{one.count:,}", example)
     return table
 
 

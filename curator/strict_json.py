@@ -119,7 +119,7 @@ def _diagnose(raw: bytes, error: Exception) -> BadJson:
     except BadJson as wrong:
         return wrong
     except json.JSONDecodeError as wrong:
-        return BadJson("bad_json", f"{wrong.msg} at byte {len(text[: wrong.pos].encode())}")
+        return BadJson("bad_json", f"{wrong.msg.removesuffix(' at')} at byte {len(text[: wrong.pos].encode())}")
     except (ValueError, RecursionError) as wrong:
         return BadJson("bad_number", str(wrong))
     return BadJson("bad_json", str(error))

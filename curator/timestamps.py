@@ -14,7 +14,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _ID_DIGITS = re.compile(r"(?:^|\D)((?:19|20)\d{2})(\d{2})(\d{2})(?:(\d{2})(\d{2})(\d{2}))?")
 _PATH_DATE = re.compile(r"(?:^|/)(\d{4})(?:[/-](\d{2}))?(?:[/-](\d{2}))?(?=/|-)")
-# Outside these years a time is kept for the order but does not count as "the newest memory" of --days-recent.
+# A timestamp outside these years is not believed where the id or the path has a date. Where neither has, it is kept for
+# the order but does not count as "the newest memory" of --days-recent.
 PLAUSIBLE = (-11_676_096_000_000, 7_258_118_400_000)  # 1600-01-01 .. 2200-01-01
 
 

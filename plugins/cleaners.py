@@ -139,6 +139,12 @@ def trimmer(settings: Settings) -> Callable[[str, MemoryEvent], str | Reject]:
 
     def trim(reply: str, event: MemoryEvent) -> str | Reject:
         words = count_words(reply)
+        if words >= config.cut_off_words and not ends_sentence(reply) and "\n" not in reply:
+            # A long reply that just stops was cut off by its program's limit; a short one is how people chat.
+            whole = "".join(sentences(reply, language)[:-1]).rstrip()
+            if not whole:
+                return Reject("cut_off", f"{words} words that stop in mid-sentence")
+            reply, words = whole, count_words(whole)
         if words <= config.words and (
             len(_MARKS.findall(reply)) < config.sentences or len(sentences(reply, language)) <= config.sentences
         ):

@@ -181,9 +181,10 @@ def pair(sample: dict[str, Any]) -> tuple[str, str]:
 # --- texts: changed and cut -----------------------------------------------------------------------------------------
 
 CLOSERS = "\"'”’»)]}*_"
-ABBREVIATIONS = frozenset(
-    "mr mrs ms dr st messrs prof capt lieut col gen rev hon viz e.g i.e vs jan feb mar apr aug sept oct nov dec".split()
-)
+ABBREVIATIONS = frozenset((
+    "mr", "mrs", "ms", "dr", "st", "messrs", "prof", "capt", "lieut", "col", "gen", "rev", "hon", "viz", "e.g", "i.e", "vs",
+    "jan", "feb", "mar", "apr", "aug", "sept", "oct", "nov", "dec",
+))  # fmt: skip
 
 
 def ends_sentence(source: str, end: int) -> bool:

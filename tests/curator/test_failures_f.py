@@ -47,7 +47,7 @@ def reasons(folder: Path) -> list[str]:
 
 def digits(home: Home, count: int, **keys: Any) -> None:
     """Add conversations of which no two are alike."""
-    words = "zero one two three four five six seven eight nine".split()
+    words = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
     for n in range(count):
         name = " ".join(words[int(digit)] for digit in f"{n:03}")
         home.memory(f"Which sail is {name}?", response=f"Sail {name} hangs by hook {name} today.", **keys)
@@ -90,7 +90,8 @@ def test_f03_families_have_their_true_tokens(curate: Curate, home: Home, family:
 def test_f03_separator_and_eos_of_a_users_schema_are_applied(curate: Curate, home: Home) -> None:
     shipped = json.loads((ETC / "schemas" / "qwen.json").read_text("utf-8"))
     own = shipped | {"family": "own", "models": ["own"], "separator": " ## ", "eos_token": "<eos>"}
-    own |= {key: "" for key in ("user_prefix", "user_suffix", "assistant_prefix", "assistant_suffix", "turn_separator")}
+    empty = ("user_prefix", "user_suffix", "assistant_prefix", "assistant_suffix", "turn_separator")
+    own |= dict.fromkeys(empty, "")
     home.config("schemas/own.json", own)
     home.memory("Is it so?", response="It is so.")
     (line,) = rows(run(curate, home, "--family", "own") / "fine_tune_dataset.jsonl")
@@ -102,7 +103,7 @@ def test_f05_recent_days_and_old_samples_are_obeyed(curate: Curate, home: Home) 
         home.memory(f"Where is item {n}{n}?", response=f"Shelf {day} holds it now.", timestamp=f"2025-{day}T10:00:00Z")
     recent = run(curate, home, "--days-recent", 3)
     assert len(replies(recent)) == 2
-    assert reasons(recent) == ["too_old"] * 3 or len(reasons(recent)) == 3
+    assert len(reasons(recent)) == 3
     assert len(replies(run(curate, home, "--days-recent", 3, "--old-samples", 2))) == 4
 
 

@@ -13,6 +13,7 @@ from conftest import Home, Result
 from independent_check import Verdict, check, marks
 
 Curate = Callable[..., Result]
+TREES = ("amber", "birch", "cedar", "dogwood", "elder", "fir", "gorse", "hazel", "ivy", "juniper")
 ORDER = "Cast off the bow line first.  Then come\naft and take the tiller."
 REPLY = "She lies at the north pier. Bring both oars and the blue sail."
 DIARY = "Up early. Scraped the hull with Mr. Lee until noon. Rain after that, and a long letter home. Slept badly."
@@ -28,7 +29,7 @@ def made(curate: Curate, home: Home) -> tuple[Path, Path]:
     tool = {"toolName": "tides", "toolInputs": {"port": "Cowes"}, "toolOutputs": {"high": "9:12"}, "success": True}
     home.memory("Invoked skill: tides", type="tool_invocation", metadata=tool | {"instruction": "Look up the tide."})
     home.memory("And the pump?", response="Ok.")
-    for n, word in enumerate("amber birch cedar dogwood elder fir gorse hazel ivy juniper".split()):
+    for n, word in enumerate(TREES):
         turns = [
             f"Where grows the {word}?",
             f"By mile {n} of the {word} path.",
@@ -62,7 +63,7 @@ def rewrite(old: str, new: str, *names: str) -> Callable[[Path], None]:
             text = path.read_text("utf-8")
             inner = [json.dumps(part, ensure_ascii=False)[1:-1] for part in (old, new)]
             if (not names or path.name in names) and inner[0] in text:
-                path.write_text(text.replace(*inner), "utf-8")
+                path.write_text(text.replace(inner[0], inner[1]), "utf-8")
                 found += 1
         assert found
 
@@ -92,8 +93,9 @@ def test_the_run_itself_is_clean(made: tuple[Path, Path]) -> None:
 @pytest.mark.parametrize(
     "mark",
     [
-        "<user>", "<WORLD>:", "< th ought >", "＜user＞", "&lt;assistant&gt;", "&amp;lt;action&amp;gt;", "<usеr>", "<us\u200ber>",
-        "<u\u0301ser>", "‹instruction›", "<|im_end|>", "<｜im_start｜>", "[ INST ]", "<</SYS>>", "</s>", "<start_of_turn>", "<think>",
+        "<user>", "<WORLD>:", "< th ought >", "＜user＞", "&lt;assistant&gt;", "&amp;lt;action&amp;gt;", "<usеr>", 
+        "<us\u200ber>", "<u\u0301ser>", "‹instruction›", "<|im_end|>", "<｜im_start｜>", "[ INST ]", "<</SYS>>", "</s>", 
+        "<start_of_turn>", "<think>",
     ],
 )  # fmt: skip
 def test_a_mark_is_seen_in_any_disguise(mark: str) -> None:
@@ -119,14 +121,14 @@ PLANTS: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "a reply reworded": (rewrite("lies at", "sits at"), "changed", "not a part"),
     "a blank of the person's": (rewrite("Where is  the", "Where is the"), "changed", "person's words"),
     "a newline of the person's": (rewrite("come\naft", "come aft"), "changed", "person's words"),
-    "a part of what was asked": (rewrite("first.  Then come\naft and take the tiller.", "first."), "changed", "part of"),
+    "a part of what was asked": (rewrite(".  Then come\naft and take the tiller.", "."), "changed", "part of"),
     "a passage cut short": (rewrite("I mend what is not broken.", "I mend what is"), "cut", "I mend what is"),
     "a passage ended at Mr.": (rewrite("with Mr. Lee until noon.", "with Mr."), "cut", "with Mr."),
     "a passage reworded": (rewrite("mend what is", "fix what is"), "changed", "fix what is"),
     "a lost drop": (edit("dropped.jsonl", lambda rows: rows[1:]), "accounts", "neither used nor dropped"),
     "a lost lineage": (edit("lineage.jsonl", lambda rows: rows[1:]), "accounts", "lines, lineage and samples"),
     "a lost line": (edit("fine_tune_dataset.jsonl", lambda rows: rows[1:]), "accounts", "lines, lineage and samples"),
-    "a line of another": (edit("fine_tune_dataset.jsonl", lambda rows: [rows[1], rows[0], *rows[2:]]), "accounts", "piece"),
+    "a line of another": (edit("fine_tune_dataset.jsonl", lambda rows: rows[::-1]), "accounts", "piece"),
     "an id given twice": (edit("schema_applied.json", lambda rows: [*rows, rows[0]]), "accounts", "not unique"),
     "a layer that differs": (rewrite("Bring both", "Bring", "curated_memories.json"), "accounts", "the layers differ"),
     "a file gone": (lambda run: (run / "report.html").unlink(), "accounts", "names other files"),

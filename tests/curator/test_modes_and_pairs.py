@@ -229,8 +229,8 @@ def test_or_it_keeps_its_context(curate: Curate, home: Home) -> None:
     assert samples(folder)[1]["context"] == [{"user_text": FIRST[1], "assistant_text": FIRST[2]}]
 
 
-THOUGHT = {"content": "I keep fixing things that were not broken.", "type": "inner_dialogue"}
-WORLD = {"content": "The pump runs dry again.", "type": "observation"}
+THOUGHT: dict[str, Any] = {"content": "I keep fixing things that were not broken.", "type": "inner_dialogue"}
+WORLD: dict[str, Any] = {"content": "The pump runs dry again.", "type": "observation"}
 
 
 def dual(curate: Curate, home: Home, *options: object) -> list[Triple]:
@@ -243,7 +243,7 @@ def dual(curate: Curate, home: Home, *options: object) -> list[Triple]:
     ids=["within six hours", "after six hours", "later in the same session"],
 )
 def test_a_thought_meets_the_world(curate: Curate, home: Home, later: str, session: str | None, paired: bool) -> None:
-    metadata = {"metadata": {"sessionId": session}} if session else {}
+    metadata: dict[str, Any] = {"metadata": {"sessionId": session}} if session else {}
     home.memory(**THOUGHT, timestamp="2025-03-01T00:00:00.000Z", **metadata)
     home.memory(**WORLD, timestamp=f"2025-03-01T{later}.000Z", **metadata)
     folder = run(curate, home)
@@ -257,14 +257,18 @@ def test_a_thought_meets_the_world(curate: Curate, home: Home, later: str, sessi
 
 
 def test_the_session_comes_before_the_nearer_event(curate: Curate, home: Home) -> None:
-    same = {"metadata": {"sessionId": "s-1"}}
+    same: dict[str, Any] = {"metadata": {"sessionId": "s-1"}}
     home.memory(**THOUGHT, **same)
     home.memory("A stranger knocked at the door.", type="observation")
     home.memory(**WORLD, **same)
     assert dual(curate, home) == [("dual", THOUGHT["content"], WORLD["content"])]
 
 
-CHAT = {"content": "Did I fix it?", "response": "Twice, last year.", "metadata": {"cognitiveMode": "dual"}}
+CHAT: dict[str, Any] = {
+    "content": "Did I fix it?",
+    "response": "Twice, last year.",
+    "metadata": {"cognitiveMode": "dual"},
+}
 
 
 def test_by_default_the_users_words_are_the_thought(curate: Curate, home: Home) -> None:
@@ -339,7 +343,12 @@ def test_a_passage_does_not_end_at_an_abbreviation(curate: Curate, home: Home, t
     assert [reply for _, _, reply in triples(run(curate, home))] == [entry]
 
 
-TOOL = {"toolName": "web_search", "toolInputs": {"q": "clamps"}, "toolOutputs": {"hits": 3}, "success": True}
+TOOL: dict[str, Any] = {
+    "toolName": "web_search",
+    "toolInputs": {"q": "clamps"},
+    "toolOutputs": {"hits": 3},
+    "success": True,
+}
 
 
 def test_a_tool_call_takes_its_instruction_from_the_conversation(curate: Curate, home: Home) -> None:
@@ -369,8 +378,8 @@ def test_a_failed_call_is_marked(curate: Curate, home: Home) -> None:
 
 def chats(home: Home, count: int, mode: str) -> None:
     for n in range(count):
-        home.memory(f"Is lamp {n} lit?", response=f"Lamp {n} is {'bright dim out green red'.split()[n % 5]} by now.",
-                    metadata={"cognitiveMode": mode})  # fmt: skip
+        state = ("bright", "dim", "out", "green", "red")[n % 5]
+        home.memory(f"Is lamp {n} lit?", response=f"Lamp {n} is {state} by now.", metadata={"cognitiveMode": mode})
 
 
 def modes(folder: Path) -> list[tuple[str, str]]:
