@@ -60,6 +60,8 @@ def shingle_hashes(texts: Sequence[str], words: int) -> tuple[U64, Rows]:
 
     A text of fewer words than a shingle has gives one, of all its words; a text without words one, of its bytes.
     """
+    if not texts:
+        return np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64)
     if len(texts) > 1 and sum(map(len, texts)) > _MOST_CHARACTERS:
         return _in_halves(texts, words)
     blob = b"\x00".join([text.encode("utf-8", "surrogatepass") for text in texts]) + b"\x00"

@@ -21,11 +21,11 @@ import numpy as np
 
 from curator import near_duplicates, selection
 from curator.config import Settings
-from curator.errors import JobError, PluginError
+from curator.errors import CuratorError, PluginError, UsageError
 from curator.files import printable
 from curator.homes import owner_names
 from curator.pairing import Pairing, default_pairs
-from curator.plugin_manager import Registry, apply_cleaner, apply_filters, map_mode, plugin_failed
+from curator.plugin_manager import BUILT_IN, Registry, apply_cleaner, apply_filters, map_mode, plugin_failed
 from curator.records import Change, CuratedSample, Drop, MemoryEvent, Pair, Record, SampleMetadata, Source
 from curator.splitting import count_words
 from curator.spec import Reject
@@ -91,14 +91,13 @@ def no_progress(what: str, done: int, total: int) -> None:
 
 
 def read_memories(
-    path: Path, registry: Registry, settings: Settings, folder: Path | None, log: DropLog, progress: Progress
-) -> Timeline:
-    """Read every memory of a profile folder or file into a Timeline."""
-    timeline = Timeline(settings.types.outward, settings.curate.pairing.outward_window_hours, folder)
+    timeline: Timeline, path: Path, registry: Registry, settings: Settings, log: DropLog, progress: Progress
+) -> None:
+    """Read every memory of a profile folder or file into `timeline`, and put it in order."""
     plugin, source = next(((p, s) for p, s in registry.sources if s.accepts(path)), (None, None))
     if source is None:
         names = ", ".join(one.name for _, one in registry.sources)
-        raise JobError(
+        raise UsageError(
             f"no source reads {printable(str(path))}", f"known sources: {names}; a JSONL file ends in .jsonl"
         )
     try:
@@ -111,13 +110,14 @@ def read_memories(
                 raise plugin_failed(str(plugin), f"source {source.name}", "", f"yielded {type(item).__name__}")
             if not number & 1023:
                 progress("reading", number, 0)
-    except (OSError, JobError, KeyboardInterrupt, GeneratorExit):
+    except (OSError, CuratorError, KeyboardInterrupt, GeneratorExit):
         raise
-    except Exception as error:
+    except BaseException as error:
+        if plugin in BUILT_IN:
+            raise  # our own mistake: keep the traceback
         what = f"raised {type(error).__name__}: {error}"
         raise plugin_failed(str(plugin), f"source {source.name}", "", what) from error
     timeline.arrange()
-    return timeline
 
 
 def settle_mode_from(timeline: Timeline, asked: str, registry: Registry, limit: float) -> tuple[str, str]:
@@ -153,7 +153,7 @@ class SampleStore:
         self._type_numbers: dict[str, int] = {}
         self._mode_numbers = {name: number for number, name in enumerate(self.mode_names)}
         self._texts: list[str] = []
-        self._shingles = array("I")
+        self._shingles = array("I")  # 32 bits
         self._ends = array("q", [0])
         self.thoughts: array[int] = array("l")
         self.links: list[tuple[int, int]] = []
@@ -162,6 +162,10 @@ class SampleStore:
 
     def __len__(self) -> int:
         return len(self.spool)
+
+    def close(self) -> None:
+        """Give the disk space back."""
+        self.spool.close()
 
     def add(self, parked: Parked, event: MemoryEvent, place: int, group: int) -> int:
         """Take in a sample; return -1, or the number of an older sample with the very same text."""
@@ -313,7 +317,7 @@ class Sampler:
             raise
         except BaseException as error:
             plugin = self.registry.owners[f"mode {mode}"]
-            if plugin == "modes":
+            if plugin in BUILT_IN:
                 raise  # our own mistake: keep the traceback
             raise plugin_failed(plugin, f"mode {mode}", event.path, f"{type(error).__name__}: {error}") from error
         return found

@@ -107,11 +107,12 @@ def _drops(report: Report) -> Table:
     table.add_column("at")
     table.add_column("reason")
     table.add_column("count", justify="right")
-    table.add_column("for example")
+    table.add_column("for example", no_wrap=True, overflow="ellipsis", ratio=3)
+    table.add_column("in", no_wrap=True, overflow="ellipsis", ratio=2, style="dim")
+    table.expand = True
     for one in report.drops:
-        file = safe(one.path.rpartition("/")[2], 44 if not one.example else 26)
-        example = safe(one.example, 46) + Text("  ") + Text(file.plain, style="dim") if one.example else file
-        table.add_row(_STAGE_WORDS[one.stage], one.reason, f"{one.count:,}", example)
+        file = safe(one.path.rpartition("/")[2], 60)
+        table.add_row(_STAGE_WORDS[one.stage], one.reason, f"{one.count:,}", safe(one.example, 100), file)
     return table
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +40,7 @@ from curator.records import (
     RunSummary,
 )
 from curator.report import Report, Tally, build_report
+from curator.timeline import Timeline
 from curator.validation import SampleChecker
 from curator.writing import RunFiles, run_folder, stoppable, tagged, write_summary
 
@@ -119,15 +120,14 @@ def run(request: Request, progress: Progress = no_progress) -> Outcome:
     setup = prepare(request)
     with stoppable(), _no_garbage_collection():
         if request.dry_run:
-            report = _make(request, setup, None, progress)[0]
-            return Outcome(report, None)
+            return Outcome(_make(request, setup, None, progress), None)
         now = datetime.now(UTC).astimezone()
         runs = (request.out or setup.profile / RUNS).absolute()
         label = f"{now:%H%M%S}-{request.options.mode or 'all'}-{setup.family.family}"
         with run_folder(runs, label, now) as (building, place), _open_files(building) as files:
-            report, sampler, choice = _make(request, setup, files, progress)
+            report = _make(request, setup, files, progress)
             progress("publishing", 0, 1)
-            _publish(request, setup, files, report, sampler, choice, place.name)
+            _publish(request, setup, files, report, place.name)
         return Outcome(report, place)
 
 
@@ -153,22 +153,24 @@ def _open_files(building: Path) -> Iterator[RunFiles]:
         raise
 
 
-def _make(request: Request, setup: Setup, files: RunFiles | None, progress: Progress) -> tuple[Report, Sampler, Choice]:
+def _make(request: Request, setup: Setup, files: RunFiles | None, progress: Progress) -> Report:
     """Run all passes, writing samples and drops to `files` where there are any."""
     settings, registry, options = setup.settings, setup.registry, request.options
     log = DropLog(files.drop if files else _forget)
     folder = files.folder if files else None
-    path = request.source or setup.profile
-    timeline = read_memories(path, registry, settings, folder, log, progress)
-    mode_from, why = settle_mode_from(timeline, options.mode_from, registry, settings.curate.hybrid_limit)
-    store = SampleStore(settings, folder, list(registry.modes))
-    sampler = Sampler(timeline, registry, settings, options, mode_from, store, log, setup.profile)
-    sampler.run(progress)
-    choice = choose(sampler, progress)
-    tally = _write_samples(setup, sampler, choice, files, progress)
-    notices = _notices(setup, request, sampler, choice, log, why)
-    report = build_report(request.username, sampler, choice, log, tally, setup.family.family, notices)
-    return report, sampler, choice
+    window = settings.curate.pairing.outward_window_hours
+    with (
+        closing(Timeline(settings.types.outward, window, folder)) as timeline,
+        closing(SampleStore(settings, folder, list(registry.modes))) as store,
+    ):
+        read_memories(timeline, request.source or setup.profile, registry, settings, log, progress)
+        mode_from, why = settle_mode_from(timeline, options.mode_from, registry, settings.curate.hybrid_limit)
+        sampler = Sampler(timeline, registry, settings, options, mode_from, store, log, setup.profile)
+        sampler.run(progress)
+        choice = choose(sampler, progress)
+        tally = _write_samples(setup, sampler, choice, files, progress)
+        notices = _notices(setup, request, sampler, choice, log, why)
+        return build_report(request.username, sampler, choice, log, tally, setup.family.family, notices)
 
 
 def _forget(drop: Drop) -> None:
@@ -252,9 +254,7 @@ def _notices(setup: Setup, request: Request, sampler: Sampler, choice: Choice, l
     return found
 
 
-def _publish(
-    request: Request, setup: Setup, files: RunFiles, report: Report, sampler: Sampler, choice: Choice, label: str
-) -> None:
+def _publish(request: Request, setup: Setup, files: RunFiles, report: Report, label: str) -> None:
     from curator.report_html import render_html
 
     data = msgspec.json.encode(report)
@@ -290,5 +290,3 @@ def _publish(
             files=hashes,
         ),
     )
-    sampler.timeline.close()
-    sampler.store.spool.close()

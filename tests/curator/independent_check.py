@@ -182,8 +182,8 @@ def pair(sample: dict[str, Any]) -> tuple[str, str]:
 
 CLOSERS = "\"'”’»)]}*_"
 ABBREVIATIONS = frozenset((
-    "mr", "mrs", "ms", "dr", "st", "messrs", "prof", "capt", "lieut", "col", "gen", "rev", "hon", "viz", "e.g", "i.e", "vs",
-    "jan", "feb", "mar", "apr", "aug", "sept", "oct", "nov", "dec",
+    "mr", "mrs", "ms", "dr", "st", "messrs", "prof", "capt", "lieut", "col", "gen", "rev", "hon", "viz", "e.g", "i.e",
+    "vs", "jan", "feb", "mar", "apr", "aug", "sept", "oct", "nov", "dec",
 ))  # fmt: skip
 
 
@@ -377,10 +377,14 @@ def accounts(verdict: Verdict, run: Path, samples: list[dict[str, Any]], memorie
     )
     for row in lineage:
         sample, (split, line) = by_id.get(row["sample_id"]), dataset.get((row["file"], row["line"]), ("", None))
-        same = sample and line == {key: sample[key] for key in ("input", "output")}
-        same = same and sample["metadata"].get("split", "train") == split
-        same = same and sample["metadata"]["sources"] == row["sources"] and sample["mode"] == row["mode"]
-        verdict.need(bool(same), "accounts", row["sample_id"], "lineage, dataset line and sample are not of one piece")
+        same = (
+            sample is not None
+            and line == {key: sample[key] for key in ("input", "output")}
+            and sample["metadata"].get("split", "train") == split
+            and sample["metadata"]["sources"] == row["sources"]
+            and sample["mode"] == row["mode"]
+        )
+        verdict.need(same, "accounts", row["sample_id"], "lineage, dataset line and sample are not of one piece")
     layers(verdict, run, samples)
     hashes(verdict, run, samples, memories)
     fates(verdict, run, lineage, dropped, memories)

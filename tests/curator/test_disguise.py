@@ -170,9 +170,14 @@ def test_every_character_that_folds_to_a_sign_of_a_tag_is_suspicious(opening: st
     assert [character for character in alike if not suspicious(shape.format(character))] == []
 
 
-VARIANTS: Final = {letter: [letter, letter.upper(), chr(ord(letter) + 0xFEE0), chr(ord(letter) - 97 + 0x1D41A),
-                            f"&#{ord(letter)};", f"&#x{ord(letter):x};", f"{letter}\u200b", f"{letter} ", f"{letter}\u0301"]
-                   for letter in "abcdefghijklmnopqrstuvwxyz"}  # fmt: skip
+def ways_to_write(letter: str) -> list[str]:
+    """A letter plain, in capitals, full-width, mathematical, as entities, and with something unseen after it."""
+    wide, bold = chr(ord(letter) + 0xFEE0), chr(ord(letter) - ord("a") + 0x1D41A)
+    entities = [f"&#{ord(letter)};", f"&#x{ord(letter):x};"]
+    return [letter, letter.upper(), wide, bold, *entities, f"{letter}\u200b", f"{letter} ", f"{letter}\u0301"]
+
+
+VARIANTS: Final = {letter: ways_to_write(letter) for letter in "abcdefghijklmnopqrstuvwxyz"}
 for plain, alike in zip("aeopcu", "аеорсυ", strict=True):
     VARIANTS[plain].append(alike)
 VARIANTS |= {

@@ -94,7 +94,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if done.returncode:
         pytest.skip(f"needs root and leave to mount a tmpfs: {done.stderr.strip()}")
     yield place
-    subprocess.run(["umount", str(place)], check=True)
+    subprocess.run(["umount", "-l", str(place)], check=True)  # lazily: a failed test may hold a file of it open
 
 
 def test_a_full_disk_ends_the_run_and_leaves_nothing(home: Home, curate: Curate, small_disk: Path) -> None:

@@ -93,9 +93,9 @@ def test_the_run_itself_is_clean(made: tuple[Path, Path]) -> None:
 @pytest.mark.parametrize(
     "mark",
     [
-        "<user>", "<WORLD>:", "< th ought >", "＜user＞", "&lt;assistant&gt;", "&amp;lt;action&amp;gt;", "<usеr>", 
-        "<us\u200ber>", "<u\u0301ser>", "‹instruction›", "<|im_end|>", "<｜im_start｜>", "[ INST ]", "<</SYS>>", "</s>", 
-        "<start_of_turn>", "<think>",
+        "<user>", "<WORLD>:", "< th ought >", "＜user＞", "&lt;assistant&gt;", "&amp;lt;action&amp;gt;", "<usеr>",
+        "<us\u200ber>", "<u\u0301ser>", "‹instruction›", "<|im_end|>", "<｜im_start｜>", "[ INST ]", "<</SYS>>",
+        "</s>", "<start_of_turn>", "<think>",
     ],
 )  # fmt: skip
 def test_a_mark_is_seen_in_any_disguise(mark: str) -> None:
@@ -123,7 +123,7 @@ PLANTS: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "a newline of the person's": (rewrite("come\naft", "come aft"), "changed", "person's words"),
     "a part of what was asked": (rewrite(".  Then come\naft and take the tiller.", "."), "changed", "part of"),
     "a passage cut short": (rewrite("I mend what is not broken.", "I mend what is"), "cut", "I mend what is"),
-    "a passage ended at Mr.": (rewrite("with Mr. Lee until noon.", "with Mr."), "cut", "with Mr."),
+    "a passage ended at Mr.": (rewrite(" Lee until noon. Rain after that, and a long letter home.", ""), "cut", "with Mr."),
     "a passage reworded": (rewrite("mend what is", "fix what is"), "changed", "fix what is"),
     "a lost drop": (edit("dropped.jsonl", lambda rows: rows[1:]), "accounts", "neither used nor dropped"),
     "a lost lineage": (edit("lineage.jsonl", lambda rows: rows[1:]), "accounts", "lines, lineage and samples"),

@@ -18,9 +18,29 @@ BANDS: Final = 10
 PERMUTATIONS: Final = 30
 # Beyond ASCII every letter counts, U+2000-2FFF parts words, and from U+3000 on each character is a word.
 _WORD: Final = re.compile("[\u3000-\uffff]?[0-9A-Za-z\u0080-\u1fff\U00010000-\U0010ffff]+|[\u3000-\uffff]")
-WORDS: Final = (
-    "the pump leaks by old harbour Anna sails home at night rain falls on boat and letter été über 水 泵".split()
-)
+WORDS: Final = [
+    "the",
+    "pump",
+    "leaks",
+    "by",
+    "old",
+    "harbour",
+    "Anna",
+    "sails",
+    "home",
+    "at",
+    "night",
+    "rain",
+    "falls",
+    "on",
+    "boat",
+    "and",
+    "letter",
+    "été",
+    "über",
+    "水",
+    "泵",
+]
 
 
 def shingles(text: str, words: int = 3) -> frozenset[tuple[str, ...]]:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from conftest import Home, Result, rows
 
 from curator.config import load_settings
+from tests.conftest import Home, Result, rows
 
 Curate = Callable[..., Result]
 DATASET: Final = "fine_tune_dataset.jsonl"
@@ -245,15 +245,17 @@ FAULTS: Final[dict[str, tuple[Callable[[dict[str, str]], Any], str, str, str, st
     # what is changed in line 1 -> mode, field, the text that stands at the offset reported, words of the problem
     "tag missing": (replaced("input", "<user>: ", ""), "", "input", Q, "no mode tag"),
     "tag of the reply missing": (
-        replaced("output", "<assistant>: ", ""), "emulation", "output", "Behind", "does not begin with '<assistant>: '"),
+        replaced("output", "<assistant>: ", ""), "emulation", "output", "Behind", "not begin with '<assistant>: '"),
     "tag in the wrong place": (replaced("input", f"<user>: {Q}", f"{Q} <user>: "), "", "input", Q, "no mode tag"),
     "tag of another mode": (
-        replaced("output", "<assistant>", "<world>"), "emulation", "output", "<world>", "does not begin with '<assistant>: '"),
+        replaced("output", "<assistant>", "<world>"), "emulation", "output",
+        "<world>", "not begin with '<assistant>: '"),
     "tags of a mode on the wrong sides": (
         replaced("input", "<user>", "<assistant>"), "", "input", "<assistant>", "no mode tag"),
     "tag without its space": (replaced("input", "<user>: ", "<user>:"), "", "input", "<user>:", "no mode tag"),
     "tag inside the text": (
-        replaced("input", "the harbour", "<user>: the harbour"), "emulation", "input", "<user>: the", "mode tag <user>"),
+        replaced("input", "the harbour", "<user>: the harbour"), "emulation", "input", "<user>: the",
+        "mode tag <user>"),
     "tag doubled": (
         replaced("output", "<assistant>: ", "<assistant>: <assistant>: "), "emulation", "output", "<assistant>: Behind",
         "mode tag <assistant>"),

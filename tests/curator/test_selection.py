@@ -8,10 +8,20 @@ from typing import Final
 
 import numpy as np
 import pytest
-from test_near_duplicates import jaccard, sets_of
 
 from curator.config import HoldoutConfig, load_settings
-from curator.selection import Columns, Holdout, hold_out, holdout_size, recent_and_old, spread, type_mix
+from curator.selection import (
+    Candidates,
+    Columns,
+    Holdout,
+    hold_out,
+    holdout_size,
+    joined_groups,
+    recent_and_old,
+    spread,
+    type_mix,
+)
+from tests.curator.test_near_duplicates import jaccard, sets_of
 
 SETTINGS: Final = load_settings(None)
 HOLDOUT: Final = HoldoutConfig(share=0.05, minimum=20, minimum_from=400)
@@ -26,8 +36,9 @@ def every(count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
 
 def columns(count: int, **given: list[int]) -> Columns:
     """Columns of `count` samples, a minute apart, each a conversation of its own, but for those given."""
-    usual = {"modes": [0] * count, "types": [0] * count, "times": [n * 60_000 for n in range(count)],
-             "groups": [-1 - n for n in range(count)], "places": list(range(count)), "priority": [0] * count}  # fmt: skip
+    usual = dict.fromkeys(("modes", "types", "priority"), [0] * count)
+    usual |= {"times": [n * 60_000 for n in range(count)], "groups": [-1 - n for n in range(count)]}
+    usual |= {"places": list(range(count))}
     codes = {"modes": "h", "types": "h", "times": "q", "groups": "q", "places": "l", "priority": "b"}
     return Columns(**{name: array(codes[name], given.get(name, values)) for name, values in usual.items()})
 
@@ -138,7 +149,9 @@ def different(count: int) -> list[str]:
 
 
 def held(made: Columns, texts: list[str], config: HoldoutConfig = HOLDOUT, seed: int = 42) -> Holdout:
-    return hold_out(made, every(len(texts)), config, THRESHOLD, sets_of(texts), seed)
+    numbers = every(len(texts))
+    modes, groups = np.array(made.modes, dtype=np.int16), np.array(made.groups, dtype=np.int64)
+    return hold_out(Candidates(modes, groups, numbers, numbers, sets_of(texts)), config, THRESHOLD, seed)
 
 
 def highest_across(texts: list[str], inside: set[int]) -> float:
@@ -217,3 +230,24 @@ def test_a_conversation_larger_than_the_holdout_stays_in_training() -> None:
 def test_of_nothing_nothing_is_held_out() -> None:
     assert held(columns(0), []).rows.tolist() == []
     assert held(columns(10), different(10), HoldoutConfig(share=0.0)).rows.tolist() == []
+
+
+def test_rows_and_shingle_sets_may_be_numbered_otherwise() -> None:
+    texts = different(500)
+    for number in range(0, 400, 2):
+        texts[number + 1] = texts[number]
+    order = list(range(500))
+    random.Random(5).shuffle(order)
+    numbers, groups = np.array(order, dtype=np.int64), np.array([-1 - n for n in range(500)], dtype=np.int64)
+    modes = np.zeros(500, dtype=np.int16)
+    found = hold_out(Candidates(modes, groups, every(500) + 1000, numbers, sets_of(texts)), HOLDOUT, THRESHOLD, 42)
+    inside = {order[row - 1000] for row in found.rows.tolist()}
+    assert inside
+    assert highest_across(texts, inside) < THRESHOLD
+
+
+def test_linked_conversations_are_one() -> None:
+    made = columns(6, groups=[1, 2, 3, 4, 5, 1])
+    assert joined_groups(made, every(6), []).tolist() == [1, 2, 3, 4, 5, 1]
+    joined = joined_groups(made, every(6), [(4, 2), (2, 5), (5, 4)]).tolist()
+    assert joined == [1, 2, 3, 2, 2, 1]

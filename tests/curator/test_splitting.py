@@ -13,8 +13,9 @@ from curator.splitting import chosen_by_hash, count_words, ends_sentence, first_
 
 PIECES: Final = st.sampled_from(
     [
-        "The pump leaks", "Dr. Brown", "e.g. 3.14", "水泵漏了。", "यह है।", "Yes", "No", " ", "  ", "\n", "\n\n", "\r\n\r\n", "\t",
-        ". ", "! ", "? ", "... ", "… ", ".” ", '." ', ".) ", ": ", "- ", "\u3000", "\u00a0", "🎉 ", "1. ", "A. ", "\u2028",
+        "The pump leaks", "Dr. Brown", "e.g. 3.14", "水泵漏了。", "यह है।", "Yes", "No", " ", "  ", "\n", "\n\n",
+        "\r\n\r\n", "\t", ". ", "! ", "? ", "... ", "… ", ".” ", '." ', ".) ", ": ", "- ", "\u3000", "\u00a0", "🎉 ",
+        "1. ", "A. ", "\u2028",
     ]
 )  # fmt: skip
 TEXTS: Final = st.lists(PIECES, max_size=60).map("".join) | st.text(max_size=300)

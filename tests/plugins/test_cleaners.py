@@ -8,13 +8,13 @@ from typing import Final
 
 import msgspec
 import pytest
-from conftest import Home, Result, rows
 from curator_plugins import cleaners
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curator import MemoryEvent, Reject, UsageError, chosen_by_hash, count_words, ends_sentence
 from curator.config import FillerLanguage, FillersConfig, load_settings
+from tests.conftest import Home, Result, rows
 
 SETTINGS: Final = load_settings(None)
 EVENT: Final = MemoryEvent("0" * 16, "evt", "a.json", "", 0, "conversation")
@@ -239,14 +239,17 @@ def test_white_space_is_mended_and_what_steers_a_terminal_goes(reply: str, left:
             "It's 3.14 m long. Fig. 2 shows v1.2.3. See e.g. page 4. Done.",
             "It's 3.14 m long. Fig. 2 shows v1.2.3. See e.g. page 4.",
         ),
-        ('She said "No. Never." and left. He stayed. He wept. He woke.', 'She said "No. Never." and left. He stayed. He wept.'),
+        (
+            'She said "No. Never." and left. He stayed. He wept. He woke.',
+            'She said "No. Never." and left. He stayed. He wept.',
+        ),
         ("“One.” “Two.” “Three.” “Four.”", "“One.” “Two.” “Three.”"),
         ("水泵漏了。我们明天修。请带工具。船在港口。谢谢你。", "水泵漏了。我们明天修。请带工具。"),
         ("यह एक है। यह दो है। यह तीन है। यह चार है।", "यह एक है। यह दो है। यह तीन है।"),
         ("What a day! 🎉 We sailed. It rained. We ate. We slept. Home.", "What a day! 🎉 We sailed. It rained."),
-        ("Oil it. Check it. Then do these:\n- close it\n- leave it", "Oil it. Check it. Then do these:\n- close it\n- leave it"),
+        ("Oil it. Check it. Then do:\n- close it\n- leave it", "Oil it. Check it. Then do:\n- close it\n- leave it"),
     ],
-)  # fmt: skip
+)
 def test_a_reply_is_trimmed_to_its_first_three_sentences(reply: str, left: str) -> None:
     assert trimmed(reply) == left
 
@@ -294,9 +297,12 @@ def test_the_same_seven_and_a_half_percent_of_long_replies_stay_long() -> None:
 
 
 WORDS: Final = st.sampled_from(
-    "pump boat Dr. e.g. 3.14 Okay, Certainly! Sure. yes。 水 “No.” ok 🎉 No! why? it: - Sources: <think> </think> As an AI "
-    "[truncated] ... … (so.) A. 2. \n \n\n \t \x1b[1m \u200b".split(" ")
-)
+    [
+        "pump", "boat", "Dr.", "e.g.", "3.14", "Okay,", "Certainly!", "Sure.", "yes。", "水", "“No.”", "ok", "🎉", "No!",
+        "why?", "it:", "-", "Sources:", "<think>", "</think>", "As an AI", "[truncated]", "...", "…", "(so.)", "A.",
+        "2.", "\n", "\n\n", "\t", "\x1b[1m", "\u200b",
+    ]
+)  # fmt: skip
 REPLIES: Final = st.lists(WORDS, max_size=70).map(" ".join) | st.text(max_size=200)
 
 
