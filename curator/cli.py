@@ -6,6 +6,8 @@ Exit status: 0 done; 1 the job or its proof failed; 2 usage; 3 disk, lock or per
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -23,12 +25,20 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(_guarded(list(sys.argv[1:] if arguments is None else arguments)))
 
 
+def _harmless(text: str) -> str:
+    """Return a message whose control characters, which may come from a file or a plugin, cannot steer a terminal."""
+    return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def _guarded(arguments: list[str]) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # an ASCII locale must not end a run that is published
     try:
         code = _command(arguments)
         sys.stdout.flush()
     except CuratorError as error:
-        print(f"curate: {error}", file=sys.stderr)
+        print(f"curate: {_harmless(str(error))}", file=sys.stderr)
         return error.status
     except BrokenPipeError:  # the reader has left (| head): nothing to say, and nobody to say it to
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -234,7 +244,7 @@ def _run(options: argparse.Namespace) -> int:
             keep_going=options.keep_going,
         ),
     )
-    with progress_bar() as progress:
+    with progress_bar() as progress, contextlib.redirect_stdout(sys.stderr):  # stdout is the result, whoever prints
         outcome = run(request, progress)
     if options.json:
         print_json({"run": str(outcome.folder) if outcome.folder else None, "report": outcome.report})

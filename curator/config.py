@@ -23,7 +23,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class _File(BaseModel):
     """Base of the configuration models: unknown keys are errors, values are never converted in silence."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
     comment: str = ""
 
 
@@ -251,12 +251,33 @@ def load_settings(home: Path | None) -> Settings:
     return Settings(**loaded, families=shipped / "schemas", home_families=families, files=hashes, overridden=overridden)
 
 
+class _TwiceError(Exception):
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _TwiceError(key)
+        found[key] = value
+    return found
+
+
+def _line_of(text: str, key: str) -> int:
+    """Return the line (from 1) of the last place where a key is written."""
+    return text.count("\n", 0, max(0, text.rfind(json.dumps(key, ensure_ascii=False)))) + 1
+
+
 def _load(path: Path, raw: bytes, model: type[_File]) -> tuple[_File | None, list[str]]:
     try:
         text = raw.decode("utf-8-sig")
-        json.loads(text)
+        json.loads(text, object_pairs_hook=_unique)
     except UnicodeDecodeError as error:
         return None, [f"{path}: not UTF-8 at byte {error.start}"]
+    except _TwiceError as error:
+        return None, [f"{path}:{_line_of(text, error.key)}: the key {error.key!r} stands twice in one object"]
     except (ValueError, RecursionError) as error:
         line = getattr(error, "lineno", 1)
         return None, [f"{path}:{line}: not JSON: {getattr(error, 'msg', error)}"]

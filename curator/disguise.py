@@ -88,7 +88,7 @@ def _decoded(text: str) -> Iterable[tuple[int, str]]:
     index = 0
     while index < len(text):
         if text[index] == "&" and (match := _ENTITY.match(text, index)):
-            once = html.unescape(match[0] if match[0].endswith(";") else match[0] + ";")
+            once = html.unescape(match[0])
             for _ in range(3):
                 once = html.unescape(once)
             if once and "&" not in once:

@@ -15,7 +15,7 @@ from curator import __version__
 from curator.config import Settings, load_settings
 from curator.errors import CuratorError
 from curator.families import Wrapper, pick_family
-from curator.homes import RUNS, find_home
+from curator.homes import RUNS, find_home, profile_names
 from curator.plugin_manager import fill, load_plugins
 from curator.shipped import shipped_etc
 
@@ -48,8 +48,12 @@ def examine(home: str | None) -> list[Finding]:
     own = ", ".join(sorted(settings.overridden)) or "all as shipped"
     found.append(Finding("ok", "configuration", f"{own} (shipped: {shipped_etc()})"))
     found += _plugins(settings, root)
-    for profile in sorted(path for path in (root / "profiles").iterdir() if path.is_dir()):
-        found += _profile(profile)
+    try:
+        names = profile_names(root)
+    except CuratorError as error:
+        return [*found, Finding("wrong", "profiles", error.what, error.next_step)]
+    for name in names:
+        found += _profile(root / "profiles" / name)
     return found
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from curator.errors import UsageError
-from curator.files import Unreadable, printable, read_once
+from curator.files import Unreadable, from_printable, printable, read_once
 from curator.homes import find_home, find_profile
 from curator.records import CuratedSample, Drop, LineageLine, Record
 from curator.report_terminal import safe
@@ -91,7 +91,7 @@ def _array(path: Path) -> Iterator[CuratedSample]:
 
 def _file(path: str, digest: str, summary: dict[str, Any], home: str | None) -> MemoryFile:
     try:
-        place = find_profile(find_home(home), str(summary["username"])) / path
+        place = find_profile(find_home(home), str(summary["username"])) / from_printable(path)
         if digest and sha256_of(place) != digest:
             return MemoryFile(path, "changed since the run")
         data, _ = parse(read_once(str(place), 1 << 26))

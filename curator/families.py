@@ -9,6 +9,7 @@ import msgspec
 
 from curator.config import line_finder
 from curator.errors import UsageError, unknown_name
+from curator.files import printable
 from curator.records import Exchange, Family, FormattedSample, SchemaSample
 
 
@@ -21,8 +22,10 @@ def load_family(path: Path) -> Family:
     try:
         text = path.read_text("utf-8-sig")
         data = msgspec.json.decode(text)
-    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
-        raise UsageError(f"{path}: no family file: {error}", "see docs/families.md for its keys") from None
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
+        raise UsageError(
+            f"{printable(str(path))}: no family file: {error}", "see docs/families.md for its keys"
+        ) from None
     line = line_finder(text)
     problems = [
         f"{path}:{line(tuple(one.absolute_path))}: {one.message}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from operator import attrgetter
@@ -86,11 +87,17 @@ def _read_handle(handle: int, max_bytes: int) -> bytes:
 
 
 def printable(path: str) -> str:
-    """Return a path that can be shown and written as UTF-8: undecodable bytes and control characters escaped."""
-    if path.isascii() and path.isprintable():
+    """Return a path that can be shown and written as UTF-8: the bytes of what cannot be shown stand as \\xNN."""
+    if path.isprintable() and path.isascii():
         return path
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+    return "".join(c if c.isprintable() else "".join(f"\\x{byte:02x}" for byte in c.encode()) for c in text)
+
+
+def from_printable(path: str) -> str:
+    """Return the path that `printable` made printable."""
+    raw = re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes([int(match[1], 16)]), path.encode())
+    return os.fsdecode(raw)
 
 
 class HashedFile:
@@ -141,9 +148,10 @@ def sync_folder(path: Path) -> None:
         os.close(handle)
 
 
-def disk_error(error: OSError, doing: str) -> EnvironmentError_:
-    """Translate an OSError met while writing into the one error that a user sees (exit status 3)."""
-    where = f" {printable(os.fspath(error.filename))}" if isinstance(error.filename, str | os.PathLike) else ""
+def disk_error(error: OSError, doing: str, place: Path) -> EnvironmentError_:
+    """Translate an OSError met while writing below `place` into the one error that a user sees (exit status 3)."""
+    named = error.filename if isinstance(error.filename, str | os.PathLike) else place
+    where = printable(os.fspath(named))
     step = {
         errno.ENOSPC: "free some space, or write elsewhere with --out DIR",
         errno.EDQUOT: "free some space, or write elsewhere with --out DIR",
@@ -152,4 +160,4 @@ def disk_error(error: OSError, doing: str) -> EnvironmentError_:
         errno.EACCES: "give yourself permission there, or write elsewhere with --out DIR",
         errno.EPERM: "give yourself permission there, or write elsewhere with --out DIR",
     }.get(error.errno or 0, "see that the folder can be written, or write elsewhere with --out DIR")
-    return EnvironmentError_(f"{doing}{where}: {error.strerror or error}; nothing was published", step)
+    return EnvironmentError_(f"{doing} {where}: {error.strerror or error}; nothing was published", step)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from curator.errors import UsageError, unknown_name
+from curator.errors import EnvironmentError_, UsageError, unknown_name
+from curator.files import printable
 
 RUNS = Path("out") / "fine-tuned-models"
 _USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
@@ -19,13 +20,16 @@ def find_home(given: str | None) -> Path:
     """Return the home: `--home`, else $CURATOR_HOME, else the nearest folder upwards that holds `profiles/`."""
     named = given or os.environ.get("CURATOR_HOME")
     if named:
-        home = Path(named).expanduser()
-        if not (home / "profiles").is_dir():
-            where = "--home" if given else "$CURATOR_HOME"
-            raise UsageError(
-                f"{where} {named}: there is no folder 'profiles' in it", f"make a home there with: curate init {named}"
-            )
-        return home.resolve()
+        where, shown = "--home" if given else "$CURATOR_HOME", printable(named)[:200]
+        try:
+            home = Path(named).expanduser()
+            if (home / "profiles").is_dir():
+                return home.resolve()
+        except (RuntimeError, ValueError, OSError) as error:  # ~nobody, a NUL, a name that is too long
+            raise UsageError(f"{where} {shown}: no folder: {error}", "name the folder that holds 'profiles'") from None
+        raise UsageError(
+            f"{where} {shown}: there is no folder 'profiles' in it", f"make a home there with: curate init {shown}"
+        )
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / "profiles").is_dir():
@@ -48,6 +52,7 @@ def find_profile(home: Path, username: str) -> Path:
             "expected 1 to 64 letters, digits, '_', '-', '.' or '@', the first a letter or digit",
         )
     profile = home / "profiles" / username
+    known = profile_names(home)
     if profile.is_dir():
         if not profile.resolve().is_relative_to(home.resolve()) and not profile.is_symlink():
             raise UsageError(f"{profile} leads out of the home {home}")
@@ -55,8 +60,16 @@ def find_profile(home: Path, username: str) -> Path:
     elsewhere = _stored_elsewhere(home, username)
     if elsewhere:
         return elsewhere
-    known = sorted(path.name for path in (home / "profiles").iterdir() if path.is_dir())
     raise unknown_name("user", username, known, f"profiles are looked for in {home / 'profiles'}")
+
+
+def profile_names(home: Path) -> list[str]:
+    """Return the names of the profiles in a home. Raises EnvironmentError_ where they cannot be listed."""
+    try:
+        return sorted(path.name for path in (home / "profiles").iterdir() if path.is_dir())
+    except OSError as error:
+        what = f"{printable(str(home / 'profiles'))}: {error.strerror}"
+        raise EnvironmentError_(what, "give yourself permission to list that folder") from None
 
 
 def _stored_elsewhere(home: Path, username: str) -> Path | None:
@@ -66,7 +79,7 @@ def _stored_elsewhere(home: Path, username: str) -> Path | None:
             if user.get("username") == username:
                 path = Path(user["metadata"]["profileStorage"]["path"])
                 return path if path.is_dir() else None
-    except (OSError, msgspec.DecodeError, KeyError, TypeError, AttributeError):
+    except (OSError, msgspec.DecodeError, RecursionError, KeyError, TypeError, AttributeError):
         pass
     return None
 
@@ -77,7 +90,7 @@ def owner_names(profile: Path) -> tuple[str, ...]:
         identity = msgspec.json.decode((profile / "persona" / "core.json").read_bytes())["identity"]
         human = identity.get("humanName")
         names = [human, *(identity.get("aliases") or ())]
-    except (OSError, msgspec.DecodeError, KeyError, TypeError, AttributeError):
+    except (OSError, msgspec.DecodeError, RecursionError, KeyError, TypeError, AttributeError):
         return ()
     names = [name for name in names if isinstance(name, str) and name.strip()]
     if isinstance(human, str) and " " in human.strip():

@@ -25,7 +25,7 @@ from curator.errors import CuratorError, PluginError, UsageError
 from curator.files import printable
 from curator.homes import owner_names
 from curator.pairing import Pairing, default_pairs
-from curator.plugin_manager import BUILT_IN, Registry, apply_cleaner, apply_filters, map_mode, plugin_failed
+from curator.plugin_manager import BUILT_IN, Registry, apply_cleaner, apply_filters, map_mode, plugin_failed, raised
 from curator.records import Change, CuratedSample, Drop, MemoryEvent, Pair, Record, SampleMetadata, Source
 from curator.splitting import count_words
 from curator.spec import Reject
@@ -115,8 +115,7 @@ def read_memories(
     except BaseException as error:
         if plugin in BUILT_IN:
             raise  # our own mistake: keep the traceback
-        what = f"raised {type(error).__name__}: {error}"
-        raise plugin_failed(str(plugin), f"source {source.name}", "", what) from error
+        raise plugin_failed(str(plugin), f"source {source.name}", "", raised(error)) from error
     timeline.arrange()
 
 
@@ -255,11 +254,12 @@ class Sampler:
         self.mode_sources: Counter[str] = Counter()
         self.unknown_types: Counter[str] = Counter()
         self.foreign_modes: Counter[str] = Counter()
-        self.pairs = self.cleaned = self.prompted = 0
+        self.pairs = 0
         self.changes: Counter[str] = Counter()
         self.outcomes: array[int] = array("h", [0]) * len(self.timeline)
         self.reasons: list[Reason] = [Reason("select", "used")]
         self._numbers: dict[Reason, int] = {}
+        self._drops: list[Drop] = []
         self._place = self._outward_place = -1
         self._event: MemoryEvent | None = None
         self._pairing = Pairing(
@@ -278,51 +278,68 @@ class Sampler:
             if event.id in self.timeline.disliked:
                 event = msgspec.structs.replace(event, disliked=True)
             try:
-                self._memory(event, place)
+                found = self._memory(event, place)
             except PluginError as error:
                 if not self.options.keep_going:
                     raise
+                found = []
+                self._drops.clear()  # the memory goes as a whole
                 self._drop(event, "event", "plugin_error", error.what)
+            self._keep(event, place, found)
             if not place & 1023:
                 progress("pairing and screening", place, len(self.timeline))
 
-    def _memory(self, event: MemoryEvent, place: int) -> None:
+    def _keep(self, event: MemoryEvent, place: int, found: list[Parked]) -> None:
+        """Put what a memory gave into the store and the log; until here nothing of it has left."""
+        group = self.timeline.group(place)
+        for parked in found:
+            if parked.sample.metadata.thought and self._outward_place >= 0:
+                self.store.links.append((group, self.timeline.group(self._outward_place)))
+            older = self.store.add(parked, event, place, group)
+            if older >= 0:
+                twin = self.store.spool.get(older).sample.metadata.sample_id
+                detail = f"the same text as {twin}"
+                self._drop(event, "screen", "duplicate", detail, parked.sample.metadata.sample_id)
+        if self._drops:
+            for drop in self._drops:
+                self.log(drop)
+                self.note(place, Reason(drop.stage, drop.reason))
+            self._drops.clear()
+
+    def _memory(self, event: MemoryEvent, place: int) -> list[Parked]:
         down = apply_filters(self.registry.memory_filters, event, event.path)
         if down:
             self._drop(event, "event", *down)
-            return
+            return []
         mode, source = map_mode(self.registry, event, self.mode_from)
         self.mode_sources[source] += 1
         if event.type not in self.settings.types.modes:
             self.unknown_types[event.type] += 1
         if event.mode and event.mode not in self.registry.modes:
             self.foreign_modes[event.mode] += 1
-        group = self.timeline.group(place)
-        before = self.pairs
-        for pair in self._pairs(event, mode):
-            self.pairs += 1
-            self.prompted += pair.prompted
-            self._pair(event, pair, mode, source, place, group)
-        if self.pairs == before:
+        pairs = self._pairs(event, mode)
+        if not pairs and not self._drops:
             self._drop(event, "pair", "no_pair", f"the mode {mode} makes nothing of it")
+        self.pairs += len(pairs)
+        return [parked for pair in pairs if (parked := self._pair(event, pair, mode, source)) is not None]
 
     def _pairs(self, event: MemoryEvent, mode: str) -> list[Pair]:
         own = self.registry.modes[mode].pairs
         try:
             found = list(default_pairs(event, self._pairing, mode) if own is None else own(event, self._pairing))
             for pair in found:
-                if type(pair) is not Pair:
-                    raise TypeError(f"yielded {type(pair).__name__}: expected a Pair")
+                if type(pair) is not Pair or type(pair.user_text) is not str or type(pair.assistant_text) is not str:
+                    raise TypeError(f"yielded {type(pair).__name__}: expected a Pair of two texts")
         except (KeyboardInterrupt, PluginError, OSError):
             raise
         except BaseException as error:
             plugin = self.registry.owners[f"mode {mode}"]
             if plugin in BUILT_IN:
                 raise  # our own mistake: keep the traceback
-            raise plugin_failed(plugin, f"mode {mode}", event.path, f"{type(error).__name__}: {error}") from error
+            raise plugin_failed(plugin, f"mode {mode}", event.path, raised(error)) from error
         return found
 
-    def _pair(self, event: MemoryEvent, pair: Pair, mode: str, source: str, place: int, group: int) -> None:
+    def _pair(self, event: MemoryEvent, pair: Pair, mode: str, source: str) -> Parked | None:
         sample_id = f"{event.key}-{pair.turn}"
         reply: str | Reject = pair.assistant_text
         changes = pair.changes
@@ -330,7 +347,7 @@ class Sampler:
             reply, changes = self._clean(event, pair)
             if isinstance(reply, Reject):
                 self._drop(event, "clean", reply.reason, reply.detail, sample_id)
-                return
+                return None
         metadata = SampleMetadata(
             sample_id,
             event.id,
@@ -349,13 +366,8 @@ class Sampler:
         down = apply_filters(self.registry.sample_filters, sample, event.path)
         if down:
             self._drop(event, "screen", down[0], down[1], sample_id)
-            return
-        if pair.thought and self._outward_place >= 0:
-            self.store.links.append((group, self.timeline.group(self._outward_place)))
-        older = self.store.add(Parked(sample, (event.key, *pair.events), changes), event, place, group)
-        if older >= 0:
-            twin = self.store.spool.get(older).sample.metadata.sample_id
-            self._drop(event, "screen", "duplicate", f"the same text as {twin}", sample_id)
+            return None
+        return Parked(sample, (event.key, *pair.events), changes)
 
     def _clean(self, event: MemoryEvent, pair: Pair) -> tuple[str | Reject, tuple[Change, ...]]:
         reply, changes = pair.assistant_text, pair.changes
@@ -367,13 +379,10 @@ class Sampler:
                 changes = (*changes, Change(cleaner.name, _described(reply, after), len(reply), len(after)))
                 self.changes[cleaner.name] += 1
                 reply = after
-        if changes:
-            self.cleaned += 1
         return reply, changes
 
     def _drop(self, event: MemoryEvent, stage: Stage, reason: str, detail: str = "", sample_id: str = "") -> None:
-        self.log(Drop((event.key,), stage, reason, detail, event.path, event.id, sample_id))
-        self.note(self._place, Reason(stage, reason))
+        self._drops.append(Drop((event.key,), stage, reason, detail, event.path, event.id, sample_id))
 
     def note(self, place: int, reason: Reason) -> None:
         """Remember the last reason met for a memory; it counts where none of its samples is in the set."""

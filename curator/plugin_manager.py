@@ -20,7 +20,7 @@ import pluggy
 
 from curator import __version__, spec
 from curator.config import Settings
-from curator.errors import PluginError, UsageError, unknown_name
+from curator.errors import CuratorError, PluginError, UsageError, unknown_name
 from curator.records import CuratedSample, Family, MemoryEvent
 from curator.spec import Cleaner, Filter, MemorySource, Mode, Reject
 
@@ -75,7 +75,7 @@ def load_plugins(settings: Settings, home: Path | None, disabled: Iterable[str] 
         origins[name] = origin
         if name in off:
             continue
-        _register(manager, name, module() if callable(module) else module, origin)
+        _register(manager, name, guarded(name, "import", "", module), origin)
         versions[name] = version
     if missing := off - origins.keys():
         raise unknown_name("plugin", sorted(missing)[0], origins, "it stands in plugins.disabled or --no-plugin")
@@ -143,6 +143,8 @@ def fill(registry: Registry, settings: Settings, family: Callable[[dict[str, Fam
 
 
 def _add_mode(registry: Registry, plugin: str, mode: Mode) -> None:
+    if not isinstance(mode.name, str) or not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", mode.name):
+        raise PluginError(f"plugin {plugin!r}: {_show(mode.name)} is no name of a mode", "use a-z, 0-9, _ and -")
     owner = registry.owners.get(f"mode {mode.name}")
     if owner:
         raise UsageError(f"two plugins give the mode {mode.name!r}: {owner} and {plugin}", "rename one of the modes")
@@ -208,10 +210,18 @@ def guarded(plugin: str, hook: str, memory: str, function: Callable[..., Any], *
     """Call a plugin's function; whatever it raises, SystemExit too, becomes a PluginError that names it."""
     try:
         return function(*arguments)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, CuratorError):  # a CuratorError already says what a user should know
         raise
     except BaseException as error:
-        raise plugin_failed(plugin, hook, memory, f"raised {type(error).__name__}: {error}") from error
+        raise plugin_failed(plugin, hook, memory, raised(error)) from error
+
+
+def raised(error: BaseException) -> str:
+    """Say what a plugin raised; its message may itself fail to print."""
+    try:
+        return f"raised {type(error).__name__}: {error}"
+    except Exception:
+        return f"raised {type(error).__name__}"
 
 
 def plugin_failed(plugin: str, hook: str, memory: str, what: str) -> PluginError:
@@ -228,13 +238,12 @@ def map_mode(registry: Registry, event: MemoryEvent, mode_from: str) -> tuple[st
     for plugin, function in registry.mappers:
         try:
             answer = function(event, mode_from)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, CuratorError):
             raise
         except BaseException as error:
-            what = f"raised {type(error).__name__}: {error}"
-            raise plugin_failed(plugin, "map_mode", event.path, what) from error
+            raise plugin_failed(plugin, "map_mode", event.path, raised(error)) from error
         if answer is not None:
-            if answer not in registry.modes:
+            if not isinstance(answer, str) or answer not in registry.modes:
                 what = f"returned {_show(answer)}: expected None or one of {', '.join(registry.modes)}"
                 raise plugin_failed(plugin, "map_mode", event.path, what)
             return answer, plugin
@@ -248,11 +257,10 @@ def apply_filters(
     for plugin, one in filters:
         try:
             answer = one.check(item)  # type: ignore[arg-type]
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, CuratorError):
             raise
         except BaseException as error:
-            what = f"raised {type(error).__name__}: {error}"
-            raise plugin_failed(plugin, f"filter {one.name}", memory, what) from error
+            raise plugin_failed(plugin, f"filter {one.name}", memory, raised(error)) from error
         if answer is not None:
             if not isinstance(answer, str) or not _REASON.fullmatch(answer.partition(": ")[0]):
                 what = f"returned {_show(answer)}: expected None or a reason code"
@@ -266,17 +274,30 @@ def apply_cleaner(plugin: str, cleaner: Cleaner, reply: str, event: MemoryEvent)
     """Call one cleaner and hold it to its contract."""
     try:
         answer = cleaner.clean(reply, event)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, CuratorError):
         raise
     except BaseException as error:
-        what = f"raised {type(error).__name__}: {error}"
-        raise plugin_failed(plugin, f"cleaner {cleaner.name}", event.path, what) from error
-    if type(answer) is not str and not isinstance(answer, Reject):
-        what = f"returned {_show(answer)}: expected the reply as text, or a Reject"
-        raise plugin_failed(plugin, f"cleaner {cleaner.name}", event.path, what)
-    return answer
+        raise plugin_failed(plugin, f"cleaner {cleaner.name}", event.path, raised(error)) from error
+    if type(answer) is str:
+        if answer is reply or answer.isascii() or _can_be_written(answer):
+            return answer
+    elif isinstance(answer, Reject) and isinstance(answer.reason, str) and _REASON.fullmatch(answer.reason):
+        return answer
+    what = f"returned {_show(answer)}: expected the reply as text, or a Reject with a reason code"
+    raise plugin_failed(plugin, f"cleaner {cleaner.name}", event.path, what)
+
+
+def _can_be_written(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _show(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # a __repr__ of its own, or an integer too long to print
+        return f"something of type {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:60]}... ({type(value).__name__})"

@@ -9,12 +9,16 @@ hundreds of thousands of passages. The JSON Schemas in `schemas/` are generated 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 RUN_FORMAT = "persona-curator-run"
 RUN_VERSION = 1
+
+
+# Part of a run folder's name, so nothing that a file system or the last line of stdout could stumble over.
+Name = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
@@ -217,7 +221,7 @@ class Family(Record, frozen=True, gc=False):
     recognised, `control_tokens` what no memory may contain, `line_markers` what no line of one may begin with.
     """
 
-    family: str
+    family: Name
     user_prefix: str
     assistant_prefix: str
     description: str = ""

@@ -15,7 +15,7 @@ import msgspec
 
 from curator.errors import EnvironmentError_, UsageError
 from curator.files import disk_error, printable
-from curator.homes import find_home, find_profile, latest_run
+from curator.homes import find_home, find_profile, latest_run, profile_names
 from curator.pipeline import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ def console() -> Console:
 
     if sys.stdout.isatty():
         return Console(markup=True, emoji=False, highlight=False)
-    return Console(width=int(os.environ.get("COLUMNS", "110")), emoji=False, highlight=False, force_terminal=False)
+    columns = os.environ.get("COLUMNS", "")
+    width = int(columns) if columns.isdigit() and int(columns) >= 40 else 110
+    return Console(width=width, emoji=False, highlight=False, force_terminal=False)
 
 
 def print_json(value: Any) -> None:
@@ -79,7 +81,7 @@ def find_run(run: Path | None, username: str | None, home: str | None) -> Path:
         return run
     root = find_home(home)
     if username is None:
-        profiles = sorted(path.name for path in (root / "profiles").iterdir() if path.is_dir())
+        profiles = profile_names(root)
         if len(profiles) != 1:
             raise UsageError(
                 f"which profile? {root / 'profiles'} has {', '.join(profiles) or 'none'}", "add --username U"
@@ -175,7 +177,7 @@ def make_home(folder: Path, demo: bool) -> Path:
                 raise UsageError(f"{place} is there already", "remove it first, or leave --demo away")
             _copy_missing(shipped_demo(), place, "*")
     except OSError as error:
-        raise disk_error(error, "cannot make the home") from error
+        raise disk_error(error, "cannot make the home", folder) from error
     return folder.resolve()
 
 

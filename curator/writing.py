@@ -51,7 +51,13 @@ class RunFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._files = {name: HashedFile(folder / name) for name in (*ARRAYS, *LINES)}
+        self._files: dict[str, HashedFile] = {}
+        try:
+            for name in (*ARRAYS, *LINES):
+                self._files[name] = HashedFile(folder / name)
+        except OSError:
+            self.abandon()
+            raise
         self._rows = 0
         self._lines = {TRAIN: 0, HOLDOUT: 0}
         self._arrays = [self._files[name].write for name in ARRAYS]
@@ -141,7 +147,7 @@ def run_folder(runs: Path, label: str, now: datetime) -> Iterator[tuple[Path, Pa
             sync_folder(day)
         except OSError as error:
             _clear(building, made)
-            raise disk_error(error, "cannot write the run") from error
+            raise disk_error(error, "cannot write the run", place) from error
         except BaseException:
             _clear(building, made)
             raise
@@ -153,7 +159,7 @@ def _make_folders(day: Path) -> list[Path]:
     try:
         day.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise disk_error(error, "cannot make the folder of the run") from error
+        raise disk_error(error, "cannot make the folder of the run", day) from error
     return missing
 
 
@@ -186,12 +192,12 @@ def _lock(runs: Path) -> Iterator[None]:
             f"another run holds {printable(str(runs / '.lock'))} (process {holder})", "wait for it to end, or stop it"
         ) from None
     except OSError as error:
-        raise disk_error(error, "cannot lock") from error
+        raise disk_error(error, "cannot lock", runs) from error
     try:
         note.write_text(str(os.getpid()), "ascii")
         yield
     except OSError as error:
-        raise disk_error(error, "cannot lock") from error
+        raise disk_error(error, "cannot lock", runs) from error
     finally:
         note.unlink(missing_ok=True)
         lock.release()

@@ -22,8 +22,9 @@ from curator import (
 _THINK = re.compile(r"<think>.*?(?:</think>|\Z)\s*", re.DOTALL | re.IGNORECASE)
 _SOURCES = re.compile(r"\s*\n+\s*(?:Sources|References):[ \t]*(?:\n.*|\S.*)\Z", re.DOTALL | re.IGNORECASE)
 _TRUNCATED = re.compile(r"\s*(?:\.\.\.|…)\s*\[truncated\]\s*\Z", re.IGNORECASE)
-# Control characters but for tab and newline, and the bidi embeddings, overrides and isolates: they can hide text.
-_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# Control characters but for tab and newline, zero-width spaces, and the bidi embeddings, overrides and isolates: they
+# can hide text. The zero-width joiners stay, which emoji and Persian need.
+_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _ESCAPE = re.compile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(?:\x07|\x1b\\\\)|.)?", re.DOTALL)
 _MARKS = re.compile(r"[^\w\s,'’-]")  # without that many signs there cannot be that many sentences
 _SPACES = re.compile(r"[ \t]{2,}|[ \t]+(?=\n)|\n{3,}|\r\n?")
@@ -126,7 +127,7 @@ def _phrases(settings: Settings) -> tuple[list[str], list[str], list[re.Pattern[
             reason = error.args[0] if error.args else "too large"
             reason = reason.decode() if isinstance(reason, bytes) else reason
             raise UsageError(
-                f"etc/fillers.json: the pattern {pattern[:60]!r} is not accepted: {reason}",
+                f"etc/fillers.json: the pattern {pattern[:60]!r} is not accepted: {reason[:200]}",
                 "patterns are RE2: no look-around and no back-references; mend it or take it out",
             ) from None
     return openers or ["\0"], starts, patterns

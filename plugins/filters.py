@@ -59,12 +59,17 @@ def feedback(event: MemoryEvent) -> str | None:
 def bot_notices(settings: Settings) -> Callable[[MemoryEvent], str | None]:
     """Build the filter of notices that programs leave, by the patterns of etc/types.json."""
     notices = {}
+    options = re2.Options()
+    options.log_errors = False
     for name, pattern in settings.types.notices.items():
         try:
-            notices[name] = re2.compile(pattern)
+            notices[name] = re2.compile(pattern, options)
         except re2.error as error:
-            reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else error
-            raise UsageError(f"etc/types.json: notices.{name}: {pattern[:60]!r} is not accepted: {reason}") from None
+            reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
+            raise UsageError(
+                f"etc/types.json: notices.{name}: {pattern[:60]!r} is not accepted: {reason[:200]}",
+                "patterns are RE2: no look-around and no back-references; mend it or take it out",
+            ) from None
 
     def check(event: MemoryEvent) -> str | None:
         if event.content[:1].isascii() or not event.content:  # notices begin with a pictograph, few memories do

@@ -59,7 +59,7 @@ def _file(
         raw = read_once(path, most)
         digest = hashlib.sha256(raw).hexdigest()
         data, _ = parse_json(raw)
-        name = relative if relative.isascii() else printable(relative)
+        name = printable(relative)
         if shape is None:
             return [event_from_json(data, name, digest)]
         return [event_from_json(one, name, digest, turn) for turn, one in enumerate(shape(data))]

@@ -141,8 +141,8 @@ def test_with_keep_going_the_memory_is_dropped_and_the_run_succeeds(home: Home, 
 
 def test_with_keep_going_a_memory_is_dropped_whole(home: Home, curate: Curate) -> None:
     """Row 19: no sample stays of a memory whose second exchange a plugin failed on."""
-    messages = [("user", "How was the first?"), ("assistant", "The first one was quite fine.")]
-    messages += [("user", "How was the second?"), ("assistant", "The second one was rather bad.")]
+    messages = [("user", "How was Monday?"), ("assistant", "Monday was quite fine.")]
+    messages += [("user", "How was Tuesday?"), ("assistant", "Tuesday was rather bad.")]
     home.memory(messages=[{"role": role, "content": text} for role, text in messages], id="half")
     home.memory("Who came by?", response="The neighbour, to lend us a ladder.", id="good")
     plugin(home, cleaner("raise ValueError"))

@@ -16,7 +16,7 @@ Curate = Callable[..., Result]
 TREES = ("amber", "birch", "cedar", "dogwood", "elder", "fir", "gorse", "hazel", "ivy", "juniper")
 ORDER = "Cast off the bow line first.  Then come\naft and take the tiller."
 REPLY = "She lies at the north pier. Bring both oars and the blue sail."
-DIARY = "Up early. Scraped the hull with Mr. Lee until noon. Rain after that, and a long letter home. Slept badly."
+DIARY = "Up early. Scraped the hull with Mr. Lee until noon. Rain after that, and a long walk. Slept badly."
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ PLANTS: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "a newline of the person's": (rewrite("come\naft", "come aft"), "changed", "person's words"),
     "a part of what was asked": (rewrite(".  Then come\naft and take the tiller.", "."), "changed", "part of"),
     "a passage cut short": (rewrite("I mend what is not broken.", "I mend what is"), "cut", "I mend what is"),
-    "a passage ended at Mr.": (rewrite(" Lee until noon. Rain after that, and a long letter home.", ""), "cut", "with Mr."),
+    "a passage ended at Mr.": (rewrite(" Lee until noon. Rain after that, and a long walk.", ""), "cut", "with Mr."),
     "a passage reworded": (rewrite("mend what is", "fix what is"), "changed", "fix what is"),
     "a lost drop": (edit("dropped.jsonl", lambda rows: rows[1:]), "accounts", "neither used nor dropped"),
     "a lost lineage": (edit("lineage.jsonl", lambda rows: rows[1:]), "accounts", "lines, lineage and samples"),

@@ -336,11 +336,13 @@ def test_a_passage_keeps_the_blank_lines_between_verses(curate: Curate, home: Ho
     assert [reply for _, _, reply in triples(run(curate, home))] == [verse]
 
 
-@pytest.mark.parametrize("text", ["there met with Lieut. Lambert", "find Balty and Mr. How", "I sent to Deb.’s"])
+@pytest.mark.parametrize(
+    "text", ["there met with Lieut. Lambert", "find Balty and Mr. How", "I sent to Deb.’s", "I gave the boy 12d. to go"]
+)
 def test_a_passage_does_not_end_at_an_abbreviation(curate: Curate, home: Home, text: str) -> None:
-    entry = f"{' '.join(['so'] * 36)} {text} and went home with all of them at night to dine at the house."
+    entry = f"Up early. {' '.join(['So', *['so'] * 36])} {text} and went home with all of them at night to dine at the house."
     home.memory(entry, type="journal")
-    assert [reply for _, _, reply in triples(run(curate, home))] == [entry]
+    assert [reply for _, _, reply in triples(run(curate, home))] == ["Up early.", entry.removeprefix("Up early. ")]
 
 
 TOOL: dict[str, Any] = {

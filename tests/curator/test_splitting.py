@@ -98,19 +98,29 @@ def test_words_are_runs_without_space_and_pairs_of_unspaced_letters(text: str, w
 
 
 def test_a_passage_ends_where_a_paragraph_does() -> None:
-    text = "First day. It rained.\n\nSecond day.\n \t\nThird day. Sun.\r\n\r\nFourth."
-    assert cut(text) == ["First day. It rained.", "Second day.", "Third day. Sun.", "Fourth."]
+    first, second, third = "It rained all day here. Cold.", "The second day was dry.", "On the third day came sun."
+    text = f"{first}\n\n{second}\n \t\n{third}\r\n\r\nThen we all sailed home."
+    assert cut(text) == [first, second, third, "Then we all sailed home."]
 
 
 def test_a_heading_goes_with_the_paragraph_below_it() -> None:
-    assert cut("Monday\n\nIt rained. I read.\n\nTuesday\n\nSun.") == ["Monday\n\nIt rained. I read.", "Tuesday\n\nSun."]
+    text = "Monday\n\nIt rained all day. I read.\n\nTuesday\n\nThe sun came out again."
+    assert cut(text) == ["Monday\n\nIt rained all day. I read.", "Tuesday\n\nThe sun came out again."]
 
 
 def test_a_passage_holds_three_sentences_or_forty_words() -> None:
-    assert cut("One. Two. Three. Four. Five.") == ["One. Two. Three.", "Four. Five."]
+    day = "It rained here all day. "
+    assert cut(day * 5) == [(day * 3).strip(), (day * 2).strip()]
     twenty = " ".join(["word"] * 20) + ". "
     assert cut(twenty * 5) == [(twenty * 2).strip(), (twenty * 2).strip(), twenty.strip()]
-    assert cut("Go. " + " ".join(["word"] * 90) + ".") == ["Go.", " ".join(["word"] * 90) + "."]
+    ninety = " ".join(["word"] * 90) + "."
+    assert cut(f"{day}{ninety}") == [day.strip(), ninety]
+
+
+def test_a_start_of_fewer_than_five_words_is_no_passage_of_its_own() -> None:
+    ninety = " ".join(["word"] * 90) + "."
+    assert cut(f"3rd. {ninety}") == [f"3rd. {ninety}"]
+    assert cut("3rd May.\n\nIt rained all day here.") == ["3rd May.\n\nIt rained all day here."]
 
 
 def test_a_passage_chosen_by_hash_runs_on_across_paragraphs() -> None:
@@ -146,8 +156,8 @@ def test_an_entry_of_3780_words_loses_nothing_and_is_cut_at_sentence_and_paragra
     for piece in pieces:
         assert piece.endswith(".")
         assert "\n\n" not in piece
-        assert len(sentences(piece)) <= 3
         assert count_words(piece) <= 40
+        assert len(sentences(piece)) <= 3
 
 
 def test_of_such_an_entry_a_share_of_the_passages_is_long_and_always_the_same() -> None:
