@@ -14,23 +14,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-_OPENING = "<＜﹤‹〈⟨❮❬⧼˂ᐸ≺𐀼⟪"
-_CLOSING = ">＞﹥›〉⟩❯❭⧽˃ᐳ≻⟫"
+_OPENING = "\u2329<＜﹤‹〈⟨❮❬⧼˂ᐸ≺≮⊀𐀼⟪︿"
+_CLOSING = "\u232a>＞﹥›〉⟩❯❭⧽˃ᐳ≻≯⊁⟫﹀"
 _BARS = "|｜∣ǀ│❘￨ǁ‖¦"
-_SQUARE = {"［": "[", "］": "]", "【": "[", "】": "]", "〔": "[", "〕": "]", "⟦": "[", "⟧": "]", "❲": "[", "❳": "]"}
+_SQUARE = dict(zip("［【〔⟦❲︹︻﹇﹝", "[" * 9, strict=True)) | dict(zip("］】〕⟧❳︺︼﹈﹞", "]" * 9, strict=True))
 # Every tag needs an opening and a closing sign, or an HTML entity; a text without them is not looked at further.
 # In plain ASCII the sign that closes is known too, so that the brackets of a tool's JSON cost nothing.
-_ASCII_ANGLES = re.compile(r"<[^>]{1,90}>")
-_ASCII_SQUARES = re.compile(r"\[[^\]\[\"{}]{1,60}\]")
+_ASCII_ANGLES = re.compile(r"<[^<>]+>")
+_ASCII_SQUARES = re.compile(r"\[[^\]\[\"{}]+\]")
 _OPEN_SQUARES = "[" + "".join(sign for sign, plain in _SQUARE.items() if plain == "[")
 _CLOSE_SQUARES = "]" + "".join(sign for sign, plain in _SQUARE.items() if plain == "]")
 _ANY_TAG = re.compile(
-    f"[{re.escape(_OPENING)}][^{re.escape(_CLOSING)}]{{1,90}}[{re.escape(_CLOSING)}]"
-    f'|[{re.escape(_OPEN_SQUARES)}][^"{{}}{re.escape(_OPEN_SQUARES + _CLOSE_SQUARES)}]{{1,60}}[{re.escape(_CLOSE_SQUARES)}]'
+    f"[{re.escape(_OPENING)}][^{re.escape(_OPENING + _CLOSING)}]+[{re.escape(_CLOSING)}]"
+    f'|[{re.escape(_OPEN_SQUARES)}][^"{{}}{re.escape(_OPEN_SQUARES + _CLOSE_SQUARES)}]+[{re.escape(_CLOSE_SQUARES)}]'
 )
 _ASCII_TAG = re.compile(f"{_ASCII_ANGLES.pattern}|{_ASCII_SQUARES.pattern}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_ENTITY = re.compile(r"&(?:amp;)*(?:#[xX]?[0-9a-fA-F]{1,7}|[a-zA-Z]{2,8});?")
+_ENTITY = re.compile(r"&(?:amp;)*(?:#[xX]?[0-9a-fA-F]{1,7}|[a-zA-Z]{2,32});?")
 # Look-alikes that compatibility folding leaves alone: Cyrillic, Greek, Armenian, small capitals and dotless letters.
 _LOOK_ALIKE = str.maketrans(
     "авекмнорстухіјѕԁԛԝһӏьґѵєияпогдαβεηικμνορτυχωϲϳγδσօսոցհզԁɑɡıɩɪʟɴʀᴀʙᴄᴅᴇɢʜᴊᴋᴍᴏᴘꜱᴛᴜᴠᴡʏᴢℓƽ",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.metadata
 import os
 import sys
@@ -12,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from curator import __version__
-from curator.config import Settings, load_settings
+from curator.config import MODELS, Settings, load_settings
 from curator.errors import CuratorError
 from curator.families import Wrapper, pick_family
 from curator.homes import RUNS, find_home, profile_names
@@ -45,6 +46,7 @@ def examine(home: str | None) -> list[Finding]:
         settings = load_settings(root)
     except CuratorError as error:
         return [*found, Finding("wrong", "configuration", error.what, error.next_step)]
+    found += _misspelt(root)
     own = ", ".join(sorted(settings.overridden)) or "all as shipped"
     found.append(Finding("ok", "configuration", f"{own} (shipped: {shipped_etc()})"))
     found += _plugins(settings, root)
@@ -55,6 +57,14 @@ def examine(home: str | None) -> list[Finding]:
     for name in names:
         found += _profile(root / "profiles" / name)
     return found
+
+
+def _misspelt(root: Path) -> Iterator[Finding]:
+    """Find files of the home's etc/ that are nearly, but not quite, called as one that is read."""
+    for path in sorted((root / "etc").glob("*.json")):
+        near = difflib.get_close_matches(path.stem, MODELS, n=1, cutoff=0.75)
+        if path.stem not in MODELS and near:
+            yield Finding("note", f"etc/{path.name}", "is not read", f"did you mean etc/{near[0]}.json?")
 
 
 def _plugins(settings: Settings, root: Path) -> Iterator[Finding]:

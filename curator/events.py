@@ -60,13 +60,7 @@ def event_from_json(data: Any, path: str, sha256: str, turn: int = 0) -> MemoryE
     if response is not None and type(response) is not str:
         raise BadShape(f"response: expected text; found {_kind(response)}")
     stamp = get("timestamp")
-    time = timestamps.parse(stamp)
-    if time is None or not timestamps.PLAUSIBLE[0] <= time < timestamps.PLAUSIBLE[1]:
-        guess = timestamps.guess(memory_id, path)
-        if guess is not None:
-            time = guess
-        elif time is None:
-            raise BadTime("no usable timestamp, no digits in the id and no date in the path")
+    time, notes = _time(stamp, memory_id, path)
     tags = get("tags")
     words = tuple([tag for tag in tags if type(tag) is str]) if type(tags) is list else ()
     event_type = get("type")
@@ -91,8 +85,24 @@ def event_from_json(data: Any, path: str, sha256: str, turn: int = 0) -> MemoryE
         tags=words,
         turn=turn,
         pruned="_pruned/" in path,
+        notes=notes,
         **_marks(data, meta, words),
     )
+
+
+def _time(stamp: Any, memory_id: str, path: str) -> tuple[int, tuple[str, ...]]:
+    """Return the time in milliseconds and what had to be assumed. Raises BadTime."""
+    time = timestamps.parse(stamp)
+    if time is not None and timestamps.PLAUSIBLE[0] <= time < timestamps.PLAUSIBLE[1]:
+        if type(stamp) is str and not (stamp[-1:] == "Z" or timestamps.has_zone(stamp)):
+            return time, ("no_zone",)
+        return time, ()
+    guess = timestamps.guess(memory_id, path)
+    if guess is not None:
+        return guess, ("guessed_time",)
+    if time is None:
+        raise BadTime("no usable timestamp, no digits in the id and no date in the path")
+    return time, ()
 
 
 def _marks(data: dict[str, Any], meta: dict[str, Any], tags: tuple[str, ...]) -> dict[str, Any]:

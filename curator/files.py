@@ -57,7 +57,19 @@ def walk(root: str) -> Iterator[tuple[str, bool]]:
 
 
 def read_once(path: str, max_bytes: int) -> bytes:
-    """Return the bytes of a regular file, or raise Unreadable: not_regular, too_large, unreadable or changed."""
+    """Return the bytes of a regular file, or raise Unreadable: not_regular, too_large, unreadable or changed.
+
+    A file that grows or shrinks while it is read is read once more.
+    """
+    try:
+        return _read(path, max_bytes)
+    except Unreadable as error:
+        if error.reason != "changed":
+            raise
+        return _read(path, max_bytes)
+
+
+def _read(path: str, max_bytes: int) -> bytes:
     try:
         handle = os.open(path, _READ_FLAGS)
     except OSError as error:

@@ -317,7 +317,7 @@ def neighbours(
         pairs = np.unique(owner[np.repeat(low, repeat) + within] * len(rows) + np.repeat(text, repeat))
         left, right = pool[pairs // max(len(rows), 1)], rows[pairs % max(len(rows), 1)]
         mine, theirs = sets.sizes[left], sets.sizes[right]
-        able = (np.minimum(mine, theirs) >= threshold * np.maximum(mine, theirs)) & (left != right)
+        able = (np.minimum(mine, theirs) >= threshold * np.maximum(mine, theirs) - 1e-9) & (left != right)
         found.append((left[able], right[able]))
     left = np.concatenate([one for one, _ in found]) if found else np.zeros(0, dtype=np.int64)
     right = np.concatenate([one for _, one in found]) if found else np.zeros(0, dtype=np.int64)

@@ -20,6 +20,7 @@ from curator.records import Exchange, MemoryEvent, Pair, Source, ToolCall, Turn
 from curator.splitting import count_words, ends_sentence, passages, sentences
 from curator.shapes import Shape, read_shape
 
+_NO_MARKS = str.maketrans(dict.fromkeys(",.!?;:", " "))
 THOUGHT_IS_USER = "thought-is-user"
 THOUGHT_IS_ASSISTANT = "thought-is-assistant"
 
@@ -38,7 +39,7 @@ class Pairing:
     dual_direction: str = THOUGHT_IS_USER
     outward: Callable[[MemoryEvent], MemoryEvent | None] = _nothing
     before: Callable[[MemoryEvent], MemoryEvent | None] = _nothing
-    on_drop: Callable[[str, str, int], None] = lambda reason, detail, turn: None
+    on_drop: Callable[[str, str, int | str], None] = lambda reason, detail, turn: None
     _shapes: dict[str, Shape] = field(default_factory=dict)
 
     def shape(self, event: MemoryEvent) -> Shape:
@@ -84,13 +85,18 @@ class Pairing:
 
     def leans_on_context(self, user_text: str, reply: str) -> bool:
         """Tell whether the exchange makes no sense without the turn before it (phrases of etc/context.json)."""
-        replies, users, acknowledgements = self._leaning
+        replies, users, _ = self._leaning
         if reply[:40].lower().startswith(replies):
             return True
         said = user_text[:80].lower()
         if said.startswith(users):
             return True
-        return len(said) < 40 and acknowledgements.issuperset(said.replace(",", " ").rstrip(".!? ").split())
+        return self.only_acknowledges(said)
+
+    def only_acknowledges(self, text: str) -> bool:
+        """Tell whether an utterance says nothing by itself ("Yes, that's right.")."""
+        words = text.lower().translate(_NO_MARKS).split() if len(text) < 40 else ()
+        return bool(words) and self._leaning[2].issuperset(words)
 
 
 def default_pairs(event: MemoryEvent, pairing: Pairing, mode: str) -> Iterator[Pair]:
@@ -116,8 +122,7 @@ def exchanges(turns: tuple[Turn, ...], mode: str) -> list[tuple[str, str, bool]]
 
     In an imported chat the person answers in every mode but dual, where the person's side is the thought.
     """
-    asks = ("user", "me") if mode == "dual" else ("user", "other")
-    answers = ("assistant", "other") if mode == "dual" else ("assistant", "me")
+    asks, answers = _sides(mode)
     found = []
     for first, second in zip(turns, turns[1:], strict=False):
         if first.speaker in asks and second.speaker in answers:
@@ -134,26 +139,46 @@ def conversation(event: MemoryEvent, pairing: Pairing, mode: str) -> Iterator[Pa
         return
     flip = mode == "dual" and pairing.dual_direction == THOUGHT_IS_ASSISTANT
     source = (Source(event.path, event.sha256, event.turn),)
+    _note_unanswered(shape.turns, mode, pairing)
+    if flip:
+        # MetaHuman's aggregator: the assistant's words are the thought, the person's are the world's answer.
+        found = [(answered, said, True) for said, answered, _ in found]
     if event.multi_turn and len(found) > 1:
         earlier = tuple([Exchange(said, answered) for said, answered, _ in found[:-1]])
         said, answered, own = found[-1]
-        yield Pair(said, answered, "person" if own else "other", len(found) - 1, context=earlier, sources=source)
+        author = "person" if own else "other"
+        yield Pair(said, answered, author, len(found) - 1, flipped=flip, context=earlier, sources=source)  # type: ignore[arg-type]
         return
     config = pairing.settings.curate.pairing
     for turn, (said, answered, own) in enumerate(found):
         context: tuple[Exchange, ...] = ()
-        if pairing.leans_on_context(said, answered):
+        if pairing.leans_on_context(*((answered, said) if flip else (said, answered))):
             earlier_turns = found[max(0, turn - config.context_turns) : turn] or _turns_before(event, pairing, mode)
             if earlier_turns and config.context == "drop":
                 pairing.on_drop("needs_context", "makes sense only with the turn before it", turn)
                 continue
             context = tuple([Exchange(a, b) for a, b, _ in earlier_turns])
-        if flip:
-            # MetaHuman's aggregator: the assistant's words are the thought, the person's are the world's answer.
-            yield Pair(answered, said, "person", turn, flipped=True, sources=source)
-        else:
-            author = "person" if own else "other"
-            yield Pair(said, answered, author, turn, context=context, sources=source)  # type: ignore[arg-type]
+        author = "person" if own else "other"
+        yield Pair(said, answered, author, turn, flipped=flip, context=context, sources=source)  # type: ignore[arg-type]
+
+
+def _note_unanswered(turns: tuple[Turn, ...], mode: str, pairing: Pairing) -> None:
+    """Report each turn that is in no exchange: a second question before the answer, a second answer, a last word."""
+    asks, answers = _sides(mode)
+    paired = {
+        place + step
+        for place in range(len(turns) - 1)
+        if turns[place].speaker in asks and turns[place + 1].speaker in answers
+        for step in (0, 1)
+    }
+    for place in range(len(turns)):
+        if place not in paired:
+            pairing.on_drop("no_reply", "a turn that nobody answers, or that answers nobody", f"m{place}")
+
+
+def _sides(mode: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return who asks and who answers in a mode."""
+    return (("user", "me"), ("assistant", "other")) if mode == "dual" else (("user", "other"), ("assistant", "me"))
 
 
 def _turns_before(event: MemoryEvent, pairing: Pairing, mode: str) -> list[tuple[str, str, bool]]:
@@ -166,9 +191,10 @@ def answered_prompt(event: MemoryEvent, pairing: Pairing, mode: str, text: str) 
     source = (Source(event.path, event.sha256, event.turn),)
     pieces = pairing.passages(text)
     if pieces and pairing.shape(event).truncated and not ends_sentence(pieces[-1]):
-        pairing.on_drop("truncated", "MetaHuman cut this memory in mid-sentence", len(pieces) - 1)
-        pieces.pop()
-    if not pieces:
+        pairing.on_drop("truncated", "MetaHuman cut this memory in mid-sentence", f"{len(pieces) - 1}-end")
+        whole = "".join(sentences(pieces.pop(), pairing.settings.curate.pairing.sentence_language)[:-1]).strip()
+        pieces += [whole] if whole else []
+    elif not pieces:
         pairing.on_drop("empty", "no text", 0)
     for turn, piece in enumerate(pieces):
         yield Pair(pairing.prompt(mode, event.type, piece), piece, "person", turn, prompted=True, sources=source)
@@ -182,7 +208,7 @@ def thought_and_world(event: MemoryEvent, pairing: Pairing) -> Iterator[Pair]:
     text = pairing.shape(event).text
     after = pairing.outward(event)
     answer = world_text(after, pairing) if after else None
-    if after is None or answer is None:
+    if after is None or answer is None or count_words(answer[0]) < pairing.settings.curate.reply.min_words:
         yield from answered_prompt(event, pairing, "dual", text)
         return
     earlier, thought = _split_thought(text, pairing.settings.curate.pairing.thought_words)
@@ -227,7 +253,7 @@ def tool_call(event: MemoryEvent, pairing: Pairing, mode: str) -> Pair:
     tool = event.tool
     action = render_tool(tool, pairing.settings.curate.pairing.tool_outcome_characters)
     source = Source(event.path, event.sha256, event.turn)
-    if tool.instruction.strip():
+    if tool.instruction.strip() and not pairing.only_acknowledges(tool.instruction):
         return Pair(tool.instruction, action, "tool", sources=(source,))
     asked = _asked_before(event, pairing)
     if asked:
@@ -246,7 +272,7 @@ def _asked_before(event: MemoryEvent, pairing: Pairing) -> tuple[MemoryEvent, st
     if previous is None or previous.tool is not None:
         return None
     for turn in reversed(read_shape(previous, pairing.owner_names).turns):
-        if turn.speaker in ("user", "me") and turn.text.strip():
+        if turn.speaker in ("user", "me") and turn.text.strip() and not pairing.only_acknowledges(turn.text):
             return previous, turn.text
     return None
 

@@ -392,7 +392,7 @@ class Sampler:
             self.reasons.append(reason)
         self.outcomes[place] = number
 
-    def _turn_dropped(self, reason: str, detail: str, turn: int) -> None:
+    def _turn_dropped(self, reason: str, detail: str, turn: int | str) -> None:
         assert self._event is not None
         self.pairs += 1
         self._drop(self._event, "pair", reason, detail, f"{self._event.key}-{turn}")

@@ -49,6 +49,7 @@ class MemoryEvent(Record, frozen=True, gc=False):
     `key` is 16 hex digits of the path and the content hash; `id` is what the file says and may collide.
     `path` is relative to the profile, `sha256` that of the file's bytes (of the line's, in a JSONL file), `turn` the
     index within a file of several memories. `time` is in milliseconds since 1970-01-01 UTC.
+    `notes` are codes of what had to be mended to read it ("guessed_time", "no_zone", "utf-16").
     `mode` is metadata.cognitiveMode as written, `session` the conversation's or session's id.
     """
 
@@ -76,6 +77,7 @@ class MemoryEvent(Record, frozen=True, gc=False):
     disliked: bool = False
     signal: int = 0
     target: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class Change(Record, frozen=True, gc=False):
@@ -88,7 +90,7 @@ class Change(Record, frozen=True, gc=False):
 
 
 class Exchange(Record, frozen=True, gc=False):
-    """An earlier turn kept as context: what was said and what was answered, untagged."""
+    """An earlier turn kept as context: what was said and what was answered; tagged once its sample is."""
 
     user_text: str
     assistant_text: str

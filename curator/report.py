@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from curator import timestamps
 from curator.config import Range, Settings, TargetsConfig
 from curator.pipeline import Choice, DropLog, Options, Reason, Sampler
 from curator.records import CuratedSample, Record
-from curator.splitting import chosen_by_hash, count_words
+from curator.splitting import count_words
 
 REPORT_FORMAT = "persona-curator-report"
 _CARD_WORDS = 60
@@ -116,7 +117,8 @@ class Tally:
     types: Counter[str] = field(default_factory=Counter)
     months: Counter[str] = field(default_factory=Counter)
     mode_sources: Counter[str] = field(default_factory=Counter)
-    cards: dict[str, list[Card]] = field(default_factory=dict)
+    cards: dict[str, list[tuple[int, Card]]] = field(default_factory=dict)
+    beside: set[str] = field(default_factory=set)  # keys of memories that only stand beside another's text
 
     def add(self, sample: CuratedSample, characters: int, time: int) -> None:
         """Count one sample; `characters` is its wrapped length, `time` its memory's in milliseconds."""
@@ -136,12 +138,16 @@ class Tally:
         self._card(sample, words)
 
     def _card(self, sample: CuratedSample, words: int) -> None:
+        """Keep the three samples of each mode whose ids hash lowest: any three, but the same in every run."""
         cards = self.cards.setdefault(sample.mode, [])
-        if len(cards) < 3 and (chosen_by_hash(sample.metadata.sample_id, 0.02) or not cards) and words <= _CARD_WORDS:
-            source = sample.metadata.sources[0].path
-            cards.append(
-                Card(sample.metadata.sample_id, sample.mode, sample.user_text[:400], sample.assistant_text, source)
-            )
+        rank = zlib.crc32(sample.metadata.sample_id.encode()) + (words > _CARD_WORDS) * (1 << 32)
+        if len(cards) == 3 and rank >= cards[-1][0]:
+            return
+        source = sample.metadata.sources[0].path
+        text = sample.user_text[:400]
+        cards.append((rank, Card(sample.metadata.sample_id, sample.mode, text, sample.assistant_text[:2000], source)))
+        cards.sort(key=lambda card: card[0])
+        del cards[3:]
 
 
 def judge(name: str, value: float, unit: str, target: Range, advice: tuple[str, str], applies: bool = True) -> Check:
@@ -209,7 +215,7 @@ def build_report(
     settings: Settings = sampler.settings
     options: Options = sampler.options
     targets = settings.targets
-    fates = memory_fates(sampler, choice, log)
+    fates = memory_fates(sampler, choice, log, tally.beside)
     return Report(
         format=REPORT_FORMAT,
         version=1,
@@ -242,13 +248,17 @@ def build_report(
             choice.holdout.compared,
         ),
         notices=tuple(notices),
-        cards=tuple(card for mode in sorted(tally.cards) for card in tally.cards[mode]),
+        cards=tuple(card for mode in sorted(tally.cards) for _, card in tally.cards[mode]),
     )
 
 
-def memory_fates(sampler: Sampler, choice: Choice, log: DropLog) -> dict[str, int]:
-    """Return how many memories are in the set ("used") and, by "stage: reason", where each of the others ended."""
-    places = set()
+def memory_fates(sampler: Sampler, choice: Choice, log: DropLog, beside: set[str]) -> dict[str, int]:
+    """Return how many memories are in the set ("used") and, by "stage: reason", where each of the others ended.
+
+    A memory is used where one of its pairs is in the set, or where it is among `beside`: the keys of those whose words
+    answer another's thought, or are another's instruction.
+    """
+    places = sampler.timeline.places(beside)
     columns = sampler.store.columns.places
     for row in choice.rows.tolist():
         places.add(columns[row])

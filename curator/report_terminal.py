@@ -145,9 +145,9 @@ def _facts(report: Report) -> RenderableType:
     lines = [f"LoRA: {report.fitness['LoRA']}", f"Full fine-tuning: {report.fitness['full fine-tuning']}"]
     if holdout.samples:
         lines.append(
-            f"Holdout: {holdout.samples:,} samples of whole conversations; the nearest training sample has Jaccard "
-            f"similarity {holdout.highest_similarity:.3f}, below {holdout.threshold:g} "
-            f"({holdout.pairs_compared:,} candidate pairs compared exactly)"
+            f"Holdout: {holdout.samples:,} samples of whole conversations; no training sample comes within Jaccard "
+            f"similarity {holdout.threshold:g} of any (of the {holdout.pairs_compared:,} pairs that could, compared "
+            f"exactly, the nearest has {holdout.highest_similarity:.3f})"
         )
     shares = ", ".join(f"{name} {count:,}" for name, count in report.modes.items())
     lines.append(f"Samples by mode: {shares or 'none'}")

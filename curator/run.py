@@ -91,8 +91,9 @@ def prepare(request: Request) -> Setup:
     family = fill(registry, settings, family_of)
     if request.options.mode and request.options.mode not in registry.modes:
         raise unknown_name("mode", request.options.mode, registry.modes)
-    if request.source and not request.source.exists():
-        raise UsageError(f"--source {printable(str(request.source))}: no such file")
+    if request.source and not (request.source.is_file() or request.source.is_dir()):
+        what = "no regular file" if request.source.exists() else "no such file"
+        raise UsageError(f"--source {printable(str(request.source))}: {what}", "name a JSONL file of memories")
     return Setup(home, profile, settings, registry, family)
 
 
@@ -194,6 +195,7 @@ def _write_samples(setup: Setup, sampler: Sampler, choice: Choice, files: RunFil
         wrapped = wrapper.wrap(formatted)
         for mode, name, offset, what in checker.check(formatted.input, formatted.output, curated.mode):
             problems.append(f"{curated.metadata.sample_id} ({mode}): {name} at {offset}: {what}")
+        tally.beside.update(parked.events[1:])
         tally.add(curated, len(wrapped.input) + len(wrapped.output), store.columns.times[row])
         if files:
             name, line = files.next_line(curated.metadata.split)
@@ -223,6 +225,12 @@ def _filler_left(setup: Setup) -> Callable[[str], bool]:
     return left
 
 
+_NOTES = {
+    "guessed_time": "no usable timestamp, so the time is that of the id or of the folder",
+    "no_zone": "a timestamp without a zone was taken for UTC",
+}
+
+
 def _notices(setup: Setup, request: Request, sampler: Sampler, choice: Choice, log: DropLog, why: str) -> list[str]:
     """Put into words what a user should know of this run beside its figures."""
     options, found = request.options, []
@@ -233,6 +241,8 @@ def _notices(setup: Setup, request: Request, sampler: Sampler, choice: Choice, l
         found.append(f"type {kind!r} is not in etc/types.json: {count} memories mapped to {mode}")
     for mode, count in sorted(sampler.foreign_modes.items()):
         found.append(f"cognitiveMode {mode!r} has no tags of its own: {count} memories went by type")
+    for code, count in sorted(sampler.timeline.notes.items()):
+        found.append(f"{count} memories: {_NOTES.get(code, f'decoded from {code}')}")
     counts = {reason.code: count for reason, count in log.counts.items() if reason.stage == "read"}
     if counts.get("encrypted"):
         found.append(f"{counts['encrypted']} encrypted files were not read: decrypt the profile to use them")

@@ -87,6 +87,12 @@ def _labelled_turns(content: str, owner_names: tuple[str, ...]) -> tuple[Turn, .
     """Turns with a speaker's label at the start of a line; none unless the first line has one and both speak."""
     if not _LABELLED.match(content):
         return ()
+    first = content[: content.index(":")].strip()
+    if first not in (*_USER_LABELS, *_ASSISTANT_LABELS, *owner_names):
+        # A name that nothing tells us of: where the twin's label follows it, it can only be the person's.
+        if not re.search(r"^(?:Assistant|AI|MetaHuman):", content, re.MULTILINE):
+            return ()
+        owner_names = (*owner_names, first)
     marks = list(_labels(owner_names).finditer(content))
     if len(marks) < 2 or content[: marks[0].start()].strip():
         return ()

@@ -32,6 +32,7 @@ class Timeline:
         self.types: Counter[str] = Counter()
         self.modes: Counter[str] = Counter()
         self.months: Counter[str] = Counter()
+        self.notes: Counter[str] = Counter()
         self.disliked: set[str] = set()
 
     def __len__(self) -> int:
@@ -44,6 +45,8 @@ class Timeline:
         self._keys.append(int(event.key, 16))
         self._sessions.append(hash64(event.session) if event.session else 0)
         self._is_outward.append(event.type in self._outward_types)
+        if event.notes:
+            self.notes.update(event.notes)
         self.types[event.type] += 1
         self.modes[event.mode] += 1
         self.months[timestamps.month(event.time)] += 1
@@ -75,6 +78,11 @@ class Timeline:
     def __iter__(self) -> Iterator[MemoryEvent]:
         for number in self._order.tolist():
             yield self._spool.get(number)
+
+    def places(self, keys: set[str]) -> set[int]:
+        """Return the places of the events with these keys."""
+        numbers = np.array([int(key, 16) for key in keys], dtype=np.uint64)
+        return set(np.flatnonzero(np.isin(as_numpy(self._keys)[self._order], numbers)).tolist())
 
     def group(self, place: int) -> int:
         """Return the number of the conversation the event belongs to: its session's, else its own."""

@@ -35,6 +35,11 @@ def parse(text: object) -> int | None:
     return None
 
 
+def has_zone(text: str) -> bool:
+    """Tell whether an ISO 8601 time names its zone."""
+    return datetime.fromisoformat(text).tzinfo is not None
+
+
 def guess(memory_id: str, path: str) -> int | None:
     """Return a time read from the id's digits, else from the folders of the path; None where neither holds one."""
     for match in (_ID_DIGITS.search(memory_id), _PATH_DATE.search(path)):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -181,18 +182,19 @@ class Validator:
         count = 0
         for number, row in self._rows(path):
             count += 1
-            name = ids[count - 1] if ids and count <= len(ids) else str(number)
+            name = ids[number - 1] if ids and number <= len(ids) else str(number)
             texts = self._texts(path, number, name, row)
             if texts is None:
                 continue
             wrapper = wrapper or self._guess(*texts)
             given, reply = wrapper.unwrap(*texts) or self._last_turn(wrapper, *texts) if wrapper else texts
+            before = {"input": max(texts[0].rfind(given), 0), "output": max(texts[1].find(reply), 0)}
             found = list(self._checker.check(given, reply))
             mode = self._checker.mode_of(given)
             self._samples += 1
             self._by_mode[mode or "none"] = self._by_mode.get(mode or "none", 0) + 1
             for mode_name, field_name, offset, what in found:
-                self._problem(path.name, number, name, mode_name, field_name, offset, what)
+                self._problem(path.name, number, name, mode_name, field_name, before[field_name] + offset, what)
         return count
 
     def _texts(self, path: Path, number: int, name: str, row: Any) -> tuple[str, str] | None:
@@ -241,15 +243,16 @@ class Validator:
             self._problem(path.name, 0, "", "", "file", 0, error.strerror or "unreadable")
             return
         with file:
-            first = file.readline()
+            first, second = file.readline(), file.readline()
             lines: Iterable[tuple[int, bytes]]
-            if first.strip() == b"[":  # an array as we write it: one element a line
-                lines = ((n, line.strip().removesuffix(b",")) for n, line in enumerate(file, 2) if line.strip() != b"]")
+            if first.strip() == b"[" and (second.strip() in (b"]", b"") or _is_element(second)):
+                rest = chain([second], file)  # an array as we write it: one element a line
+                lines = ((n, line.strip().removesuffix(b",")) for n, line in enumerate(rest, 2) if line.strip() != b"]")
             elif first.lstrip().startswith(b"["):
-                yield from self._array(path, first + file.read())
+                yield from self._array(path, first + second + file.read())
                 return
             else:
-                lines = self._lines(first, file)
+                lines = enumerate(chain([first, second], file), 1)
             for number, line in lines:
                 if not line.strip():
                     continue
@@ -258,10 +261,6 @@ class Validator:
                 except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                     self._problem(path.name, number, str(number), "", "line", 0, f"no JSON: {error}")
 
-    def _lines(self, first: bytes, file: Any) -> Iterator[tuple[int, bytes]]:
-        yield 1, first
-        yield from enumerate(file, 2)
-
     def _array(self, path: Path, raw: bytes) -> Iterator[tuple[int, Any]]:
         try:
             rows = _DECODE(raw)
@@ -269,6 +268,13 @@ class Validator:
             self._problem(path.name, 0, "", "", "file", 0, f"no JSON: {error}")
             return
         yield from enumerate(rows if isinstance(rows, list) else [rows], 1)
+
+
+def _is_element(line: bytes) -> bool:
+    try:
+        return isinstance(_DECODE(line.strip().removesuffix(b",")), dict)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 _DECODE: Callable[[bytes], Any] = msgspec.json.Decoder().decode

@@ -90,7 +90,12 @@ def filler_cleaner(settings: Settings) -> Callable[[str, MemoryEvent], str]:
     firsts = frozenset(phrase[:2].lower() for phrase in openers)
 
     def clean(reply: str, event: MemoryEvent) -> str:
-        text = reply
+        text, before = once(reply), reply
+        while text != before:  # a sentence taken out may uncover an opener
+            text, before = once(text), text
+        return text
+
+    def once(text: str) -> str:
         if text[:2].lower() in firsts:
             while (match := opener.match(text)) and (rest := text[match.end() :]):
                 text = rest[0].upper() + rest[1:]

@@ -38,7 +38,7 @@ def register_filters(settings: Settings, family: Family, tags: tuple[str, ...]) 
         Filter("bot_notice", bot_notices(settings), on="memory"),
         Filter("reserved_tag", finder.reserved_tag),
         Filter("control_token", finder.control_token),
-        Filter("forged_turn", turn_finder(family.line_markers)),
+        Filter("forged_turn", turn_finder(line_markers(family))),
         Filter("empty", empty),
         Filter("too_short", too_short(settings.curate.reply.min_words)),
     ]
@@ -113,6 +113,13 @@ def _fields(sample: CuratedSample) -> list[tuple[str, str]]:
     for number, exchange in enumerate(sample.context):
         fields += [(f"context[{number}]", exchange.user_text), (f"context[{number}]", exchange.assistant_text)]
     return fields
+
+
+def line_markers(family: Family) -> tuple[str, ...]:
+    """Return how a line of this family's turns begins: as the file says, else its prefixes if they are like "Human:"."""
+    prefixes = (family.user_prefix.strip(), family.assistant_prefix.strip())
+    plain = tuple(one for one in prefixes if one.endswith(":") and one[:-1].replace(" ", "").isalpha())
+    return family.line_markers or plain
 
 
 def turn_finder(markers: tuple[str, ...]) -> Callable[[CuratedSample], str | None]:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from curator import (
     BadJson,
     BadShape,
@@ -58,15 +60,19 @@ def _file(
     try:
         raw = read_once(path, most)
         digest = hashlib.sha256(raw).hexdigest()
-        data, _ = parse_json(raw)
+        data, encoding = parse_json(raw)
         name = printable(relative)
         if shape is None:
-            return [event_from_json(data, name, digest)]
+            return [_noted(event_from_json(data, name, digest), encoding)]
         return [event_from_json(one, name, digest, turn) for turn, one in enumerate(shape(data))]
     except (Unreadable, BadJson) as error:
         return [_drop(relative, error.reason, error.detail, digest)]
     except BadShape as error:
         return [_drop(relative, error.reason, str(error), digest)]
+
+
+def _noted(event: MemoryEvent, encoding: str) -> MemoryEvent:
+    return msgspec.structs.replace(event, notes=(*event.notes, encoding)) if encoding else event
 
 
 def _drop(relative: str, reason: str, detail: str, digest: str = "") -> Drop:

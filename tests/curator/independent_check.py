@@ -203,13 +203,14 @@ def ends_sentence(source: str, end: int) -> bool:
         return False
     if after[0].islower() and tail != head:  # "What?" said he
         return False
-    return not (after[0].islower() and tail.endswith(".") and uses_capitals(source))  # of 12d. to be entered
+    inside = after[0].islower() and tail.endswith(".") and uses_capitals(source)  # paid 12d. to be entered
+    return not inside
 
 
 @lru_cache(maxsize=1024)
 def uses_capitals(source: str) -> bool:
     """Tell whether the writer begins sentences with capitals: four in five at least."""
-    starts = re.findall(r"[.!?]\s+([^\W\d_])", f". {source}")
+    starts: list[str] = re.findall(r"[.!?]\s+([^\W\d_])", f". {source}")
     return sum(letter.isupper() for letter in starts) >= 0.8 * len(starts)
 
 

@@ -15,7 +15,7 @@ from curator.errors import UsageError
 from curator.families import Wrapper, detect_family, load_family, pick_family
 from curator.records import Exchange, Family, FormattedSample, SampleMetadata
 from curator.shipped import shipped_etc
-from tests.conftest import Home, Result
+from conftest import Home, Result
 
 FAMILIES: Final = {path.stem: load_family(path) for path in sorted((shipped_etc() / "schemas").glob("*.json"))}
 

@@ -24,7 +24,7 @@ from pydantic import BaseModel
 import curator
 from curator import config, records, schema_files, spec
 from curator.families import load_family
-from tests.conftest import ROOT
+from conftest import ROOT
 
 CURATOR: Final = sorted((ROOT / "curator").glob("*.py"))
 PLUGINS: Final = sorted((ROOT / "plugins").glob("*.py"))

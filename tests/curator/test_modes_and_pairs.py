@@ -340,9 +340,10 @@ def test_a_passage_keeps_the_blank_lines_between_verses(curate: Curate, home: Ho
     "text", ["there met with Lieut. Lambert", "find Balty and Mr. How", "I sent to Deb.’s", "I gave the boy 12d. to go"]
 )
 def test_a_passage_does_not_end_at_an_abbreviation(curate: Curate, home: Home, text: str) -> None:
-    entry = f"Up early. {' '.join(['So', *['so'] * 36])} {text} and went home with all of them at night to dine at the house."
-    home.memory(entry, type="journal")
-    assert [reply for _, _, reply in triples(run(curate, home))] == ["Up early.", entry.removeprefix("Up early. ")]
+    home.config("curate.json", {"reply": {"long_share": 0.0}})
+    long = f"So {' '.join(['so'] * 36)} {text} and went home with all of them at night to dine at the house."
+    home.memory(f"We were up very early. {long}", type="journal")
+    assert [reply for _, _, reply in triples(run(curate, home))] == ["We were up very early.", long]
 
 
 TOOL: dict[str, Any] = {

@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 
 from curator.config import load_settings
-from tests.conftest import Home, Result, rows
+from conftest import Home, Result, rows
 
 Curate = Callable[..., Result]
 DATASET: Final = "fine_tune_dataset.jsonl"

@@ -21,7 +21,7 @@ from curator.selection import (
     spread,
     type_mix,
 )
-from tests.curator.test_near_duplicates import jaccard, sets_of
+from test_near_duplicates import jaccard, sets_of
 
 SETTINGS: Final = load_settings(None)
 HOLDOUT: Final = HoldoutConfig(share=0.05, minimum=20, minimum_from=400)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from curator import MemoryEvent, Reject, UsageError, chosen_by_hash, count_words, ends_sentence
 from curator.config import FillerLanguage, FillersConfig, load_settings
-from tests.conftest import Home, Result, rows
+from conftest import Home, Result, rows
 
 SETTINGS: Final = load_settings(None)
 EVENT: Final = MemoryEvent("0" * 16, "evt", "a.json", "", 0, "conversation")
