@@ -2,10 +2,10 @@
 
     python benchmarks/curate.py [--events 5000 50000 200000] [--runs 3] [--data FILE.jsonl ...] [--against 'COMMAND']
 
-The memories are those of FILE (JSONL, one memory a line, .gz allowed), by default the demo profile's, repeated with other
-times, ids and a few other words, so that they are near-duplicates as in real profiles. Each size is run as a whole
-process, `--runs` times; the least CPU time counts. `--against` times another command in turn, at 50,000 memories; {home}
-in it is the home. Prints a table, and the ratios that matter.
+The memories are those of FILE (JSONL, one memory a line, .gz allowed), by default the demo profile's, repeated with
+other times, ids and a few other words, so that they are near-duplicates as in real profiles. Each size is run as a
+whole process, `--runs` times; the least CPU time counts. `--against` times another command in turn, at 50,000 memories;
+{home} in it is the home. Prints a table, and the ratios that matter.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import gzip
+import itertools
 import json
 import os
 import random
@@ -133,7 +134,7 @@ def main() -> None:
             if others:
                 print(f"          against: {min(others)[0]:.2f} s of CPU; ratio {cpu / min(others)[0]:.2f}")
     sizes = sorted(cost)
-    for small, large in zip(sizes, sizes[1:], strict=False):
+    for small, large in itertools.pairwise(sizes):
         print(f"CPU a memory, {large:,} against {small:,}: {cost[large] / cost[small]:.2f}")
 
 

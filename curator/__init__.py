@@ -46,13 +46,12 @@ _WHERE = {
     "sentences": "curator.splitting",
     "chosen_by_hash": "curator.splitting",
 }
-_RENAMED = {"parse_json": "parse", "find_tags": "find", "may_hold_tags": "suspicious"}
-__all__ = sorted([*_WHERE, "__version__"])  # noqa: PLE0605
+__all__ = sorted([*_WHERE, "__version__"])
 
 if TYPE_CHECKING:
     from curator.config import Settings as Settings
-    from curator.disguise import find as find_tags  # noqa: F401
-    from curator.disguise import suspicious as may_hold_tags  # noqa: F401
+    from curator.disguise import find_tags as find_tags
+    from curator.disguise import may_hold_tags as may_hold_tags
     from curator.errors import UsageError as UsageError
     from curator.events import BadShape as BadShape
     from curator.events import event_from_json as event_from_json
@@ -75,22 +74,22 @@ if TYPE_CHECKING:
     from curator.records import Source as Source
     from curator.records import ToolCall as ToolCall
     from curator.records import Turn as Turn
-    from curator.splitting import chosen_by_hash as chosen_by_hash
-    from curator.splitting import count_words as count_words
-    from curator.splitting import ends_sentence as ends_sentence
-    from curator.splitting import first_sentences as first_sentences
-    from curator.splitting import sentences as sentences
     from curator.spec import Cleaner as Cleaner
     from curator.spec import Filter as Filter
     from curator.spec import MemorySource as MemorySource
     from curator.spec import Mode as Mode
     from curator.spec import Reject as Reject
     from curator.spec import hookimpl as hookimpl
+    from curator.splitting import chosen_by_hash as chosen_by_hash
+    from curator.splitting import count_words as count_words
+    from curator.splitting import ends_sentence as ends_sentence
+    from curator.splitting import first_sentences as first_sentences
+    from curator.splitting import sentences as sentences
     from curator.strict_json import BadJson as BadJson
-    from curator.strict_json import parse as parse_json  # noqa: F401
+    from curator.strict_json import parse_json as parse_json
 
 
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'curator' has no attribute {name!r}")
-    return getattr(import_module(_WHERE[name]), _RENAMED.get(name, name))
+    return getattr(import_module(_WHERE[name]), name)

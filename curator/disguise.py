@@ -50,7 +50,7 @@ class Finding:
     end: int
 
 
-def suspicious(text: str) -> bool:
+def may_hold_tags(text: str) -> bool:
     """Tell whether a text could hold a tag at all. Fast, and never wrong when it says no."""
     if text.isascii():
         return (
@@ -112,7 +112,7 @@ def _pattern(words: tuple[str, ...], tokens: tuple[str, ...]) -> re.Pattern[str]
     return re.compile(f"(?P<tag>{tags})|(?P<token>{'|'.join(literal)})")
 
 
-def find(text: str, tags: tuple[str, ...], tokens: tuple[str, ...]) -> tuple[list[Finding], list[Finding]]:
+def find_tags(text: str, tags: tuple[str, ...], tokens: tuple[str, ...]) -> tuple[list[Finding], list[Finding]]:
     """Return the mode tags and the control tokens found in `text`, each with its place in the original."""
     found: tuple[list[Finding], list[Finding]] = ([], [])
     for start, end in _windows(text):
@@ -126,7 +126,7 @@ def find(text: str, tags: tuple[str, ...], tokens: tuple[str, ...]) -> tuple[lis
 
 def _windows(text: str) -> list[tuple[int, int]]:
     """Return the stretches of `text` that could hold tags: those around bracketed parts, or all of it with entities."""
-    if not suspicious(text):
+    if not may_hold_tags(text):
         return []
     if "&" in text and _ENTITY.search(text):
         return [(0, len(text))]

@@ -2,7 +2,7 @@
 
 CuratorError
 ├── UsageError        2   a wrong name, option or configuration file
-├── EnvironmentError_ 3   disk, lock or permission
+├── HostError          3   disk, lock or permission
 └── JobError          1   the job or its proof failed
     ├── PluginError       a plugin raised or returned what its contract does not allow
     └── ValidationFailed  the finished set breaks its own rules
@@ -33,7 +33,7 @@ class UsageError(CuratorError):
     status = 2
 
 
-class EnvironmentError_(CuratorError):
+class HostError(CuratorError):
     """The disk, a lock or a permission stands in the way."""
 
     status = 3

@@ -93,7 +93,7 @@ def event_from_json(data: Any, path: str, sha256: str, turn: int = 0) -> MemoryE
 def _time(stamp: Any, memory_id: str, path: str) -> tuple[int, tuple[str, ...]]:
     """Return the time in milliseconds and what had to be assumed. Raises BadTime."""
     time = timestamps.parse(stamp)
-    if time is not None and timestamps.PLAUSIBLE[0] <= time < timestamps.PLAUSIBLE[1]:
+    if time is not None and timestamps.plausible(time):
         if type(stamp) is str and not (stamp[-1:] == "Z" or timestamps.has_zone(stamp)):
             return time, ("no_zone",)
         return time, ()
@@ -126,7 +126,7 @@ def _marks(data: dict[str, Any], meta: dict[str, Any], tags: tuple[str, ...]) ->
     if meta.get("priority") in (True, "high"):
         marks["priority"] = True
     signal = meta.get("reinforcementSignal")
-    if type(signal) in (int, float):
+    if isinstance(signal, int | float):
         marks["signal"] = (signal > 0) - (signal < 0)
         marks["target"] = _text(meta, "targetId")
     return marks

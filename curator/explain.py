@@ -15,7 +15,7 @@ from curator.files import Unreadable, from_printable, printable, read_once
 from curator.homes import find_home, find_profile
 from curator.records import CuratedSample, Drop, LineageLine, Record
 from curator.report_terminal import safe
-from curator.strict_json import BadJson, parse
+from curator.strict_json import BadJson, parse_json
 from curator.validation import read_summary, sha256_of
 
 
@@ -94,7 +94,7 @@ def _file(path: str, digest: str, summary: dict[str, Any], home: str | None) -> 
         place = find_profile(find_home(home), str(summary["username"])) / from_printable(path)
         if digest and sha256_of(place) != digest:
             return MemoryFile(path, "changed since the run")
-        data, _ = parse(read_once(str(place), 1 << 26))
+        data, _ = parse_json(read_once(str(place), 1 << 26))
     except (UsageError, OSError, Unreadable):
         return MemoryFile(path, "not there, or not readable")
     except BadJson as error:

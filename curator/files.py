@@ -12,7 +12,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import IO
 
-from curator.errors import EnvironmentError_
+from curator.errors import HostError
 
 # O_NONBLOCK so that opening a FIFO returns at once; O_NOFOLLOW so that a link out of the profile is never read.
 _READ_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -120,7 +120,7 @@ class HashedFile:
         self._hash = hashlib.sha256()
         self._parts: list[bytes] = []
         self._pending = 0
-        self._file: IO[bytes] = open(path, "xb", buffering=0)
+        self._file: IO[bytes] = open(path, "xb", buffering=0)  # noqa: SIM115 - closed by close() or abandon()
 
     def write(self, data: bytes) -> None:
         """Add `data`; raises OSError as the disk gives it."""
@@ -160,7 +160,7 @@ def sync_folder(path: Path) -> None:
         os.close(handle)
 
 
-def disk_error(error: OSError, doing: str, place: Path) -> EnvironmentError_:
+def disk_error(error: OSError, doing: str, place: Path) -> HostError:
     """Translate an OSError met while writing below `place` into the one error that a user sees (exit status 3)."""
     named = error.filename if isinstance(error.filename, str | os.PathLike) else place
     where = printable(os.fspath(named))
@@ -172,4 +172,4 @@ def disk_error(error: OSError, doing: str, place: Path) -> EnvironmentError_:
         errno.EACCES: "give yourself permission there, or write elsewhere with --out DIR",
         errno.EPERM: "give yourself permission there, or write elsewhere with --out DIR",
     }.get(error.errno or 0, "see that the folder can be written, or write elsewhere with --out DIR")
-    return EnvironmentError_(f"{doing} {where}: {error.strerror or error}; nothing was published", step)
+    return HostError(f"{doing} {where}: {error.strerror or error}; nothing was published", step)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from curator.errors import EnvironmentError_, UsageError, unknown_name
+from curator.errors import HostError, UsageError, unknown_name
 from curator.files import printable
 
 RUNS = Path("out") / "fine-tuned-models"
@@ -64,12 +64,12 @@ def find_profile(home: Path, username: str) -> Path:
 
 
 def profile_names(home: Path) -> list[str]:
-    """Return the names of the profiles in a home. Raises EnvironmentError_ where they cannot be listed."""
+    """Return the names of the profiles in a home. Raises HostError where they cannot be listed."""
     try:
         return sorted(path.name for path in (home / "profiles").iterdir() if path.is_dir())
     except OSError as error:
         what = f"{printable(str(home / 'profiles'))}: {error.strerror}"
-        raise EnvironmentError_(what, "give yourself permission to list that folder") from None
+        raise HostError(what, "give yourself permission to list that folder") from None
 
 
 def _stored_elsewhere(home: Path, username: str) -> Path | None:

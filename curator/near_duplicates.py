@@ -85,7 +85,14 @@ def shingle_hashes(texts: Sequence[str], words: int) -> tuple[U64, Rows]:
     empty = np.flatnonzero(counts == 0)
     if len(empty):
         owner = np.concatenate([owner, empty])
-        rolled = np.concatenate([rolled, np.array([hash_bytes(texts[i].encode()) for i in empty], dtype=np.uint64)])
+        rolled = np.concatenate(
+            [
+                rolled,
+                np.array(
+                    [hash_bytes(texts[i].encode("utf-8", "surrogatepass")) for i in empty.tolist()], dtype=np.uint64
+                ),
+            ]
+        )
         order = np.argsort(owner, kind="stable")
         owner, rolled = owner[order], rolled[order]
     return rolled >> np.uint64(64 - _BITS), owner

@@ -11,14 +11,15 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 
 from curator.config import Settings
 from curator.records import Exchange, MemoryEvent, Pair, Source, ToolCall, Turn
-from curator.splitting import count_words, ends_sentence, passages, sentences
 from curator.shapes import Shape, read_shape
+from curator.splitting import count_words, ends_sentence, passages, sentences
 
 _NO_MARKS = str.maketrans(dict.fromkeys(",.!?;:", " "))
 THOUGHT_IS_USER = "thought-is-user"
@@ -124,7 +125,7 @@ def exchanges(turns: tuple[Turn, ...], mode: str) -> list[tuple[str, str, bool]]
     """
     asks, answers = _sides(mode)
     found = []
-    for first, second in zip(turns, turns[1:], strict=False):
+    for first, second in pairwise(turns):
         if first.speaker in asks and second.speaker in answers:
             found.append((first.text, second.text, second.speaker == "me"))
     return found

@@ -24,11 +24,12 @@ from curator.config import Settings
 from curator.errors import CuratorError, PluginError, UsageError
 from curator.files import printable
 from curator.homes import owner_names
+from curator.near_duplicates import Rows
 from curator.pairing import Pairing, default_pairs
 from curator.plugin_manager import BUILT_IN, Registry, apply_cleaner, apply_filters, map_mode, plugin_failed, raised
 from curator.records import Change, CuratedSample, Drop, MemoryEvent, Pair, Record, SampleMetadata, Source
-from curator.splitting import count_words
 from curator.spec import Reject
+from curator.splitting import count_words
 from curator.spool import FirstSeen, Spool, as_numpy
 from curator.timeline import Timeline
 
@@ -76,6 +77,7 @@ class DropLog:
     examples: dict[Reason, Drop] = field(default_factory=dict)
 
     def __call__(self, drop: Drop) -> None:
+        """Count a Drop and write it."""
         reason = Reason(drop.stage, drop.reason)
         self.counts[reason] += 1
         if reason not in self.examples:
@@ -214,7 +216,7 @@ class SampleStore:
         """Return the word shingles of all samples; to be asked for after `signatures`."""
         return near_duplicates.ShingleSets(as_numpy(self._shingles), as_numpy(self._ends))
 
-    def whole_sets(self, sets: near_duplicates.ShingleSets) -> tuple[near_duplicates.ShingleSets, selection.Rows]:
+    def whole_sets(self, sets: near_duplicates.ShingleSets) -> tuple[near_duplicates.ShingleSets, Rows]:
         """Return sets in which thoughts stand with their answers, and for each sample the number of its set.
 
         Two thoughts that the same words of the world answer are no duplicates, but must not straddle the split.
@@ -341,13 +343,13 @@ class Sampler:
 
     def _pair(self, event: MemoryEvent, pair: Pair, mode: str, source: str) -> Parked | None:
         sample_id = f"{event.key}-{pair.turn}"
-        reply: str | Reject = pair.assistant_text
-        changes = pair.changes
+        reply, changes = pair.assistant_text, pair.changes
         if pair.author == "other":
-            reply, changes = self._clean(event, pair)
-            if isinstance(reply, Reject):
-                self._drop(event, "clean", reply.reason, reply.detail, sample_id)
+            cleaned, changes = self._clean(event, pair)
+            if isinstance(cleaned, Reject):
+                self._drop(event, "clean", cleaned.reason, cleaned.detail, sample_id)
                 return None
+            reply = cleaned
         metadata = SampleMetadata(
             sample_id,
             event.id,
@@ -436,7 +438,7 @@ def _short(text: str) -> str:
 class Choice:
     """The chosen rows of the store, in the order of time, those held out among them, and how it came to that."""
 
-    rows: selection.Rows
+    rows: Rows
     holdout: selection.Holdout
     unique: int
     unique_memories: int
@@ -487,7 +489,7 @@ def choose(sampler: Sampler, progress: Progress) -> Choice:
     return Choice(rows, held, unique, unique_memories, screened)
 
 
-def _narrow(sampler: Sampler, before: selection.Rows, after: selection.Rows, reason: str) -> selection.Rows:
+def _narrow(sampler: Sampler, before: Rows, after: Rows, reason: str) -> Rows:
     for row in np.setdiff1d(before, after, assume_unique=True).tolist():
         _drop_row(sampler, row, "select", reason, "")
     return after

@@ -81,7 +81,7 @@ class MemoryEvent(Record, frozen=True, gc=False):
 
 
 class Change(Record, frozen=True, gc=False):
-    """One change made to a reply: which plugin, what it did in words, and the lengths before and after in characters."""
+    """One change made to a reply: which plugin, what it did in words, and the lengths before and after (characters)."""
 
     plugin: str
     note: str
@@ -107,10 +107,10 @@ class Source(Record, frozen=True, gc=False):
 class Pair(Record, frozen=True, gc=False):
     """What one memory (and for dual mode the event that followed) says and answers.
 
-    `author` tells whose words the reply is: "person" (never changed), "other" (the assistant or
-    another person: may be cleaned and trimmed) or "tool" (rendered by us). `prompted` is True where `user_text` is a question of etc/prompts.json.
-    `thought` is True where `user_text` is a one-sided thought and the reply comes from the event that followed it.
-    `flipped` is True where --dual-direction turned a conversation round. `events` are the keys it was made of.
+    `author` tells whose words the reply is: "person" (never changed), "other" (the assistant or another human: may be
+    cleaned and trimmed) or "tool" (rendered by us). `prompted` is True where `user_text` is a question of
+    etc/prompts.json, `thought` where it is a one-sided thought and the reply comes from the event that followed it,
+    `flipped` where --dual-direction turned a conversation round. `events` are the keys of the other memories in it.
     """
 
     user_text: str

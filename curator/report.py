@@ -171,24 +171,32 @@ def _shown(target: Range, unit: str) -> str:
     return f"at most {target.most:g}{sign}" if target.most is not None else "any"
 
 
+# For each measure: what to do where it is too low, and where it is too high.
+_ADVICE = {
+    "average": (
+        "replies are short: raise reply.words or pairing.passage_words in etc/curate.json",
+        "replies are long: lower reply.long_share or pairing.passage_words in etc/curate.json",
+    ),
+    "short": ("lower reply.words or pairing.passage_words in etc/curate.json", ""),
+    "long": (
+        "raise reply.long_share, or mark good long memories with metadata.long_output",
+        "lower reply.long_share in etc/curate.json",
+    ),
+    "fillers": ("", "add the phrases that are left to etc/fillers.json"),
+}
+
+
 def _checks(tally: Tally, targets: TargetsConfig, mode: str | None) -> tuple[Check, ...]:
     count = max(tally.samples, 1)
+    short, long = f"short replies (<= {targets.short_words} words)", f"long replies (> {targets.long_words} words)"
     found = [
-        judge("average reply", tally.words / count, "words", targets.average_reply_words, (
-            "replies are short: raise reply.words or pairing.passage_words in etc/curate.json",
-            "replies are long: lower reply.long_share or pairing.passage_words in etc/curate.json",
-        )),
-        judge(f"short replies (<= {targets.short_words} words)", 100 * tally.short / count, "%", targets.short_replies, (
-            "lower reply.words or pairing.passage_words in etc/curate.json", "",
-        )),
-        judge(f"long replies (> {targets.long_words} words)", 100 * tally.long / count, "%", targets.long_replies, (
-            "raise reply.long_share, or mark good long memories with metadata.long_output",
-            "lower reply.long_share in etc/curate.json",
-        )),
-        judge("replies with fillers", 100 * tally.fillers / count, "%", targets.fillers, (
-            "", "add the phrases that are left to etc/fillers.json",
-        )),
-    ]  # fmt: skip
+        judge("average reply", tally.words / count, "words", targets.average_reply_words, _ADVICE["average"]),
+        judge(short, 100 * tally.short / count, "%", targets.short_replies, _ADVICE["short"]),
+        judge(long, 100 * tally.long / count, "%", targets.long_replies, _ADVICE["long"]),
+        judge("replies with fillers", 100 * tally.fillers / count, "%", targets.fillers, _ADVICE["fillers"]),
+    ]
+    if not tally.samples:
+        return tuple(judge(one.name, 0.0, one.unit, Range(), ("", ""), applies=False) for one in found)
     for name, target in targets.modes.items():
         advice = (f"record more {name} memories, or map more types to {name} in etc/types.json", f"cap {name} by type")
         share = 100 * tally.modes[name] / count

@@ -62,7 +62,7 @@ def _band(steps: list[Step], report: Report, top: int) -> Markup:
                 e=end,
                 y1=y + height,
                 y2=y + end,
-            )  # fmt: skip
+            )
         )
         label = f"{step.count:,} {step.unit}"
         shapes.append(Markup('<text x="{x:.0f}" y="{y}">{n}</text>').format(x=left + 2, y=top + 18, n=step.name))

@@ -75,7 +75,7 @@ class Setup:
 
 
 def prepare(request: Request) -> Setup:
-    """Find home and profile, load configuration and plugins, pick the family. Raises UsageError for all that is wrong."""
+    """Find home and profile, load configuration and plugins, pick the family. Raises UsageError."""
     home = find_home(request.home)
     profile = find_profile(home, request.username)
     settings = _overridden(load_settings(home), request)

@@ -10,6 +10,7 @@ import random
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +50,7 @@ def spread(rows: Rows, count: int, seed: int, first: npt.NDArray[np.bool_] | Non
         return np.sort(np.concatenate([chosen, rest]))
     dice = random.Random(f"{seed}/spread/{len(rows)}/{count}")
     edges = [number * len(rows) // count for number in range(count + 1)] if count else []
-    picks = [dice.randrange(low, high) for low, high in zip(edges, edges[1:], strict=False)]
+    picks = [dice.randrange(low, high) for low, high in pairwise(edges)]
     return rows[np.array(picks, dtype=np.int64)]
 
 
@@ -94,7 +95,7 @@ def holdout_size(count: int, config: HoldoutConfig) -> int:
 
 @dataclass(frozen=True)
 class Holdout:
-    """The held-out rows, and the proof: the highest similarity met across the split, and how many pairs were compared."""
+    """The held-out rows, and the proof: the highest similarity met across the split, of how many pairs."""
 
     rows: Rows
     wanted: int
@@ -104,7 +105,7 @@ class Holdout:
 
 def joined_groups(columns: Columns, rows: Rows, links: Sequence[tuple[int, int]]) -> npt.NDArray[np.int64]:
     """Return the conversation of each row, linked ones (a thought's and that of the event that answers it) as one."""
-    groups = as_numpy(columns.groups)[rows]
+    groups: npt.NDArray[np.int64] = as_numpy(columns.groups)[rows]
     if not links:
         return groups
     parent: dict[int, int] = {}
@@ -123,7 +124,7 @@ def joined_groups(columns: Columns, rows: Rows, links: Sequence[tuple[int, int]]
 
 @dataclass(frozen=True)
 class Candidates:
-    """The chosen samples as the holdout sees them, one entry each: mode, conversation, row, number of its shingle set."""
+    """The chosen samples as the holdout sees them, one entry each: mode, conversation, row, shingle set's number."""
 
     modes: npt.NDArray[np.int16]
     groups: npt.NDArray[np.int64]

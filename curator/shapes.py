@@ -55,7 +55,7 @@ def read_shape(event: MemoryEvent, owner_names: tuple[str, ...] = ()) -> Shape:
 
 def without_truncation(text: str) -> tuple[str, bool]:
     """Return the text less MetaHuman's "... [truncated]" mark, and whether it stood there."""
-    if text.endswith("]") or text.endswith("] "):
+    if text.endswith(("]", "] ")):
         match = _TRUNCATED.search(text[-40:])
         if match:
             return text[: len(text) - len(match[0])], True
@@ -116,7 +116,7 @@ def _ruled_turns(content: str, event_type: str) -> tuple[Turn, ...]:
 
 
 def _chat_turns(block: str) -> tuple[Turn, ...]:
-    """The lines of an imported chat; a run of one speaker's messages is one turn, its messages on lines of their own."""
+    """The lines of an imported chat; a run of one speaker's messages is one turn, a line for each."""
     marks = list(_CHAT_LINE.finditer(block))
     turns: list[tuple[str, list[str]]] = []
     for mark, after in zip(marks, [*marks[1:], None], strict=True):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from curator.errors import EnvironmentError_, UsageError
+from curator.errors import HostError, UsageError
 from curator.files import disk_error, printable
 from curator.homes import find_home, find_profile, latest_run, profile_names
 from curator.pipeline import Progress, no_progress
@@ -43,7 +43,7 @@ def print_json(value: Any) -> None:
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """Give a progress callback that draws on stderr once a job has taken a second; nothing where that is no terminal."""
+    """Give a progress callback that draws on stderr once a job has taken a second, if that is a terminal."""
     if not sys.stderr.isatty():
         yield no_progress
         return
@@ -99,7 +99,7 @@ def read_report(folder: Path) -> Report:
     try:
         return msgspec.json.decode((folder / "report.json").read_bytes(), type=Report)
     except OSError as error:
-        raise EnvironmentError_(f"{printable(str(folder / 'report.json'))}: {error.strerror}") from None
+        raise HostError(f"{printable(str(folder / 'report.json'))}: {error.strerror}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError(
             f"{printable(str(folder / 'report.json'))}: {error}", "the run is damaged; make a new one"
@@ -120,11 +120,12 @@ def optional_home(home: str | None) -> Path | None:
 
 def validator(home: str | None, path: Path, family: str | None) -> Validator:
     """Build the validator with the home's modes and families."""
+    from curator_plugins.filters import COMMON_TOKENS
+
     from curator.config import load_settings
     from curator.families import pick_family
     from curator.plugin_manager import fill, load_plugins
     from curator.validation import Validator
-    from curator_plugins.filters import COMMON_TOKENS
 
     root = optional_home(home)
     settings = load_settings(root)
@@ -152,7 +153,7 @@ def list_plugins(home: str | None) -> list[dict[str, str]]:
         gives[plugin].append("a map of memories to modes")
     for kind, things in (("cleaner", registry.cleaners), ("filter", registry.memory_filters + registry.sample_filters)):
         for plugin, one in things:
-            gives[plugin].append(f"{kind} {one.name}")  # type: ignore[attr-defined]
+            gives[plugin].append(f"{kind} {one.name}")
     for name in registry.families:
         gives[registry.owners[name]].append(f"family {name}")
     return [
@@ -164,7 +165,7 @@ def list_plugins(home: str | None) -> list[dict[str, str]]:
 def make_home(folder: Path, demo: bool) -> Path:
     """Make a home in `folder`: etc/ and profiles/, with the demo profile on request. Overwrites nothing.
 
-    Returns the home. Raises EnvironmentError_ where the disk refuses.
+    Returns the home. Raises HostError where the disk refuses.
     """
     from curator.shipped import shipped_demo, shipped_etc
 

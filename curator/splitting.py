@@ -14,7 +14,9 @@ from itertools import pairwise
 from sentencex import segment
 
 _TITLES = frozenset(
-    "mr mrs ms mx dr prof sir st ste rev hon lieut lt capt col maj gen sgt messrs mme mlle fr sr jr vs viz cf".split()
+    "mr|mrs|ms|mx|dr|prof|sir|st|ste|rev|hon|lieut|lt|capt|col|maj|gen|sgt|messrs|mme|mlle|fr|sr|jr|vs|viz|cf".split(
+        "|"
+    )
 )
 _OPENERS = " \n\t\"'“‘«([{*_"
 _CLOSERS = "\"'”’»)]}*_›」』）】"

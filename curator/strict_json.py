@@ -34,7 +34,7 @@ class BadJson(ValueError):
         self.reason, self.detail = reason, detail
 
 
-def parse(raw: bytes, max_depth: int = MAX_DEPTH) -> tuple[Any, str]:
+def parse_json(raw: bytes, max_depth: int = MAX_DEPTH) -> tuple[Any, str]:
     """Return the document and a warning ("" or the encoding it had to be decoded from).
 
     Raises BadJson with the reason `empty_file`, `bad_encoding`, `too_deep`, `bad_json`, `bad_number` or

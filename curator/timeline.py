@@ -105,7 +105,7 @@ class Timeline:
 def _neighbours(
     times: npt.NDArray[np.int64], sessions: npt.NDArray[np.int64], outward: npt.NDArray[np.int8], window: int
 ) -> tuple[array[int], array[int]]:
-    """For each place: the next outward place, in the same session before that in the window; the one before it there."""
+    """For each place: the next outward place, in the session, else in the window; the one before in the session."""
     count = len(times)
     following, before = array("q", [-1]) * count, array("q", [-1]) * count
     last_in_session: dict[int, int] = {}

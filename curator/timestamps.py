@@ -35,6 +35,11 @@ def parse(text: object) -> int | None:
     return None
 
 
+def plausible(time: int) -> bool:
+    """Tell whether a time is one to be believed."""
+    return PLAUSIBLE[0] <= time < PLAUSIBLE[1]
+
+
 def has_zone(text: str) -> bool:
     """Tell whether an ISO 8601 time names its zone."""
     return datetime.fromisoformat(text).tzinfo is not None
@@ -45,9 +50,9 @@ def guess(memory_id: str, path: str) -> int | None:
     for match in (_ID_DIGITS.search(memory_id), _PATH_DATE.search(path)):
         if match:
             numbers = [int(part) for part in match.groups() if part]
-            year, month, day, *clock = [*numbers, 1, 1][: max(3, len(numbers))]
+            year, month, day, hour, minute, second = [*numbers, *(1, 1, 1, 0, 0, 0)[len(numbers) :]]
             try:
-                return (datetime(year, month, day, *clock, tzinfo=UTC) - _EPOCH) // _MILLISECOND
+                return (datetime(year, month, day, hour, minute, second, tzinfo=UTC) - _EPOCH) // _MILLISECOND
             except ValueError:
                 continue
     return None

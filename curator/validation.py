@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from curator.disguise import find, suspicious
+from curator.disguise import find_tags, may_hold_tags
 from curator.errors import UsageError
 from curator.families import Wrapper
 from curator.files import printable
@@ -77,9 +77,9 @@ class SampleChecker:
 
     def _inside(self, mode: str, name: str, text: str, start: int) -> Iterator[tuple[str, str, int, str]]:
         body = text[start:]
-        if not suspicious(body):
+        if not may_hold_tags(body):
             return
-        tags, tokens = find(body, self._tags, self.control_tokens)
+        tags, tokens = find_tags(body, self._tags, self.control_tokens)
         for found, what in ((tags, "mode tag"), (tokens, "control token")):
             for one in found:
                 yield mode, name, start + one.start, f"{what} {one.name} inside the text"

@@ -14,7 +14,7 @@ from types import FrameType
 import filelock
 import msgspec
 
-from curator.errors import EnvironmentError_
+from curator.errors import HostError
 from curator.files import HashedFile, disk_error, printable, sync_folder
 from curator.records import (
     CuratedSample,
@@ -130,7 +130,7 @@ def run_folder(runs: Path, label: str, now: datetime) -> Iterator[tuple[Path, Pa
     """Give (folder to build in, folder it will be) below `runs`, under a lock that only one run of a profile holds.
 
     Left normally, what was built is renamed into its place; left by an error, it is taken away. What a killed run left
-    behind is taken away first. Raises EnvironmentError_ where the lock is held or the disk refuses.
+    behind is taken away first. Raises HostError where the lock is held or the disk refuses.
     """
     day = runs / now.strftime("%Y-%m-%d")
     made = _make_folders(day)
@@ -188,7 +188,7 @@ def _lock(runs: Path) -> Iterator[None]:
         lock.acquire()
     except filelock.Timeout:
         holder = _read_note(note)
-        raise EnvironmentError_(
+        raise HostError(
             f"another run holds {printable(str(runs / '.lock'))} (process {holder})", "wait for it to end, or stop it"
         ) from None
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Cleaners of replies: leftovers of the program that wrote them, white space, fillers, and trimming at sentence ends."""
+"""Cleaners of replies: leftovers of the program that wrote them, white space, fillers, trimming at sentence ends."""
 
 import re
 from collections.abc import Callable

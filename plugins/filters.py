@@ -116,7 +116,7 @@ def _fields(sample: CuratedSample) -> list[tuple[str, str]]:
 
 
 def line_markers(family: Family) -> tuple[str, ...]:
-    """Return how a line of this family's turns begins: as the file says, else its prefixes if they are like "Human:"."""
+    """Return how a line of this family's turns begins: as its file says, else its prefixes if like "Human:"."""
     prefixes = (family.user_prefix.strip(), family.assistant_prefix.strip())
     plain = tuple(one for one in prefixes if one.endswith(":") and one[:-1].replace(" ", "").isalpha())
     return family.line_markers or plain

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curator import disguise
-from curator.disguise import Finding, find, fold, suspicious
+from curator.disguise import Finding, find_tags, fold, may_hold_tags
 
 TAGS: Final = ("thought", "world", "user", "assistant", "instruction", "action")
 TOKENS: Final = ("<s>", "</s>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<think>", "<start_of_turn>", "<|im_end|>")
@@ -107,11 +107,11 @@ INNOCENT: Final = (
 
 
 def tags_in(text: str) -> list[Finding]:
-    return find(text, TAGS, TOKENS)[0]
+    return find_tags(text, TAGS, TOKENS)[0]
 
 
 def tokens_in(text: str) -> list[Finding]:
-    return find(text, TAGS, TOKENS)[1]
+    return find_tags(text, TAGS, TOKENS)[1]
 
 
 @pytest.mark.parametrize("text", DISGUISED_TAGS.values(), ids=DISGUISED_TAGS)
@@ -131,7 +131,7 @@ def test_a_disguised_control_token_is_found_at_its_place(text: str, name: str) -
 
 @pytest.mark.parametrize("text", INNOCENT)
 def test_an_innocent_text_holds_nothing(text: str) -> None:
-    assert find(text, TAGS, TOKENS) == ([], [])
+    assert find_tags(text, TAGS, TOKENS) == ([], [])
 
 
 @pytest.mark.parametrize("inside", ["any thing", "x", "new_token_2031", "end of text", "Ωmega", "tool▁calls"])
@@ -142,15 +142,15 @@ def test_whatever_stands_between_bars_in_angles_is_a_token(inside: str) -> None:
 
 def test_all_findings_are_reported_in_order_and_by_kind() -> None:
     text = "<user>: a <|im_end|> b <thought>: c [INST]"
-    assert find(text, TAGS, TOKENS) == (
+    assert find_tags(text, TAGS, TOKENS) == (
         [Finding("<user>", 0, 6), Finding("<thought>", 23, 32)],
         [Finding("<|im_end|>", 10, 20), Finding("[inst]", 36, 42)],
     )
 
 
 def test_only_the_tags_and_tokens_asked_for_are_found() -> None:
-    assert find("<user> <s>", (), ()) == ([], [])
-    assert find("<user> <mood>", ("mood",), ()) == ([Finding("<mood>", 7, 13)], [])
+    assert find_tags("<user> <s>", (), ()) == ([], [])
+    assert find_tags("<user> <mood>", ("mood",), ()) == ([Finding("<mood>", 7, 13)], [])
 
 
 @cache
@@ -167,7 +167,7 @@ def folding_to_signs() -> dict[str, list[str]]:
 def test_every_character_that_folds_to_a_sign_of_a_tag_is_suspicious(opening: str, shape: str) -> None:
     alike = folding_to_signs()[opening]
     assert len(alike) > 5
-    assert [character for character in alike if not suspicious(shape.format(character))] == []
+    assert [character for character in alike if not may_hold_tags(shape.format(character))] == []
 
 
 def ways_to_write(letter: str) -> list[str]:
@@ -206,16 +206,16 @@ AROUND: Final = st.text(st.sampled_from("ab é\n.,:;<>[]{}\"'&#x3cltgamp|/\u200b
 def test_suspicious_never_says_no_where_a_full_search_finds_something(before: str, tag: str, after: str) -> None:
     text = before + tag + after
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(disguise, "suspicious", lambda text: True)
-        found = find(text, TAGS, TOKENS)
+        patch.setattr(disguise, "may_hold_tags", lambda text: True)
+        found = find_tags(text, TAGS, TOKENS)
     if found != ([], []):
-        assert suspicious(text), found
+        assert may_hold_tags(text), found
 
 
 @settings(max_examples=400, derandomize=True, deadline=None)
 @given(disguises())
 def test_every_mixture_of_disguises_is_found_whole(tag: str) -> None:
-    tags, tokens = find(f"é. {tag}\nz", TAGS, TOKENS)
+    tags, tokens = find_tags(f"é. {tag}\nz", TAGS, TOKENS)
     assert [(one.start, one.end) for one in tags + tokens] == [(3, 3 + len(tag))]
 
 
@@ -223,6 +223,6 @@ def test_every_mixture_of_disguises_is_found_whole(tag: str) -> None:
 @given(AROUND, disguises(), AROUND)
 def test_a_finding_lies_inside_the_text_and_holds_its_own_name(before: str, tag: str, after: str) -> None:
     text = before + tag + after
-    for one in (finding for kind in find(text, TAGS, TOKENS) for finding in kind):
+    for one in (finding for kind in find_tags(text, TAGS, TOKENS) for finding in kind):
         assert 0 <= one.start < one.end <= len(text)
         assert re.sub(r"\s", "", fold(text[one.start : one.end])[0]) == one.name

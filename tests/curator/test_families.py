@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from conftest import Home, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,6 @@ from curator.errors import UsageError
 from curator.families import Wrapper, detect_family, load_family, pick_family
 from curator.records import Exchange, Family, FormattedSample, SampleMetadata
 from curator.shipped import shipped_etc
-from conftest import Home, Result
 
 FAMILIES: Final = {path.stem: load_family(path) for path in sorted((shipped_etc() / "schemas").glob("*.json"))}
 

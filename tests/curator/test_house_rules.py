@@ -19,12 +19,12 @@ from typing import Final, get_args
 import curator_plugins
 import msgspec
 import pytest
+from conftest import ROOT
 from pydantic import BaseModel
 
 import curator
 from curator import config, records, schema_files, spec
 from curator.families import load_family
-from conftest import ROOT
 
 CURATOR: Final = sorted((ROOT / "curator").glob("*.py"))
 PLUGINS: Final = sorted((ROOT / "plugins").glob("*.py"))

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from conftest import Home, Result, rows
 
 from curator.config import load_settings
-from conftest import Home, Result, rows
 
 Curate = Callable[..., Result]
 DATASET: Final = "fine_tune_dataset.jsonl"

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 import pytest
+from test_near_duplicates import jaccard, sets_of
 
 from curator.config import HoldoutConfig, load_settings
 from curator.selection import (
@@ -21,7 +22,6 @@ from curator.selection import (
     spread,
     type_mix,
 )
-from test_near_duplicates import jaccard, sets_of
 
 SETTINGS: Final = load_settings(None)
 HOLDOUT: Final = HoldoutConfig(share=0.05, minimum=20, minimum_from=400)

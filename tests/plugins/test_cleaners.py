@@ -8,13 +8,13 @@ from typing import Final
 
 import msgspec
 import pytest
+from conftest import Home, Result, rows
 from curator_plugins import cleaners
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curator import MemoryEvent, Reject, UsageError, chosen_by_hash, count_words, ends_sentence
 from curator.config import FillerLanguage, FillersConfig, load_settings
-from conftest import Home, Result, rows
 
 SETTINGS: Final = load_settings(None)
 EVENT: Final = MemoryEvent("0" * 16, "evt", "a.json", "", 0, "conversation")

@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from conftest import ROOT, rows
 
 from curator.shipped import shipped_demo
-from conftest import ROOT, rows
 
 
 @pytest.fixture
