@@ -28,7 +28,7 @@ schemas: $(VENV)/.installed
 	$(BIN)/python -m curator.schema_files
 
 docs: $(VENV)/.installed
-	$(BIN)/python -m curator.help_pages
+	$(BIN)/curate run --username greggles --mode dual --max 3000 --dry-run | $(BIN)/python -m curator.help_pages
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/curate.py

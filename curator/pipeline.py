@@ -491,13 +491,17 @@ def choose(sampler: Sampler, progress: Progress) -> Choice:
 
 def _narrow(sampler: Sampler, before: Rows, after: Rows, reason: str) -> Rows:
     for row in np.setdiff1d(before, after, assume_unique=True).tolist():
-        _drop_row(sampler, row, "select", reason, "")
+        _drop_row(sampler, row, "select", reason)
     return after
 
 
-def _drop_row(sampler: Sampler, row: int, stage: Stage, reason: str, detail: str) -> None:
+def _drop_row(sampler: Sampler, row: int, stage: Stage, reason: str, detail: str = "") -> None:
     parked = sampler.store.spool.get(row)
     metadata = parked.sample.metadata
+    if reason == "other_mode":
+        detail = f"its mode is {parked.sample.mode}"
+    elif reason == "type_mix":
+        detail = f"over the share of the type {metadata.source_type}"
     sampler.log(
         Drop(
             parked.events[:1], stage, reason, detail, metadata.sources[0].path, metadata.original_id, metadata.sample_id

@@ -43,9 +43,10 @@ def show_report(report: Report, console: Console) -> None:
     console.print(_headline(report))
     console.print(_quality(report))
     console.print(_funnel(report))
+    console.print()
     if report.drops:
         console.print(_drops(report))
-    console.print(Group(_counts("Samples by memory type", report.types), _months(report)))
+    console.print(Group(_counts("Samples by memory type", report.types), Text(), _months(report)))
     console.print(_facts(report))
     for notice in report.notices:
         console.print(Text("! ", style="yellow") + safe(notice))
@@ -146,7 +147,7 @@ def _facts(report: Report) -> RenderableType:
     if holdout.samples:
         lines.append(
             f"Holdout: {holdout.samples:,} samples of whole conversations; no training sample comes within Jaccard "
-            f"similarity {holdout.threshold:g} of any (of the {holdout.pairs_compared:,} pairs that could, compared "
+            f"similarity {holdout.threshold:g} of any (of the {holdout.pairs_compared:,} pairs that might, compared "
             f"exactly, the nearest has {holdout.highest_similarity:.3f})"
         )
     shares = ", ".join(f"{name} {count:,}" for name, count in report.modes.items())

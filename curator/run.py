@@ -225,6 +225,10 @@ def _filler_left(setup: Setup) -> Callable[[str], bool]:
     return left
 
 
+def _memories(count: int) -> str:
+    return "1 memory" if count == 1 else f"{count:,} memories"
+
+
 _NOTES = {
     "guessed_time": "no usable timestamp, so the time is that of the id or of the folder",
     "no_zone": "a timestamp without a zone was taken for UTC",
@@ -238,11 +242,11 @@ def _notices(setup: Setup, request: Request, sampler: Sampler, choice: Choice, l
         found.append(why)
     for kind, count in sorted(sampler.unknown_types.items()):
         mode = setup.settings.types.mapping.get(kind, setup.settings.types.unknown)
-        found.append(f"type {kind!r} is not in etc/types.json: {count} memories mapped to {mode}")
+        found.append(f"type {kind!r} is not in etc/types.json: {_memories(count)} mapped to {mode}")
     for mode, count in sorted(sampler.foreign_modes.items()):
-        found.append(f"cognitiveMode {mode!r} has no tags of its own: {count} memories went by type")
+        found.append(f"cognitiveMode {mode!r} has no tags of its own: {_memories(count)} went by type")
     for code, count in sorted(sampler.timeline.notes.items()):
-        found.append(f"{count} memories: {_NOTES.get(code, f'decoded from {code}')}")
+        found.append(f"{_memories(count)}: {_NOTES.get(code, f'decoded from {code}')}")
     counts = {reason.code: count for reason, count in log.counts.items() if reason.stage == "read"}
     if counts.get("encrypted"):
         found.append(f"{counts['encrypted']} encrypted files were not read: decrypt the profile to use them")

@@ -1,0 +1,32 @@
+"""What is generated is committed, and fresh."""
+
+import re
+import sys
+
+import pytest
+
+from conftest import ROOT
+
+
+def plain(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="argparse words its help otherwise from Python 3.13 on")
+@pytest.mark.parametrize("name", ["commands.md", "settings.md"])
+def test_generated_pages_are_fresh(name):
+    from curator.help_pages import pages
+
+    assert plain((ROOT / "docs" / name).read_text("utf-8")) == plain(pages()[name]), "run: make docs"
+
+
+def test_the_readme_shows_the_report_of_the_demo(curate):
+    """The README's report is that of the demo profile as it is; only the run's folder is left out."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    shown = re.search(r"<!-- report -->\n```text\n(.*?)```\n<!-- /report -->", readme, re.DOTALL)
+    assert shown, "the README shows no report: run make docs"
+    run = curate("run", "--username", "greggles", "--home", ROOT, "--mode", "dual", "--max", 3000, "--dry-run")
+    assert run.status == 0, run.err
+    assert [line.rstrip() for line in shown[1].splitlines()] == [line.rstrip() for line in run.out.splitlines()[:-1]], (
+        "run: make docs"
+    )
