@@ -34,7 +34,7 @@ def commands_page() -> str:
 
 
 def _block(parser: argparse.ArgumentParser) -> str:
-    parser.formatter_class = partial(argparse.HelpFormatter, width=100)  # type: ignore[assignment]
+    parser.formatter_class = partial(argparse.HelpFormatter, width=100)
     return f"```text\n{parser.format_help()}```\n"
 
 
