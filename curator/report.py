@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from curator import timestamps
 from curator.config import Range, Settings, TargetsConfig
-from curator.pipeline import Choice, DropLog, Options, Reason, Sampler
+from curator.pipeline import Choice, DropLog, Options, Sampler
 from curator.records import CuratedSample, Record
 from curator.splitting import count_words
 
@@ -32,11 +32,12 @@ class Check(Record, frozen=True, gc=False, omit_defaults=False):
 
 
 class Step(Record, frozen=True, gc=False, omit_defaults=False):
-    """One step of the funnel: how many `unit` came through it."""
+    """One step of the funnel: how many `unit` came through it, and by reason how many did not."""
 
     name: str
     count: int
     unit: str
+    lost: dict[str, int]
 
 
 class DropCount(Record, frozen=True, gc=False, omit_defaults=False):
@@ -283,27 +284,33 @@ def memory_fates(sampler: Sampler, choice: Choice, log: DropLog, beside: set[str
 
 
 def _funnel(sampler: Sampler, choice: Choice, log: DropLog, tally: Tally) -> tuple[Step, ...]:
-    def lost(stage: str, *codes: str) -> int:
-        return sum(n for r, n in log.counts.items() if r.stage == stage and (not codes or r.code in codes))
+    """Put the counts in a row; what a step loses is the sum of its reasons."""
+    doubles = ("duplicate", "near_duplicate")
+    stages: dict[str, dict[str, int]] = {}
+    for (stage, code), count in sorted(log.counts.items(), key=lambda item: (-item[1], item[0].code)):
+        stages.setdefault("unique" if code in doubles else stage, {})[code] = count
+    held = {"held out": len(choice.holdout.rows)} if len(choice.holdout.rows) else {}
+    none = stages.get("pair", {}).pop("no_pair", 0)
+    found = [Step("found", len(sampler.timeline) + sum(stages.get("read", {}).values()), "memories", {})]
+    for name, stage in (("read", "read"), ("fit to learn from", "event")):
+        found.append(_step(name, found[-1].count, "memories", stages.get(stage, {})))
+    if none:
+        found.append(_step("with pairs", found[-1].count, "memories", {"no_pair": none}))
+    found.append(Step("pairs", sampler.pairs, "pairs", {}))
+    for name, stage, unit in (
+        ("stand alone", "pair", "pairs"),
+        ("cleaned", "clean", "pairs"),
+        ("screened", "screen", "samples"),
+        ("unique", "unique", "samples"),
+        ("chosen", "select", "samples"),
+    ):
+        found.append(_step(name, found[-1].count, unit, stages.get(stage, {})))
+    assert found[-1].count == tally.samples, "what was formed and what was dropped do not add up to the set"
+    return (*found, _step("training", tally.samples, "samples", held))
 
-    read = len(sampler.timeline)
-    pairs = sampler.pairs
-    formed = pairs - lost("pair") + log.counts[Reason("pair", "no_pair")]
-    cleaned = formed - lost("clean")
-    duplicates = lost("screen", "duplicate", "near_duplicate")
-    screened = cleaned - (lost("screen") - duplicates)
-    return (
-        Step("found", read + lost("read"), "memories"),
-        Step("read", read, "memories"),
-        Step("fit to learn from", read - lost("event"), "memories"),
-        Step("pairs", pairs, "pairs"),
-        Step("stand alone", formed, "pairs"),
-        Step("cleaned", cleaned, "pairs"),
-        Step("screened", screened, "samples"),
-        Step("unique", choice.unique, "samples"),
-        Step("chosen", tally.samples, "samples"),
-        Step("training", tally.train, "samples"),
-    )
+
+def _step(name: str, before: int, unit: str, lost: dict[str, int]) -> Step:
+    return Step(name, before - sum(lost.values()), unit, lost)
 
 
 def _drops(log: DropLog) -> tuple[DropCount, ...]:

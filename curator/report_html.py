@@ -25,21 +25,18 @@ def render_html(report: Report) -> str:
 
 def _funnel(report: Report) -> Markup:
     """Draw a Sankey-like funnel: a band for each unit that narrows step by step, with what left it and why below."""
-    parts = [_band(steps, report, top) for steps, top in _sections(report.funnel)]
-    height = 150 * len(parts) + 10
+    parts, top = [], 0
+    for unit in (("memories",), ("pairs", "samples")):
+        steps = [step for step in report.funnel if step.unit in unit]
+        parts.append(_band(steps, top))
+        top += 125 + 16 * max(len(step.lost) for step in steps)
     body = Markup("").join(parts)
     return Markup('<svg viewBox="0 0 960 {h}" width="100%" role="img" aria-label="funnel">{b}</svg>').format(
-        h=height, b=body
+        h=top, b=body
     )
 
 
-def _sections(funnel: tuple[Step, ...]) -> list[tuple[list[Step], int]]:
-    memories = [step for step in funnel if step.unit == "memories"]
-    samples = [step for step in funnel if step.unit != "memories"]
-    return [(memories, 0), (samples, 150)]
-
-
-def _band(steps: list[Step], report: Report, top: int) -> Markup:
+def _band(steps: list[Step], top: int) -> Markup:
     widest = max((step.count for step in steps), default=1) or 1
     slot = 960 / max(len(steps), 1)
     shapes = []
@@ -69,14 +66,18 @@ def _band(steps: list[Step], report: Report, top: int) -> Markup:
         shapes.append(
             Markup('<text x="{x:.0f}" y="{y}" class="soft">{n}</text>').format(x=left + 2, y=top + 34, n=label)
         )
-        if following.count < step.count:
-            lost = f"-{step.count - following.count:,}"
-            shapes.append(
-                Markup('<text x="{x:.0f}" y="{y:.0f}" style="fill:var(--lost)">{n}</text>').format(
-                    x=left + slot * 0.6, y=y + 78, n=lost
-                )
-            )
+        shapes += _losses(following.lost, left + slot * 0.5, y + 78) if following is not step else []
     return Markup("").join(shapes)
+
+
+def _losses(lost: dict[str, int], left: float, top: float) -> list[Markup]:
+    """List the reasons below the place where the band narrows."""
+    return [
+        Markup('<text x="{x:.0f}" y="{y:.0f}" style="fill:var(--lost);font-size:12px">-{c} {n}</text>').format(
+            x=left, y=top + 16 * number, n=name, c=f"{count:,}"
+        )
+        for number, (name, count) in enumerate(lost.items())
+    ]
 
 
 def _bars(counts: Mapping[str, int]) -> Markup:

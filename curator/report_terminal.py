@@ -81,7 +81,7 @@ def _quality(report: Report) -> Table:
 
 
 def _funnel(report: Report) -> Table:
-    """From files to samples: a bar for each step, within each unit as long as its share of the unit's largest."""
+    """From files to samples: a bar for each step, as long as its share of its unit's largest, and what was lost."""
     table = Table(title="From memories to samples", box=None, title_justify="left", show_header=False, pad_edge=False)
     table.add_column(justify="right")
     table.add_column(justify="right")
@@ -89,17 +89,12 @@ def _funnel(report: Report) -> Table:
     table.add_column()
     widest = {unit: max(s.count for s in report.funnel if s.unit == unit) for unit in {s.unit for s in report.funnel}}
     widest["samples"] = widest["pairs"] = max(widest["pairs"], widest["samples"])
-    before: tuple[int, str] | None = None
     for step in report.funnel:
-        width = round(36 * step.count / max(widest[step.unit], 1))
-        lost = before[0] - step.count if before and {before[1], step.unit} != {"memories", "pairs"} else 0
-        table.add_row(
-            step.name,
-            f"{step.count:,}",
-            Text("█" * width + ("▏" if not width and step.count else ""), style="cyan"),
-            Text(f"-{lost:,}", style="dim") if lost > 0 else step.unit if not before or before[1] != step.unit else "",
-        )
-        before = (step.count, step.unit)
+        width = round(30 * step.count / max(widest[step.unit], 1))
+        bar = Text("█" * width + ("▏" if not width and step.count else ""), style="cyan")
+        lost = ", ".join(f"{name} {count:,}" for name, count in step.lost.items())
+        note = f"-{sum(step.lost.values()):,}: {lost}" if lost else "" if step.name == "training" else step.unit
+        table.add_row(step.name, f"{step.count:,}", bar, Text(note, style="dim"))
     return table
 
 

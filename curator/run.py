@@ -255,7 +255,7 @@ def _notices(setup: Setup, request: Request, sampler: Sampler, choice: Choice, l
         found.append(
             f"--max {options.most:,} asked for more than there is: {len(choice.rows):,} {what} passed every stage"
         )
-    if len(choice.holdout.rows) < choice.holdout.wanted:
+    if len(choice.holdout.rows) < 0.95 * choice.holdout.wanted:
         found.append(
             f"the holdout has {len(choice.holdout.rows)} of {choice.holdout.wanted} samples: the other conversations "
             "are too large, or too near to the training set"

@@ -145,8 +145,9 @@ def trimmer(settings: Settings) -> Callable[[str, MemoryEvent], str | Reject]:
 
     def trim(reply: str, event: MemoryEvent) -> str | Reject:
         words = count_words(reply)
-        if words >= config.cut_off_words and not ends_sentence(reply) and "\n" not in reply:
-            # A long reply that just stops was cut off by its program's limit; a short one is how people chat.
+        if words >= config.cut_off_words and not ends_sentence(reply) and not reply[:1].islower() and "\n" not in reply:
+            # A long reply that just stops was cut off by its program's limit; people who chat without capitals and full
+            # stops, and lists, end so of themselves.
             whole = "".join(sentences(reply, language)[:-1]).rstrip()
             if not whole:
                 return Reject("cut_off", f"{words} words that stop in mid-sentence")
