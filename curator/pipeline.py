@@ -279,12 +279,13 @@ class Sampler:
             self._place, self._event = place, event
             if event.id in self.timeline.disliked:
                 event = msgspec.structs.replace(event, disliked=True)
+            pairs = self.pairs
             try:
                 found = self._memory(event, place)
             except PluginError as error:
                 if not self.options.keep_going:
                     raise
-                found = []
+                found, self.pairs = [], pairs
                 self._drops.clear()  # the memory goes as a whole
                 self._drop(event, "event", "plugin_error", error.what)
             self._keep(event, place, found)

@@ -283,10 +283,11 @@ def test_a_long_reply_without_a_sentence_end_to_stop_at_is_rejected(reply: str) 
 
 def test_a_long_reply_that_stops_in_mid_sentence_loses_the_broken_one_or_is_rejected() -> None:
     least = SETTINGS.curate.reply.cut_off_words
-    broken = " ".join(["word"] * least)
+    broken = " ".join(["Word"] * least)
     assert trimmed(f"The pump leaks. Then {broken}") == "The pump leaks."
+    assert trimmed(broken.lower()) == broken.lower()  # who chats without capitals chats without full stops
     assert CLEAN["trim"](broken, EVENT) == Reject("cut_off", f"{least} words that stop in mid-sentence")
-    short = " ".join(["word"] * (least - 1))
+    short = " ".join(["Word"] * (least - 1))
     assert trimmed(short) == short
 
 
