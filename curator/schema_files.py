@@ -59,7 +59,9 @@ _MEMORY: dict[str, Any] = {
 def all_schemas() -> dict[str, dict[str, Any]]:
     """Return every schema by its file's name."""
     found = {"memory_event": _MEMORY}
-    for name, record in _LINES.items():
+    from curator.report import Report  # here, since a family file's schema is read long before any report is made
+
+    for name, record in (_LINES | {"report": Report}).items():
         found[name] = msgspec.json.schema(record)
     for name, model in config.MODELS.items():
         found[f"etc_{name}"] = model.model_json_schema()
