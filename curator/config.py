@@ -231,13 +231,14 @@ def load_settings(home: Path | None) -> Settings:
         path = shipped / f"{name}.json"
         if own and (own / f"{name}.json").exists() and (own / f"{name}.json").resolve() != path.resolve():
             path = own / f"{name}.json"
-            overridden[f"etc/{name}.json"] = str(path)
         try:
             raw = path.read_bytes()
         except OSError as error:
             problems.append(f"{path}: {error.strerror}")
             continue
         hashes[f"etc/{name}.json"] = hashlib.sha256(raw).hexdigest()
+        if path.parent == own and raw != (shipped / f"{name}.json").read_bytes():
+            overridden[f"etc/{name}.json"] = str(path)
         loaded[name], found = _load(path, raw, model)
         problems += found
     if problems:

@@ -23,6 +23,7 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_BOM_STARTS = frozenset(bom[:1] for bom, _ in _BOMS)
 _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{\]}]', re.DOTALL)
 
 
@@ -40,7 +41,9 @@ def parse_json(raw: bytes, max_depth: int = MAX_DEPTH) -> tuple[Any, str]:
     Raises BadJson with the reason `empty_file`, `bad_encoding`, `too_deep`, `bad_json`, `bad_number` or
     `duplicate_keys`.
     """
-    raw, warning = _to_utf8(raw)
+    warning = ""
+    if raw[:1] in _BOM_STARTS:
+        raw, warning = _to_utf8(raw)
     if raw.count(b"{") + raw.count(b"[") > max_depth:
         _check_depth(raw, max_depth)
     try:
@@ -48,7 +51,13 @@ def parse_json(raw: bytes, max_depth: int = MAX_DEPTH) -> tuple[Any, str]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _diagnose(raw, error) from None
     keys = _count_keys(value)
-    if keys != raw.count(b'":') or b" :" in raw or b"\n:" in raw or b"\t:" in raw or b"\r:" in raw:
+    if (
+        keys != raw.count(b'":')
+        or b" :" in raw
+        or b"\n:" in raw
+        or (b"\t" in raw and b"\t:" in raw)
+        or (b"\r" in raw and b"\r:" in raw)
+    ):
         # A colon not straight after the key's quotation mark, or one more colon than keys: look closely.
         _refuse_duplicate_keys(raw)
     return value, warning

@@ -28,10 +28,9 @@ class Timeline:
         self._window = int(window_hours * 3_600_000)
         self._times, self._keys, self._sessions = array("q"), array("Q"), array("q")
         self._is_outward = array("b")
-        self._session_numbers: dict[str, int] = {}
+        self._last_session, self._last_hash = "", 0
         self.types: Counter[str] = Counter()
         self.modes: Counter[str] = Counter()
-        self.months: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
         self.disliked: set[str] = set()
 
@@ -43,13 +42,15 @@ class Timeline:
         self._spool.add(event)
         self._times.append(event.time)
         self._keys.append(int(event.key, 16))
-        self._sessions.append(hash64(event.session) if event.session else 0)
+        if event.session != self._last_session:  # a conversation's memories come one after the other
+            self._last_session = event.session
+            self._last_hash = hash64(event.session) if event.session else 0
+        self._sessions.append(self._last_hash)
         self._is_outward.append(event.type in self._outward_types)
         if event.notes:
             self.notes.update(event.notes)
         self.types[event.type] += 1
         self.modes[event.mode] += 1
-        self.months[timestamps.month(event.time)] += 1
         if event.signal < 0 and event.target:
             self.disliked.add(event.target)
 
