@@ -115,6 +115,23 @@ class Wrapper:
             return None
         return given[len(head) : len(given) - len(tail)], reply[len(self._lead) : len(reply) - len(self._end)]
 
+    def exchanges(self, given: str, reply: str) -> list[tuple[str, str, int]] | None:
+        """Return (asked, answered, offset of asked in `given`) of each exchange of a wrapped line, oldest first.
+
+        None where the wrapper is not this family's. The last exchange's answer is that of `reply`.
+        """
+        whole = self.unwrap(given, reply)
+        if whole is None:
+            return None
+        junction = self._end + self.family.turn_separator + self.family.user_prefix
+        parts = whole[0].split(junction) if junction.strip() else [whole[0]]
+        found, place = [], len(self.family.user_prefix)
+        for part in parts[:-1]:
+            asked, _, answered = part.partition(self._ask + self._lead)
+            found.append((asked, answered, place))
+            place += len(part) + len(junction)
+        return [*found, (parts[-1], whole[1], place)]
+
     @property
     def touches(self) -> bool:
         """True where nothing stands between question and answer: the model could not tell them apart but for tags."""

@@ -193,8 +193,10 @@ def _write_samples(setup: Setup, sampler: Sampler, choice: Choice, files: RunFil
             curated = msgspec.structs.replace(curated, metadata=metadata)
         formatted = tagged(curated, modes[curated.mode])
         wrapped = wrapper.wrap(formatted)
-        for mode, name, offset, what in checker.check(formatted.input, formatted.output, curated.mode):
-            problems.append(f"{curated.metadata.sample_id} ({mode}): {name} at {offset}: {what}")
+        texts = [(one.user_text, one.assistant_text) for one in formatted.context]
+        for asked, answered in (*texts, (formatted.input, formatted.output)):
+            for mode, name, offset, what in checker.check(asked, answered, curated.mode):
+                problems.append(f"{curated.metadata.sample_id} ({mode}): {name} at {offset}: {what}")
         tally.beside.update(parked.events[1:])
         tally.add(curated, len(wrapped.input) + len(wrapped.output), store.columns.times[row])
         if files:

@@ -21,7 +21,7 @@ _TITLES = frozenset(
 _OPENERS = " \n\t\"'“‘«([{*_"
 _CLOSERS = "\"'”’»)]}*_›」』）】"
 _ENDS = ".!?…。！？؟۔।॥;"[:-1]
-_LEAST_WORDS = 5  # "3rd." before a diary's long sentence is no passage of its own
+_LEAST_WORDS = 5  # "3rd." before a diary's long sentence is no passage of its own, and neither is a heading
 _PARAGRAPH = re.compile(r"\n[ \t\r]*\n\s*")
 
 
@@ -129,7 +129,7 @@ def passages(
     limit, most = words, most_sentences
     for sentence, closes in _with_paragraphs(text, language):
         length = count_words(sentence)
-        if size >= _LEAST_WORDS and (size + length > limit or len(held) >= most):
+        if size >= _LEAST_WORDS and (size + length > limit or len(held) >= most) and ends_sentence(held[-1]):
             yield "".join(held).strip()
             held, size = [], 0
         if not held:

@@ -20,7 +20,7 @@ from curator.disguise import find_tags, may_hold_tags
 from curator.errors import UsageError
 from curator.families import Wrapper
 from curator.files import printable
-from curator.records import RUN_FORMAT, RUN_VERSION, Family
+from curator.records import RUN_FORMAT, RUN_VERSION, Exchange, Family
 from curator.spec import Mode
 
 
@@ -172,7 +172,8 @@ class Validator:
                 continue
             for mode_name, name, offset, what in self._checker.check(*raw, mode):
                 self._problem(path.name, number, sample_id, mode_name, f"raw_{name}", offset, what)
-            if wrapper and not row.get("context") and wrapper.halves(*raw) != (given, reply):
+            context = tuple(Exchange(one["user_text"], one["assistant_text"]) for one in row.get("context", ()))
+            if wrapper and wrapper.halves(*raw, context) != (given, reply):
                 self._problem(
                     path.name, number, sample_id, mode, "input", 0, "is not raw_input in its family's wrapper"
                 )
@@ -187,14 +188,16 @@ class Validator:
             if texts is None:
                 continue
             wrapper = wrapper or self._guess(*texts)
-            given, reply = wrapper.unwrap(*texts) or self._last_turn(wrapper, *texts) if wrapper else texts
-            before = {"input": max(texts[0].rfind(given), 0), "output": max(texts[1].find(reply), 0)}
-            found = list(self._checker.check(given, reply))
-            mode = self._checker.mode_of(given)
+            found = (wrapper.exchanges(*texts) if wrapper else None) or [(*texts, 0)]
+            mode = self._checker.mode_of(found[-1][0])
             self._samples += 1
             self._by_mode[mode or "none"] = self._by_mode.get(mode or "none", 0) + 1
-            for mode_name, field_name, offset, what in found:
-                self._problem(path.name, number, name, mode_name, field_name, before[field_name] + offset, what)
+            for asked, answered, place in found:
+                last = asked is found[-1][0]
+                before = {"input": place, "output": texts[1].find(answered) if last else place + len(asked)}
+                for mode_name, field_name, offset, what in self._checker.check(asked, answered, mode):
+                    where = field_name if last else "input"
+                    self._problem(path.name, number, name, mode_name, where, max(before[field_name], 0) + offset, what)
         return count
 
     def _texts(self, path: Path, number: int, name: str, row: Any) -> tuple[str, str] | None:
@@ -223,17 +226,11 @@ class Validator:
         fits = []
         for family in self._families.values():
             wrapper = Wrapper(family)
-            bare = wrapper.unwrap(given, reply)
-            if bare and self._checker.mode_of(bare[0]):
-                fits.append((len(given) - len(bare[0]) + len(reply) - len(bare[1]), family.family, wrapper))
+            found = wrapper.exchanges(given, reply)
+            if found and self._checker.mode_of(found[-1][0]):
+                bare = sum(len(asked) + len(answered) for asked, answered, _ in found)
+                fits.append((len(given) + len(reply) - bare, family.family, wrapper))
         return max(fits)[2] if fits else None
-
-    def _last_turn(self, wrapper: Wrapper, given: str, reply: str) -> tuple[str, str]:
-        """Return the last exchange of a line with context: from the last opening tag that the family's prefix leads."""
-        starts = [given.rfind(f"{wrapper.family.user_prefix}<{mode.user_tag}>: ") for mode in self._modes.values()]
-        if max(starts, default=-1) > 0:
-            return wrapper.unwrap(given[max(starts) :], reply) or (given, reply)
-        return given, reply
 
     def _rows(self, path: Path) -> Iterator[tuple[int, Any]]:
         """Yield (line, value) of a JSONL file or of a JSON array; what is no JSON becomes a problem."""

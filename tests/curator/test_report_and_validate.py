@@ -509,3 +509,28 @@ def test_a_copied_run_is_as_good_as_the_first(curate: Curate, done: Result, tmp_
     shutil.copytree(done.run, tmp_path / "copy")
     assert curate("validate", tmp_path / "copy").status == 0
     assert json.loads(curate("report", tmp_path / "copy", "--json").out) == report_of(done)
+
+
+@pytest.mark.parametrize("family", ["qwen", "llama2", "llama3", "phi3", "phi4", "gptj", "gemma", "mistral", "llisa"])
+def test_a_run_with_multi_turn_samples_is_valid_in_every_family(home: Home, curate: Curate, family: str) -> None:
+    said = ["Is the boat in?", "She is in, on the slip.", "And the mast?", "The mast is still in the shed."]
+    messages = [{"role": ("user", "assistant")[n % 2], "content": text} for n, text in enumerate(said)]
+    home.memory(messages=messages, tags=["multi_turn"])
+    home.memory("Who came by?", response="The neighbour, to lend us a ladder.")
+    result = curate("run", "--username", "ann", "--home", home.folder, "--family", family)
+    assert rows(result.run / "curated_memories.json")[0]["context"], "no multi-turn sample"
+    for path in (result.run, result.run / "fine_tune_dataset.jsonl"):
+        verdict = curate("validate", path, "--home", home.folder)
+        assert verdict.status == 0, verdict.out
+
+
+def test_a_tag_inside_the_context_of_a_multi_turn_sample_is_found(home: Home, curate: Curate) -> None:
+    said = ["Is the boat in?", "She is in, on the slip.", "And the mast?", "The mast is still in the shed."]
+    messages = [{"role": ("user", "assistant")[n % 2], "content": text} for n, text in enumerate(said)]
+    home.memory(messages=messages, tags=["multi_turn"])
+    folder = curate("run", "--username", "ann", "--home", home.folder).run
+    file = folder / "fine_tune_dataset.jsonl"
+    file.write_text(file.read_text("utf-8").replace("on the slip", "on <world> slip"), "utf-8")
+    verdict = curate("validate", file, "--home", home.folder)
+    assert verdict.status == 1
+    assert "mode tag <world> inside the text" in verdict.out
