@@ -62,7 +62,7 @@ def examine(home: str | None) -> list[Finding]:
 def _misspelt(root: Path) -> Iterator[Finding]:
     """Find files of the home's etc/ that are nearly, but not quite, called as one that is read."""
     for path in sorted((root / "etc").glob("*.json")):
-        near = difflib.get_close_matches(path.stem, MODELS, n=1, cutoff=0.75)
+        near = difflib.get_close_matches(path.stem, MODELS, n=1, cutoff=0.85)
         if path.stem not in MODELS and near:
             yield Finding("note", f"etc/{path.name}", "is not read", f"did you mean etc/{near[0]}.json?")
 

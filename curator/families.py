@@ -115,10 +115,11 @@ class Wrapper:
             return None
         return given[len(head) : len(given) - len(tail)], reply[len(self._lead) : len(reply) - len(self._end)]
 
-    def exchanges(self, given: str, reply: str) -> list[tuple[str, str, int]] | None:
+    def exchanges(self, given: str, reply: str, openings: tuple[str, ...] = ()) -> list[tuple[str, str, int]] | None:
         """Return (asked, answered, offset of asked in `given`) of each exchange of a wrapped line, oldest first.
 
-        None where the wrapper is not this family's. The last exchange's answer is that of `reply`.
+        None where the wrapper is not this family's. The last exchange's answer is that of `reply`. `openings` are the
+        tags that answers begin with: all that parts question and answer in a family whose wrapper is empty.
         """
         whole = self.unwrap(given, reply)
         if whole is None:
@@ -127,7 +128,10 @@ class Wrapper:
         parts = whole[0].split(junction) if junction.strip() else [whole[0]]
         found, place = [], len(self.family.user_prefix)
         for part in parts[:-1]:
-            asked, _, answered = part.partition(self._ask + self._lead)
+            asked, _, answered = part.partition(self._ask + self._lead) if self._ask + self._lead else (part, "", "")
+            cuts = [part.find(opening) for opening in openings if opening in part] if not answered else []
+            if cuts:
+                asked, answered = part[: min(cuts)], part[min(cuts) :]
             found.append((asked, answered, place))
             place += len(part) + len(junction)
         return [*found, (parts[-1], whole[1], place)]

@@ -56,6 +56,11 @@ class SampleChecker:
         }
         self._tags = tuple(tag for mode in self.modes.values() for tag in (mode.user_tag, mode.assistant_tag))
 
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """What an answer begins with, in each mode."""
+        return tuple(answer for _, answer in self._openings.values())
+
     def mode_of(self, given: str) -> str:
         """Return the mode whose user tag `given` begins with, or ""."""
         return next((name for name, (opening, _) in self._openings.items() if given.startswith(opening)), "")
@@ -188,7 +193,7 @@ class Validator:
             if texts is None:
                 continue
             wrapper = wrapper or self._guess(*texts)
-            found = (wrapper.exchanges(*texts) if wrapper else None) or [(*texts, 0)]
+            found = (wrapper.exchanges(*texts, self._checker.answers) if wrapper else None) or [(*texts, 0)]
             mode = self._checker.mode_of(found[-1][0])
             self._samples += 1
             self._by_mode[mode or "none"] = self._by_mode.get(mode or "none", 0) + 1
@@ -226,7 +231,7 @@ class Validator:
         fits = []
         for family in self._families.values():
             wrapper = Wrapper(family)
-            found = wrapper.exchanges(given, reply)
+            found = wrapper.exchanges(given, reply, self._checker.answers)
             if found and self._checker.mode_of(found[-1][0]):
                 bare = sum(len(asked) + len(answered) for asked, answered, _ in found)
                 fits.append((len(given) + len(reply) - bare, family.family, wrapper))

@@ -511,8 +511,12 @@ def test_a_copied_run_is_as_good_as_the_first(curate: Curate, done: Result, tmp_
     assert json.loads(curate("report", tmp_path / "copy", "--json").out) == report_of(done)
 
 
-@pytest.mark.parametrize("family", ["qwen", "llama2", "llama3", "phi3", "phi4", "gptj", "gemma", "mistral", "llisa"])
+@pytest.mark.parametrize(
+    "family", ["qwen", "llama2", "llama3", "phi3", "phi4", "gptj", "gemma", "mistral", "llisa", "bare"]
+)
 def test_a_run_with_multi_turn_samples_is_valid_in_every_family(home: Home, curate: Curate, family: str) -> None:
+    bare = {"family": "bare", "user_prefix": "", "assistant_prefix": "", "eos_token": "<|endoftext|>"}
+    home.config("schemas/bare.json", bare)  # as MetaHuman's own file for qwen
     said = ["Is the boat in?", "She is in, on the slip.", "And the mast?", "The mast is still in the shed."]
     messages = [{"role": ("user", "assistant")[n % 2], "content": text} for n, text in enumerate(said)]
     home.memory(messages=messages, tags=["multi_turn"])
