@@ -32,7 +32,8 @@ ARRAYS = ("curated_memories.json", "formatted_samples.json", "schema_applied.jso
 TRAIN, HOLDOUT = "fine_tune_dataset.jsonl", "fine_tune_holdout.jsonl"
 LINES = (TRAIN, HOLDOUT, "dropped.jsonl", "lineage.jsonl")
 SUMMARY = "run-summary.json"
-_encode = msgspec.json.Encoder().encode
+_BATCH = 256
+_encode, _encode_lines = msgspec.json.Encoder().encode, msgspec.json.Encoder().encode_lines
 
 
 def tagged(sample: CuratedSample, mode: Mode) -> FormattedSample:
@@ -58,27 +59,44 @@ class RunFiles:
         except OSError:
             self.abandon()
             raise
-        self._rows = 0
+        self._begun: dict[str, bool] = {}
         self._lines = {TRAIN: 0, HOLDOUT: 0}
-        self._arrays = [self._files[name].write for name in ARRAYS]
+        self._waiting: dict[str, list[object]] = {name: [] for name in (*ARRAYS, *LINES)}
         self.hashes: dict[str, str] = {}
         for name in ARRAYS:
             self._files[name].write(b"[\n")
 
     def drop(self, drop: Drop) -> None:
         """Add a line to dropped.jsonl."""
-        self._files["dropped.jsonl"].write(_encode(drop) + b"\n")
+        self._add("dropped.jsonl", drop)
 
     def sample(
         self, curated: CuratedSample, formatted: FormattedSample, wrapped: SchemaSample, lineage: LineageLine
     ) -> None:
         """Add a sample to all files; its dataset line goes to the split that its metadata names."""
-        join = b",\n" if self._rows else b""
-        self._rows += 1
-        for write, record in zip(self._arrays, (curated, formatted, wrapped), strict=True):
-            write(join + _encode(record))
-        self._files[lineage.file].write(_encode(DatasetLine(wrapped.input, wrapped.output)) + b"\n")
-        self._files["lineage.jsonl"].write(_encode(lineage) + b"\n")
+        for name, record in zip(ARRAYS, (curated, formatted, wrapped), strict=True):
+            self._add(name, record)
+        self._add(lineage.file, DatasetLine(wrapped.input, wrapped.output))
+        self._add("lineage.jsonl", lineage)
+
+    def _add(self, name: str, record: object) -> None:
+        """Keep a record until there are enough to encode at once."""
+        waiting = self._waiting[name]
+        waiting.append(record)
+        if len(waiting) >= _BATCH:
+            self._flush(name)
+
+    def _flush(self, name: str) -> None:
+        waiting = self._waiting[name]
+        if not waiting:
+            return
+        if name in ARRAYS:
+            join = b",\n" if self._begun.get(name) else b""
+            self._files[name].write(join + b",\n".join(map(_encode, waiting)))
+            self._begun[name] = True
+        else:
+            self._files[name].write(_encode_lines(waiting))
+        self._waiting[name] = []
 
     def next_line(self, split: str) -> tuple[str, int]:
         """Return the file and line (from 1) at which the next sample of a split will stand."""
@@ -93,8 +111,10 @@ class RunFiles:
 
     def finish(self) -> dict[str, str]:
         """Close every file and return their sha256 by name."""
+        for name in self._waiting:
+            self._flush(name)
         for name in ARRAYS:
-            self._files[name].write(b"\n]\n" if self._rows else b"]\n")
+            self._files[name].write(b"\n]\n" if self._begun.get(name) else b"]\n")
         return {name: self._files[name].close() for name in sorted(self._files)}
 
     def abandon(self) -> None:
