@@ -133,7 +133,9 @@ def _add_run(commands: Any) -> None:
     run.add_argument("--context", choices=("drop", "keep"), help="replies that cannot stand alone (default: of etc/)")
     run.add_argument("--holdout", type=_share, metavar="SHARE", help="share to hold out (default: 0.05)")
     run.add_argument("--max-file-bytes", type=_positive, metavar="N", help="drop larger files unread")
-    run.add_argument("--no-plugin", action="append", default=[], metavar="NAME", help="leave this plugin out")
+    run.add_argument(
+        "--no-plugin", action="append", default=[], metavar="NAME", help="leave out this plugin, cleaner or filter"
+    )
     run.add_argument("--keep-going", action="store_true", help="drop memories on which a plugin fails, and go on")
     run.add_argument("--out", type=Path, metavar="DIR", help="write runs here, not to the profile's out/")
     run.add_argument("--dry-run", action="store_true", help="do everything but write")

@@ -78,7 +78,7 @@ class PluginsConfig(_File):
     """Which plugins run."""
 
     home_plugins: bool = Field(False, description="load <home>/plugins/*.py")
-    disabled: tuple[str, ...] = Field((), description="plugins that are not loaded")
+    disabled: tuple[str, ...] = Field((), description="plugins, cleaners and filters that are left out, by name")
     order: tuple[str, ...] = Field(
         ("metadata", "type", "mapping"), description="who is asked for a mode; plugins not named here are asked first"
     )

@@ -107,23 +107,24 @@ def _file(path: str, digest: str, summary: dict[str, Any], home: str | None) -> 
 
 def show(found: Explained, screen: Console) -> None:
     """Print it for a person."""
+    line = Text.assemble
     for one in found.files:
-        screen.print(Text("file    ", style="bold") + safe(one.path) + Text(f"  ({one.state})"))
+        screen.print(line(("file    ", "bold"), safe(one.path), (f"  ({one.state})", "dim")))
         if one.type:
-            screen.print(Text(f"        {one.timestamp}  ") + safe(f"{one.type}  {one.id}"))
+            screen.print(line("        ", safe(f"{one.timestamp}  {one.type}  {one.id}")))
         for label, text in (("content", one.content), ("response", one.response)):
             if text:
-                screen.print(Text(f"{label:8}", style="dim") + safe(text))
+                screen.print(line((f"{label:8}", "dim"), safe(text)))
     for lineage, sample in found.samples:
-        screen.print(Text(f"\nsample  {lineage.sample_id}  {lineage.mode} (by {lineage.mode_source})", style="bold"))
-        screen.print(Text("in      ") + safe(sample.user_text))
+        screen.print(line((f"\nsample  {lineage.sample_id}  {lineage.mode} (by {lineage.mode_source})", "bold")))
+        screen.print(line(("in      ", "dim"), safe(sample.user_text)))
         for change in lineage.changes:
-            screen.print(Text(f"        {change.plugin}: ", style="yellow") + safe(change.note))
-        screen.print(Text("out     ") + safe(sample.assistant_text))
+            screen.print(line((f"        {change.plugin}: ", "yellow"), safe(change.note)))
+        screen.print(line(("out     ", "dim"), safe(sample.assistant_text)))
         screen.print(f"        -> {lineage.file}, line {lineage.line}")
         for source in lineage.sources[1:]:
-            screen.print(Text("        with ") + safe(source.path))
+            screen.print(line(("        with ", "dim"), safe(source.path)))
     for drop in found.drops:
-        screen.print(Text(f"\ndropped {drop.sample_id or drop.event_ids[0]}", style="bold"))
-        screen.print(Text(f"        {drop.stage}: {drop.reason}", style="yellow") + safe(f"  {drop.detail}"))
-    screen.print(Text(f"\nrun     {printable(found.run)}", style="dim"))
+        screen.print(line((f"\ndropped {drop.sample_id or drop.event_ids[0]}", "bold")))
+        screen.print(line((f"        {drop.stage}: {drop.reason}", "yellow"), safe(f"  {drop.detail}")))
+    screen.print(line((f"\nrun     {printable(found.run)}", "dim")))

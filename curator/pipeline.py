@@ -75,6 +75,7 @@ class DropLog:
     write: Callable[[Drop], None]
     counts: Counter[Reason] = field(default_factory=Counter)
     examples: dict[Reason, Drop] = field(default_factory=dict)
+    encrypted: list[str] = field(default_factory=list)
 
     def __call__(self, drop: Drop) -> None:
         """Count a Drop and write it."""
@@ -82,6 +83,8 @@ class DropLog:
         self.counts[reason] += 1
         if reason not in self.examples:
             self.examples[reason] = drop
+        if drop.reason == "encrypted" and len(self.encrypted) < 5:
+            self.encrypted.append(drop.path.rpartition("/")[2])
         self.write(drop)
 
 

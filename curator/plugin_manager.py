@@ -42,6 +42,8 @@ class Registry:
 
     manager: pluggy.PluginManager
     versions: dict[str, str]
+    names: set[str]
+    off: set[str]
     sources: list[tuple[str, MemorySource]] = field(default_factory=list)
     modes: dict[str, Mode] = field(default_factory=dict)
     mappers: list[tuple[str, Callable[..., Any]]] = field(default_factory=list)
@@ -77,10 +79,8 @@ def load_plugins(settings: Settings, home: Path | None, disabled: Iterable[str] 
             continue
         _register(manager, name, guarded(name, "import", "", module), origin)
         versions[name] = version
-    if missing := off - origins.keys():
-        raise unknown_name("plugin", sorted(missing)[0], origins, "it stands in plugins.disabled or --no-plugin")
     _check_hooks(manager)
-    return Registry(manager, versions)
+    return Registry(manager, versions, set(origins), off)
 
 
 def _found(settings: Settings, home: Path | None) -> Iterable[tuple[str, Callable[[], Any], str, str]]:
@@ -135,10 +135,13 @@ def fill(registry: Registry, settings: Settings, family: Callable[[dict[str, Fam
     cleaners = _collect(registry, "register_cleaners", Cleaner, settings=settings)
     registry.cleaners = _ordered("cleaner", cleaners, settings.curate.cleaners, registry)
     filters = _collect(registry, "register_filters", Filter, settings=settings, family=chosen, tags=registry.tags)
-    filters = _ordered("filter", filters, settings.curate.filters, registry)
-    registry.memory_filters = [(plugin, one) for plugin, one in filters if one.on == "memory"]
-    registry.sample_filters = [(plugin, one) for plugin, one in filters if one.on == "sample"]
+    ordered = _ordered("filter", filters, settings.curate.filters, registry)
+    registry.memory_filters = [(plugin, one) for plugin, one in ordered if one.on == "memory"]
+    registry.sample_filters = [(plugin, one) for plugin, one in ordered if one.on == "sample"]
     registry.mappers = _mappers(registry, settings)
+    known = registry.names | {one.name for _, one in cleaners} | {one.name for _, one in filters}
+    if missing := registry.off - known:
+        raise unknown_name("plugin", sorted(missing)[0], known, "it stands in plugins.disabled or --no-plugin")
     return chosen
 
 
@@ -173,7 +176,7 @@ def _collect(registry: Registry, hook: str, kind: type[Any], **arguments: Any) -
 
 
 def _ordered(what: str, found: list[tuple[str, N]], order: Sequence[str], registry: Registry) -> list[tuple[str, N]]:
-    """Put things in the order of etc/curate.json, those it does not name after them by name."""
+    """Put things in the order of etc/curate.json, those it does not name after them; leave out what is switched off."""
     by_name: dict[str, tuple[str, N]] = {}
     for plugin, one in found:
         if one.name in by_name:
@@ -182,8 +185,8 @@ def _ordered(what: str, found: list[tuple[str, N]], order: Sequence[str], regist
     missing = [name for name in order if name not in by_name]
     if missing and what + "s" in registry.versions:  # with the built-in plugin switched off its names are gone too
         raise unknown_name(what, missing[0], by_name, f"it stands in '{what}s' of etc/curate.json")
-    named = [by_name[name] for name in order if name in by_name]
-    return named + [by_name[name] for name in sorted(by_name) if name not in order]
+    names = [name for name in order if name in by_name] + [name for name in sorted(by_name) if name not in order]
+    return [by_name[name] for name in names if name not in registry.off]
 
 
 def _mappers(registry: Registry, settings: Settings) -> list[tuple[str, Callable[..., Any]]]:

@@ -49,7 +49,7 @@ def show_report(report: Report, console: Console) -> None:
     console.print(Group(_counts("Samples by memory type", report.types), Text(), _months(report)))
     console.print(_facts(report))
     for notice in report.notices:
-        console.print(Text("! ", style="yellow") + safe(notice))
+        console.print(Text.assemble(("! ", "yellow"), safe(notice)))
     for card in report.cards:
         console.print(_card(card))
 
@@ -159,6 +159,6 @@ def _facts(report: Report) -> RenderableType:
 
 
 def _card(card: Card) -> RenderableType:
-    body = Text("< ", style="bold") + safe(card.user_text) + Text("\n> ", style="bold") + safe(card.assistant_text)
+    body = Text.assemble(("< ", "bold"), safe(card.user_text), ("\n> ", "bold"), safe(card.assistant_text))
     title = Text(f"{card.mode} · {card.sample_id}")
     return Panel(body, title=title, subtitle=safe(card.source, 80), box=box.MINIMAL, title_align="left")

@@ -251,7 +251,8 @@ def _notices(setup: Setup, request: Request, sampler: Sampler, choice: Choice, l
         found.append(f"{_memories(count)}: {_NOTES.get(code, f'decoded from {code}')}")
     counts = {reason.code: count for reason, count in log.counts.items() if reason.stage == "read"}
     if counts.get("encrypted"):
-        found.append(f"{counts['encrypted']} encrypted files were not read: decrypt the profile to use them")
+        names = ", ".join(log.encrypted) + (", ..." if counts["encrypted"] > len(log.encrypted) else "")
+        found.append(f"{counts['encrypted']} encrypted files were not read; decrypt the profile to use them: {names}")
     if options.most is not None and len(choice.rows) < options.most:
         what = f"{options.mode} samples" if options.mode else "samples"
         found.append(

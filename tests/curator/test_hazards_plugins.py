@@ -312,3 +312,16 @@ def test_one_pattern_of_a_megabyte_is_taken_or_named(home: Home, curate: Curate)
     fillers(home, "x" * 1_000_000)
     result = curate("run", "--username", "ann", "--home", home.folder)
     assert result.status in (0, 2) and "Traceback" not in result.err and len(result.err) < 1_000
+
+
+def test_a_single_filter_or_cleaner_can_be_left_out(home: Home, curate: Curate) -> None:
+    home.memory("Did you lock up?", response="Yes.")
+    home.memory("Who came by?", response="Certainly! The neighbour, to lend us a ladder.")
+    result = curate(
+        "run", "--username", "ann", "--home", home.folder, "--no-plugin", "too_short", "--no-plugin", "fillers"
+    )
+    replies = [row["assistant_text"] for row in rows(result.run / "curated_memories.json")]
+    assert replies == ["Yes.", "Certainly! The neighbour, to lend us a ladder."]
+    wrong = curate("run", "--username", "ann", "--home", home.folder, "--no-plugin", "to_short")
+    assert wrong.status == 2
+    assert "too_short" in wrong.err
