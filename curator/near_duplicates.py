@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -239,25 +240,36 @@ def signatures(sets: ShingleSets, permutations: int) -> npt.NDArray[np.uint16]:
     return flat.reshape(-1, permutations).astype(np.uint16)
 
 
-def nearest_older(
-    rows: npt.NDArray[np.uint16], bands: int, sets: ShingleSets, threshold: float
-) -> tuple[Rows, npt.NDArray[np.float64]]:
-    """For each text, oldest first, the oldest kept text of its cluster (or -1), and the similarity that joined it.
+def candidates(rows: npt.NDArray[np.uint16], bands: int, threshold: float) -> tuple[Rows, Rows]:
+    """Return (younger, older) of the pairs of texts worth comparing: they agree in a band and nearly as much as asked.
 
-    `rows` are the signatures, shape (texts, permutations). Texts that agree in a band are candidates; candidates are
-    compared by their shingles. A near-duplicate is not kept, so nothing is dropped in favour of something dropped.
+    `rows` are the signatures, shape (texts, permutations), oldest text first.
     """
     count, width = rows.shape[0], rows.shape[1] // bands
     links = np.zeros(0, dtype=np.int64)
     for band in range(bands):
         keys = np.zeros(count, dtype=np.uint64)
         for column in range(band * width, (band + 1) * width):
-            keys = (keys << np.uint64(16)) | rows[:, column]
+            keys <<= np.uint64(16)
+            keys |= rows[:, column]
         order = np.argsort(keys, kind="stable")
         fresh = _links(order, keys[order][1:] == keys[order][:-1])
-        links = np.union1d(links, fresh[_likely(rows, fresh // max(count, 1), fresh % max(count, 1), threshold)])
-    younger, older = links // max(count, 1), links % max(count, 1)
-    return _resolve(count, younger, older, sets.similarity(younger, older), threshold)
+        fresh = np.setdiff1d(fresh, links, assume_unique=True)
+        fresh = fresh[_likely(rows, fresh // max(count, 1), fresh % max(count, 1), threshold)]
+        links = np.concatenate([links, fresh])
+        links.sort()
+    return links // max(count, 1), links % max(count, 1)
+
+
+def nearest_older(
+    younger: Rows, older: Rows, sets: ShingleSets, threshold: float
+) -> tuple[Rows, npt.NDArray[np.float64]]:
+    """Return, for each text, the oldest kept text of its cluster (or -1) and the similarity that joined the two.
+
+    The candidates are compared by their shingles. A near-duplicate is not kept, so nothing is dropped in favour of
+    something dropped.
+    """
+    return _resolve(len(sets), younger, older, sets.similarity(younger, older), threshold)
 
 
 def _links(order: Rows, same: npt.NDArray[np.bool_]) -> Rows:
@@ -300,21 +312,29 @@ def _resolve(
     return near, joined
 
 
-def neighbours(
-    sets: ShingleSets, pool: Rows, others: Rows, threshold: float
-) -> tuple[Rows, Rows, npt.NDArray[np.float64]]:
-    """Compare the texts `pool` with the texts `others`, exactly; return (pool text, other text, similarity) of pairs.
+class Near(NamedTuple):
+    """Pairs of texts that are near each other or not far from it, and how many pairs were compared to find them."""
 
-    Every pair at or above `threshold` is among them. Prefix filtering: a text of n shingles and one of Jaccard
-    similarity t or more to it share at least ceil(t * n) of them, so at least one of any n - ceil(t * n) + 1; the
-    rarest are looked up, and only the texts that hold one are compared.
+    left: Rows
+    right: Rows
+    similarity: npt.NDArray[np.float64]
+    compared: int
+
+
+def neighbours(sets: ShingleSets, pool: Rows, others: Rows, threshold: float) -> Near:
+    """Compare the texts `pool` with the texts `others`; every pair at or above `threshold` is in the answer.
+
+    Prefix filtering: a text of n shingles and one of Jaccard similarity t or more to it share at least ceil(t * n) of
+    them, so at least one of any n - ceil(t * n) + 1; the rarest are looked up, and only the texts that hold one are
+    compared, exactly. Pairs of up to 0.1 below the threshold are kept too, so that one can tell how near it came.
     """
-    prefix, owner = _prefixes(sets, pool, others, threshold)
+    prefix, owner = _prefixes(sets, pool, threshold)
     sieve = np.zeros(1 << 22, dtype=bool)
     sieve[prefix & np.uint32(len(sieve) - 1)] = True
-    found = []
-    for start in range(0, len(others), 1 << 13):
-        rows = others[start : start + (1 << 13)]
+    none = np.zeros(0, dtype=np.int64)
+    lefts, rights, similarities, compared = [none], [none], [np.zeros(0)], 0
+    for start in range(0, len(others), 1 << 12):
+        rows = others[start : start + (1 << 12)]
         block = sets.take(rows)
         hits = np.flatnonzero(sieve[block.values & np.uint32(len(sieve) - 1)])  # most shingles meet nothing
         text = np.searchsorted(block.offsets, hits, "right") - 1
@@ -325,19 +345,25 @@ def neighbours(
         left, right = pool[pairs // max(len(rows), 1)], rows[pairs % max(len(rows), 1)]
         mine, theirs = sets.sizes[left], sets.sizes[right]
         able = (np.minimum(mine, theirs) >= threshold * np.maximum(mine, theirs) - 1e-9) & (left != right)
-        found.append((left[able], right[able]))
-    left = np.concatenate([one for one, _ in found]) if found else np.zeros(0, dtype=np.int64)
-    right = np.concatenate([one for _, one in found]) if found else np.zeros(0, dtype=np.int64)
-    return left, right, sets.similarity(left, right)
+        left, right = left[able], right[able]
+        similarity = sets.similarity(left, right)
+        kept = similarity >= threshold - 0.1
+        compared += len(left)
+        lefts.append(left[kept])
+        rights.append(right[kept])
+        similarities.append(similarity[kept])
+    return Near(np.concatenate(lefts), np.concatenate(rights), np.concatenate(similarities), compared)
 
 
-def _prefixes(sets: ShingleSets, pool: Rows, others: Rows, threshold: float) -> tuple[npt.NDArray[np.uint32], Rows]:
+def _prefixes(sets: ShingleSets, pool: Rows, threshold: float) -> tuple[npt.NDArray[np.uint32], Rows]:
     """Return the rarest shingles of each text of `pool`, as many as prefix filtering asks for, sorted, and whose."""
+    mask = np.uint32((1 << 20) - 1)
+    frequency = np.zeros(int(mask) + 1, dtype=np.int64)
+    for start in range(0, len(sets.values), 1 << 20):
+        frequency += np.bincount(sets.values[start : start + (1 << 20)] & mask, minlength=len(frequency))
     mine = sets.take(pool)
-    usual = sets.take(others[:: max(1, len(others) // 2_000)])
-    known, frequency = np.unique(np.concatenate([mine.values, usual.values]), return_counts=True)
     owner = np.repeat(np.arange(len(mine)), mine.sizes)
-    order = np.lexsort((frequency[np.searchsorted(known, mine.values)], owner))
+    order = np.lexsort((frequency[mine.values & mask], owner))
     rank = np.arange(len(owner)) - mine.offsets[owner]  # `order` keeps each text's shingles together
     needed = mine.sizes - np.ceil(threshold * mine.sizes - 1e-9).astype(np.int64) + 1
     rarest = order[rank < needed[owner]]

@@ -454,9 +454,10 @@ def choose(sampler: Sampler, progress: Progress) -> Choice:
     store, options, settings = sampler.store, sampler.options, sampler.settings
     progress("finding near-duplicates", 0, 1)
     near = settings.curate.near_duplicates
-    signatures, sets = store.signatures(), store.sets()
-    older, similarity = near_duplicates.nearest_older(signatures, near.bands, sets, near.threshold)
-    del signatures
+    pairs = near_duplicates.candidates(store.signatures(), near.bands, near.threshold)
+    sets = store.sets()
+    older, similarity = near_duplicates.nearest_older(*pairs, sets, near.threshold)
+    del pairs
     places = as_numpy(store.columns.places)
     screened = len(np.unique(places))
     for row in np.flatnonzero(older >= 0).tolist():

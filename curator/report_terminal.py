@@ -140,10 +140,13 @@ def _facts(report: Report) -> RenderableType:
     holdout = report.holdout
     lines = [f"LoRA: {report.fitness['LoRA']}", f"Full fine-tuning: {report.fitness['full fine-tuning']}"]
     if holdout.samples:
+        nearest = (
+            f"the nearest has {holdout.highest_similarity:.3f}" if holdout.highest_similarity else "all are far below"
+        )
         lines.append(
             f"Holdout: {holdout.samples:,} samples of whole conversations; no training sample comes within Jaccard "
-            f"similarity {holdout.threshold:g} of any (of the {holdout.pairs_compared:,} pairs that might, compared "
-            f"exactly, the nearest has {holdout.highest_similarity:.3f})"
+            f"similarity {holdout.threshold:g} of any ({holdout.pairs_compared:,} pairs might: compared exactly, "
+            f"{nearest})"
         )
     shares = ", ".join(f"{name} {count:,}" for name, count in report.modes.items())
     lines.append(f"Samples by mode: {shares or 'none'}")

@@ -95,7 +95,8 @@ def holdout_size(count: int, config: HoldoutConfig) -> int:
 
 @dataclass(frozen=True)
 class Holdout:
-    """The held-out rows, and the proof: the highest similarity met across the split, of how many pairs."""
+    """The held-out rows, and the proof: the highest similarity across the split (0 where none comes within 0.1 of the
+    threshold), and how many pairs were compared."""
 
     rows: Rows
     wanted: int
@@ -143,10 +144,10 @@ def hold_out(all_of: Candidates, config: HoldoutConfig, threshold: float, seed: 
     count = len(all_of.rows)
     wanted = holdout_size(count, config)
     order = sorted(set(all_of.groups.tolist()), key=lambda group: (hash64(f"{seed}/holdout/{group}"), group))
-    pool = _fill(all_of, order, set(), min(wanted + wanted // 2 + 50, count // 2))
+    pool = _fill(all_of, order, set(), min(wanted + wanted // 4 + 50, count // 2))
     if not wanted or not len(pool):
         return Holdout(np.zeros(0, dtype=np.int64), wanted, 0.0, 0)
-    held, other, similarity = neighbours(all_of.sets, all_of.numbers[pool], all_of.numbers, threshold)
+    held, other, similarity, compared = neighbours(all_of.sets, all_of.numbers[pool], all_of.numbers, threshold)
     place = np.argsort(all_of.numbers)
     held, other = (place[np.searchsorted(all_of.numbers[place], one)] for one in (held, other))
     near = similarity >= threshold
@@ -160,7 +161,7 @@ def hold_out(all_of: Candidates, config: HoldoutConfig, threshold: float, seed: 
             break
         refused |= worse
     across = np.isin(held, taken) & ~np.isin(other, taken)
-    return Holdout(all_of.rows[taken], wanted, float(similarity[across].max(initial=0.0)), int(across.sum()))
+    return Holdout(all_of.rows[taken], wanted, float(similarity[across].max(initial=0.0)), compared)
 
 
 def _fill(all_of: Candidates, order: list[int], refused: set[int], wanted: int) -> Rows:

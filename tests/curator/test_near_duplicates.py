@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curator.near_duplicates import ShingleSets, nearest_older, neighbours, plain, shingle_sets, signatures
+from curator.near_duplicates import ShingleSets, candidates, nearest_older, neighbours, plain, shingle_sets, signatures
 
 THRESHOLD: Final = 0.7
 BANDS: Final = 10
@@ -79,12 +79,13 @@ def sets_of(texts: list[str]) -> ShingleSets:
 def near(texts: list[str]) -> list[int]:
     """For each text the older one it is dropped in favour of, or -1."""
     sets = sets_of(texts)
-    return nearest_older(signatures(sets, PERMUTATIONS), BANDS, sets, THRESHOLD)[0].tolist()
+    pairs = candidates(signatures(sets, PERMUTATIONS), BANDS, THRESHOLD)
+    return nearest_older(*pairs, sets, THRESHOLD)[0].tolist()
 
 
 def found_near(texts: list[str], pool: list[int], threshold: float = THRESHOLD) -> dict[tuple[int, int], float]:
     """The pairs that the exact search finds between the texts of `pool` and all others."""
-    columns = neighbours(sets_of(texts), np.array(pool, dtype=np.int64), np.arange(len(texts)), threshold)
+    *columns, _ = neighbours(sets_of(texts), np.array(pool, dtype=np.int64), np.arange(len(texts)), threshold)
     return {(a, b): value for a, b, value in zip(*(column.tolist() for column in columns), strict=True)}
 
 
