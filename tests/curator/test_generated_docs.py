@@ -19,8 +19,9 @@ def test_generated_pages_are_fresh(name):
     assert plain((ROOT / "docs" / name).read_text("utf-8")) == plain(pages()[name]), "run: make docs"
 
 
-def test_the_readme_shows_the_report_of_the_demo(curate):
+def test_the_readme_shows_the_report_of_the_demo(curate, monkeypatch):
     """The README's report is that of the demo profile as it is; only the run's folder is left out."""
+    monkeypatch.delenv("COLUMNS", raising=False)
     readme = (ROOT / "README.md").read_text("utf-8")
     shown = re.search(r"<!-- report -->\n```text\n(.*?)```\n<!-- /report -->", readme, re.DOTALL)
     assert shown, "the README shows no report: run make docs"
