@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from functools import lru_cache
 from typing import Any
@@ -66,8 +67,18 @@ def all_schemas() -> dict[str, dict[str, Any]]:
     for name, model in config.MODELS.items():
         found[f"etc_{name}"] = model.model_json_schema()
     for schema in found.values():
+        _dedent(schema)
         schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     return {f"{name}.schema.json": found[name] for name in sorted(found)}
+
+
+def _dedent(schema: Any) -> None:
+    """Take the indentation out of descriptions, which come from docstrings: Python 3.13 does so by itself."""
+    for key, value in schema.items() if isinstance(schema, dict) else enumerate(schema):
+        if key == "description" and isinstance(value, str):
+            schema[key] = inspect.cleandoc(value)
+        elif isinstance(value, dict | list):
+            _dedent(value)
 
 
 def rendered(schema: dict[str, Any]) -> str:

@@ -77,7 +77,7 @@ def test_an_unknown_key_is_an_error_in_every_file(home: Home, run: Run, name: st
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ('{\n"comment": "x",\n}', 3),
+        ('{\n"comment": "x"\n:}', 3),
         ("{\n\n'a': 1}", 3),
         ("", 1),
         ("{", 1),
