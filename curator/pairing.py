@@ -207,7 +207,8 @@ def thought_and_world(event: MemoryEvent, pairing: Pairing) -> Iterator[Pair]:
     Of a long thought the last passage meets the world, since it is the nearest to it; the others answer questions.
     """
     text = pairing.shape(event).text
-    after = pairing.outward(event)
+    # What the world saw is no thought: an observation in dual mode answers a question, as other entries do.
+    after = pairing.outward(event) if event.type not in pairing.settings.types.outward else None
     answer = world_text(after, pairing) if after else None
     if after is None or answer is None or count_words(answer[0]) < pairing.settings.curate.reply.min_words:
         yield from answered_prompt(event, pairing, "dual", text)

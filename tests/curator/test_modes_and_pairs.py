@@ -446,3 +446,11 @@ def test_no_message_of_a_conversation_is_lost_in_silence(curate: Curate, home: H
     folder = run(curate, home)
     made = " ".join(text for one in triples(folder) for text in one)
     assert "Is the boat in?" in made or reasons(folder)
+
+
+def test_what_the_world_saw_is_no_thought(curate: Curate, home: Home) -> None:
+    dual = {"cognitiveMode": "dual"}
+    home.memory("The tide is out and the mud smells of old rope.", type="observation", metadata=dual)
+    home.memory("A heron stands on the slip and looks at nobody.", type="observation", metadata=dual)
+    folder = run(curate, home, "--mode-from", "metadata")
+    assert [sample["metadata"].get("prompted") for sample in rows(folder / "curated_memories.json")] == [True, True]
