@@ -19,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from rensa import RMinHash
 
+from curator.spool import hash64
+
 U64 = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.int64]
 _SEED = 42
@@ -86,14 +88,8 @@ def shingle_hashes(texts: Sequence[str], words: int) -> tuple[U64, Rows]:
     empty = np.flatnonzero(counts == 0)
     if len(empty):
         owner = np.concatenate([owner, empty])
-        rolled = np.concatenate(
-            [
-                rolled,
-                np.array(
-                    [hash_bytes(texts[i].encode("utf-8", "surrogatepass")) for i in empty.tolist()], dtype=np.uint64
-                ),
-            ]
-        )
+        hashed = np.array([hash64(texts[row]) for row in empty.tolist()], dtype=np.uint64)
+        rolled = np.concatenate([rolled, hashed])
         order = np.argsort(owner, kind="stable")
         owner, rolled = owner[order], rolled[order]
     return rolled >> np.uint64(64 - _BITS), owner
@@ -168,13 +164,6 @@ def shingle_sets(texts: Sequence[str], words: int) -> ShingleSets:
 
 def _offsets(owners: Rows, texts: int) -> Rows:
     return np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=texts))])
-
-
-def hash_bytes(data: bytes) -> int:
-    """Return a 64-bit hash that is the same in every process."""
-    import hashlib
-
-    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
 def _words(data: npt.NDArray[np.uint8]) -> tuple[Rows, Rows]:

@@ -141,9 +141,7 @@ def conversation(event: MemoryEvent, pairing: Pairing, mode: str) -> Iterator[Pa
     flip = mode == "dual" and pairing.dual_direction == THOUGHT_IS_ASSISTANT
     source = (Source(event.path, event.sha256, event.turn),)
     _note_unanswered(shape.turns, mode, pairing)
-    if flip:
-        # MetaHuman's aggregator: the assistant's words are the thought, the person's are the world's answer.
-        found = [(answered, said, True) for said, answered, _ in found]
+    found = _flipped(found) if flip else found
     if event.multi_turn and len(found) > 1:
         earlier = tuple([Exchange(said, answered) for said, answered, _ in found[:-1]])
         said, answered, own = found[-1]
@@ -154,7 +152,9 @@ def conversation(event: MemoryEvent, pairing: Pairing, mode: str) -> Iterator[Pa
     for turn, (said, answered, own) in enumerate(found):
         context: tuple[Exchange, ...] = ()
         if pairing.leans_on_context(*((answered, said) if flip else (said, answered))):
-            earlier_turns = found[max(0, turn - config.context_turns) : turn] or _turns_before(event, pairing, mode)
+            earlier_turns = found[max(0, turn - config.context_turns) : turn] or _turns_before(
+                event, pairing, mode, flip
+            )
             if earlier_turns and config.context == "drop":
                 pairing.on_drop("needs_context", "makes sense only with the turn before it", turn)
                 continue
@@ -182,9 +182,15 @@ def _sides(mode: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return (("user", "me"), ("assistant", "other")) if mode == "dual" else (("user", "other"), ("assistant", "me"))
 
 
-def _turns_before(event: MemoryEvent, pairing: Pairing, mode: str) -> list[tuple[str, str, bool]]:
+def _flipped(found: list[tuple[str, str, bool]]) -> list[tuple[str, str, bool]]:
+    """MetaHuman's aggregator: the assistant's words are the thought, the person's are the world's answer."""
+    return [(answered, said, True) for said, answered, _ in found]
+
+
+def _turns_before(event: MemoryEvent, pairing: Pairing, mode: str, flip: bool) -> list[tuple[str, str, bool]]:
     previous = pairing.before(event)
-    return exchanges(read_shape(previous, pairing.owner_names).turns, mode)[-1:] if previous else []
+    found = exchanges(read_shape(previous, pairing.owner_names).turns, mode)[-1:] if previous else []
+    return _flipped(found) if flip else found
 
 
 def answered_prompt(event: MemoryEvent, pairing: Pairing, mode: str, text: str) -> Iterator[Pair]:

@@ -58,6 +58,11 @@ class Registry:
         """All tags of all modes, without brackets."""
         return tuple(tag for mode in self.modes.values() for tag in (mode.user_tag, mode.assistant_tag))
 
+    @property
+    def control_tokens(self) -> tuple[str, ...]:
+        """The control tokens of all families: what screening, the check before publishing and validate look for."""
+        return tuple(sorted({token for family in self.families.values() for token in family.control_tokens}))
+
 
 def load_plugins(settings: Settings, home: Path | None, disabled: Iterable[str] = ()) -> Registry:
     """Load the built-in plugins, installed ones (entry-point group `curator`) and the home's where it says so.
@@ -134,7 +139,8 @@ def fill(registry: Registry, settings: Settings, family: Callable[[dict[str, Fam
     chosen = family(registry.families)
     cleaners = _collect(registry, "register_cleaners", Cleaner, settings=settings)
     registry.cleaners = _ordered("cleaner", cleaners, settings.curate.cleaners, registry)
-    filters = _collect(registry, "register_filters", Filter, settings=settings, family=chosen, tags=registry.tags)
+    given = {"family": chosen, "tags": registry.tags, "control_tokens": registry.control_tokens}
+    filters = _collect(registry, "register_filters", Filter, settings=settings, **given)
     ordered = _ordered("filter", filters, settings.curate.filters, registry)
     registry.memory_filters = [(plugin, one) for plugin, one in ordered if one.on == "memory"]
     registry.sample_filters = [(plugin, one) for plugin, one in ordered if one.on == "sample"]

@@ -241,7 +241,10 @@ class Family(Record, frozen=True, gc=False):
 
 
 class RunSummary(Record, frozen=True, gc=False, omit_defaults=False):
-    """run-summary.json, written last: without it there is no run. The only file of a run that carries the clock."""
+    """run-summary.json, written last: without it there is no run. The only file of a run that carries the clock.
+
+    `metrics` are the values of the report's checks, `config` is etc/curate.json as it was resolved for this run.
+    """
 
     format: str
     version: int
@@ -255,6 +258,8 @@ class RunSummary(Record, frozen=True, gc=False, omit_defaults=False):
     mode: str
     dual_direction: str
     counts: dict[str, int]
+    metrics: dict[str, float]
+    config: msgspec.Raw
     options: dict[str, str]
     plugins: dict[str, str]
     config_sha256: dict[str, str]

@@ -67,7 +67,6 @@ class Request:
 class Setup:
     """What a run works with: resolved places, configuration, plugins and the family."""
 
-    home: Path | None
     profile: Path
     settings: Settings
     registry: Registry
@@ -94,7 +93,7 @@ def prepare(request: Request) -> Setup:
     if request.source and not (request.source.is_file() or request.source.is_dir()):
         what = "no regular file" if request.source.exists() else "no such file"
         raise UsageError(f"--source {printable(str(request.source))}: {what}", "name a JSONL file of memories")
-    return Setup(home, profile, settings, registry, family)
+    return Setup(profile, settings, registry, family)
 
 
 def _overridden(settings: Settings, request: Request) -> Settings:
@@ -181,7 +180,7 @@ def _forget(drop: Drop) -> None:
 def _write_samples(setup: Setup, sampler: Sampler, choice: Choice, files: RunFiles | None, progress: Progress) -> Tally:
     """Tag, wrap, check and write every chosen sample; nothing that fails the check is ever published."""
     modes, wrapper = setup.registry.modes, Wrapper(setup.family)
-    checker = SampleChecker(modes, setup.family.control_tokens)
+    checker = SampleChecker(modes, setup.registry.control_tokens)
     tally = Tally(setup.settings.targets, _filler_left(setup))
     store, held = sampler.store, set(choice.holdout.rows.tolist())
     problems: list[str] = []
@@ -301,6 +300,8 @@ def _publish(request: Request, setup: Setup, files: RunFiles, report: Report, la
                 "holdout": report.samples - report.train,
                 "dropped": sum(one.count for one in report.drops),
             },
+            metrics={check.name: check.value for check in report.checks},
+            config=msgspec.Raw(setup.settings.curate.model_dump_json().encode()),
             options={name: str(value) for name, value in asdict(options).items()},
             plugins=setup.registry.versions,
             config_sha256=setup.settings.files,

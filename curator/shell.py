@@ -120,7 +120,6 @@ def optional_home(home: str | None) -> Path | None:
 
 def validator(home: str | None, path: Path, family: str | None) -> Validator:
     """Build the validator with the home's modes and families."""
-    from curator_plugins.filters import COMMON_TOKENS
 
     from curator.config import load_settings
     from curator.families import pick_family
@@ -131,7 +130,7 @@ def validator(home: str | None, path: Path, family: str | None) -> Validator:
     settings = load_settings(root)
     registry = load_plugins(settings, root)
     fill(registry, settings, lambda families: pick_family(families, family, None, settings.curate.default_family))
-    return Validator(registry.modes, registry.families, COMMON_TOKENS)
+    return Validator(registry.modes, registry.families, registry.control_tokens)
 
 
 def list_plugins(home: str | None) -> list[dict[str, str]]:

@@ -100,8 +100,11 @@ class CuratorSpec:
         """Return cleaners of replies; they run in the order of `cleaners` in etc/curate.json, others after them."""
 
     @hookspec
-    def register_filters(self, settings: Settings, family: Family, tags: tuple[str, ...]) -> list[Filter]:  # type: ignore[empty-body]
-        """Return filters; `family` is the one the run is wrapped for, `tags` are the tags of all modes.
+    def register_filters(  # type: ignore[empty-body]
+        self, settings: Settings, family: Family, tags: tuple[str, ...], control_tokens: tuple[str, ...]
+    ) -> list[Filter]:
+        """Return filters; `family` is the one the run is wrapped for, `tags` are the tags of all modes and
+        `control_tokens` those of all families, so that a set is safe with another family too.
 
         They run in the order of `filters` in etc/curate.json, others after them; the first reason wins.
         """

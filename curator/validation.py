@@ -110,8 +110,7 @@ class Validator:
 
     def __init__(self, modes: dict[str, Mode], families: dict[str, Family], tokens: tuple[str, ...], kept: int = 1000):
         self._families, self._modes, self._kept = families, modes, kept
-        all_tokens = {token for family in families.values() for token in family.control_tokens} | set(tokens)
-        self._checker = SampleChecker(modes, tuple(sorted(all_tokens)))
+        self._checker = SampleChecker(modes, tokens)
         self._problems: list[Problem] = []
         self._count = self._samples = 0
         self._by_mode: dict[str, int] = {}

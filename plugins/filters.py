@@ -17,18 +17,13 @@ from curator import (
     may_hold_tags,
 )
 
-# Control tokens of every family and trainer met so far, so that a set is safe with another family too.
-COMMON_TOKENS = (
-    "<s>", "</s>", "<unk>", "<pad>", "<bos>", "<eos>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<start_of_turn>",
-    "<end_of_turn>", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "<think>", "</think>", "<tool_call>", "</tool_call>",
-)  # fmt: skip
-
 
 @hookimpl
-def register_filters(settings: Settings, family: Family, tags: tuple[str, ...]) -> list[Filter]:
+def register_filters(
+    settings: Settings, family: Family, tags: tuple[str, ...], control_tokens: tuple[str, ...]
+) -> list[Filter]:
     """Return the filters; etc/curate.json holds their order."""
-    tokens = tuple(dict.fromkeys((*COMMON_TOKENS, *family.control_tokens)))
-    finder = TagFinder(tags, tokens)
+    finder = TagFinder(tags, control_tokens)
     return [
         Filter("pruned", pruned, on="memory"),
         Filter("discarded", lambda event: "discarded: metadata.discard" if event.discard else None, on="memory"),

@@ -454,3 +454,14 @@ def test_what_the_world_saw_is_no_thought(curate: Curate, home: Home) -> None:
     home.memory("A heron stands on the slip and looks at nobody.", type="observation", metadata=dual)
     folder = run(curate, home, "--mode-from", "metadata")
     assert [sample["metadata"].get("prompted") for sample in rows(folder / "curated_memories.json")] == [True, True]
+
+
+def test_the_turn_before_is_flipped_with_the_conversation(curate: Curate, home: Home) -> None:
+    dual = {"cognitiveMode": "dual", "sessionId": "s-1"}
+    home.memory("Which mooring is ours?", response="The red one by the wall is ours.", metadata=dual)
+    home.memory("That one?", response="Yes, that one, by the ladder.", metadata=dual)
+    options = ("--mode-from", "metadata", "--context", "keep", "--dual-direction", "thought-is-assistant")
+    last = rows(run(curate, home, *options) / "formatted_samples.json")[-1]
+    assert last["input"] == "<thought>: Yes, that one, by the ladder."
+    before = {"user_text": "<thought>: The red one by the wall is ours."}
+    assert last["context"] == [before | {"assistant_text": "<world>: Which mooring is ours?"}]

@@ -538,3 +538,21 @@ def test_a_tag_inside_the_context_of_a_multi_turn_sample_is_found(home: Home, cu
     verdict = curate("validate", file, "--home", home.folder)
     assert verdict.status == 1
     assert "mode tag <world> inside the text" in verdict.out
+
+
+@pytest.mark.parametrize("token", ["[TOOL_CALLS]", "<|eot_id|>", "<start_of_turn>", "<tool_call>", "<|im_sep|>"])
+def test_what_validate_objects_to_is_never_published(home: Home, curate: Curate, token: str) -> None:
+    """Screening, the check before publishing and validate look for the tokens of all families."""
+    home.memory(f"What is {token} for?", response="It marks something, I think.")
+    home.memory("Who came by?", response="The neighbour, to lend us a ladder.")
+    result = curate("run", "--username", "ann", "--home", home.folder, "--family", "qwen")
+    assert [drop["reason"] for drop in rows(result.run / "dropped.jsonl")] == ["control_token"]
+    assert curate("validate", result.run, "--home", home.folder).status == 0
+
+
+def test_the_summary_holds_metrics_and_the_resolved_configuration(home: Home, curate: Curate) -> None:
+    home.memory("Who came by?", response="The neighbour, to lend us a ladder.")
+    folder = curate("run", "--username", "ann", "--home", home.folder, "--context", "keep").run
+    summary = json.loads((folder / "run-summary.json").read_text("utf-8"))
+    assert summary["metrics"]["average reply"] == 7.0
+    assert summary["config"]["pairing"]["context"] == "keep"
