@@ -7,11 +7,12 @@ BIN := $(VENV)/bin
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[trainer,dev]'
 	touch $@
 
 demo: $(VENV)/.installed
 	$(BIN)/curate run --username greggles --mode dual --max 3000
+	$(BIN)/trainer finetune --profile greggles
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "not verify"
@@ -25,13 +26,15 @@ lint: $(VENV)/.installed
 	$(BIN)/mypy
 
 schemas: $(VENV)/.installed
-	$(BIN)/python -m curator.schema_files
+	$(BIN)/python schemas/generate.py
 
 docs: $(VENV)/.installed
-	$(BIN)/curate run --username greggles --mode dual --max 3000 --dry-run | $(BIN)/python -m curator.help_pages
+	$(BIN)/curate run --username greggles --mode dual --max 3000 --dry-run | $(BIN)/python docs/generate.py
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/curate.py
+	$(BIN)/python benchmarks/train.py
+	$(BIN)/python benchmarks/generate.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -1,6 +1,6 @@
 """The JSON Schemas of every file that is read or written, generated from the record types and the configuration models.
 
-`python -m curator.schema_files` writes them to schemas/; a test fails where the committed ones are stale.
+`make schemas` writes them to schemas/; a test fails where the committed ones are stale.
 """
 
 from __future__ import annotations
@@ -91,17 +91,3 @@ def shipped_schema(name: str) -> dict[str, Any]:
     """Read one shipped schema by its name without ending."""
     schema: dict[str, Any] = json.loads((shipped_schemas() / f"{name}.schema.json").read_text("utf-8"))
     return schema
-
-
-def main() -> None:
-    """Write all schemas to their folder and take stale ones away."""
-    folder, fresh = shipped_schemas(), all_schemas()
-    for name, schema in fresh.items():
-        (folder / name).write_text(rendered(schema), "utf-8")
-    for path in folder.glob("*.schema.json"):
-        if path.name not in fresh:
-            path.unlink()
-
-
-if __name__ == "__main__":
-    main()

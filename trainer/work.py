@@ -1,0 +1,266 @@
+"""What a training leaves on the disk while it runs: `OUT/training/`, from which it goes on after any end.
+
+    plan.json            what was asked for, resolved; a resumed run follows it
+    metrics.jsonl        a line a step
+    samples.jsonl        a line an evaluation: replies to fixed prompts
+    step-0000400/        a state: model.safetensors, optimizer.safetensors, state.json (with their sha256)
+    best/                the weights with the lowest validation loss: model.safetensors, best.json
+
+States appear whole or not at all; the last two are kept, and one that is damaged is passed over for the one before it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+
+from trainer.errors import TrainerError, UsageError, disk_error
+from trainer.files import pretty_json, read_json, sha256_of, whole_folder, write_whole
+from trainer.layouts import State as Weights
+from trainer.model import Llama
+
+KEPT = 2
+_SMOOTH = 0.95
+# All that a file of other content than we wrote can make our readers raise.
+_DAMAGED = (TrainerError, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError)
+
+
+@dataclass
+class State:
+    """Where a training stands."""
+
+    step: int = 0
+    tokens: int = 0
+    precision: str = ""
+    compiled: bool | None = None  # as decided; None: not yet
+    rows: int = 0  # in memory at a time, once memory was short; 0 as the settings say
+    first_loss: float | None = None
+    best_loss: float | None = None
+    best_step: int = 0
+    waited: int = 0
+    smoothed: float = 0.0
+    lowest: float | None = None
+    seen: int = 0
+
+    def smooth(self, loss: float) -> None:
+        """Take a step's loss into the running mean, which counts once it has seen 20."""
+        self.seen += 1
+        share = max(1 - _SMOOTH, 1 / self.seen)
+        self.smoothed += (loss - self.smoothed) * share
+        if self.seen >= 20:
+            self.lowest = min(self.smoothed, self.lowest if self.lowest is not None else self.smoothed)
+
+    def risen(self) -> float:
+        """Return how far the running mean of the loss stands above its lowest, nats."""
+        return self.smoothed - self.lowest if self.lowest is not None else 0.0
+
+    def better(self, loss: float) -> bool:
+        """Take a validation loss; say whether it is the best so far."""
+        if self.best_loss is not None and not loss < self.best_loss:
+            self.waited += 1
+            return False
+        self.best_loss, self.best_step, self.waited = loss, self.step, 0
+        return True
+
+
+class Work:
+    """The folder `OUT/training` of one training."""
+
+    def __init__(self, out: Path, say: Callable[[str], None] = lambda text: None) -> None:
+        self.out, self.folder, self._say = out, out / "training", say
+        self._log: Any = None
+
+    # --- the plan ---
+
+    def begin(self, plan: dict[str, Any], tokenizer: bytes) -> None:
+        """Make the folder, and write tokenizer and, last, plan. Raises UsageError where something else lies there."""
+        self.refuse_taken()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise disk_error(error, "cannot make", self.folder) from None
+        write_whole(self.folder / "tokenizer.model", tokenizer)
+        write_whole(self.folder / "plan.json", pretty_json(plan))
+
+    def refuse_taken(self) -> None:
+        """Raise UsageError where the checkpoint's place holds something, before as much as a lock is put there."""
+        begun = (self.folder / "plan.json").exists() and not self.ended()
+        if self.out.exists() and (not self.out.is_dir() or begun or any(map(self._foreign, self.out.iterdir()))):
+            step = f"go on with: trainer resume {self.out}" if begun else "name another --out"
+            raise UsageError(f"{self.out} is there already", step)
+
+    def _foreign(self, path: Path) -> bool:
+        """Say whether a path is none of what a training leaves that was killed before it had a plan."""
+        unbegun = path == self.folder and all(one.name.startswith((".", "tokenizer")) for one in path.iterdir())
+        return path.name != ".lock" and not unbegun
+
+    def ended(self) -> bool:
+        """Say whether the checkpoint is there: nothing is left to train."""
+        return (self.out / "trainer.json").exists()
+
+    def plan(self) -> dict[str, Any]:
+        """Return the plan of a training that has begun and not ended."""
+        if self.ended():
+            raise UsageError(f"{self.out}: its training has ended", f"use it: trainer chat {self.out}")
+        if not (self.folder / "plan.json").is_file():
+            raise UsageError(
+                f"{self.out} holds no training that has begun", "begin one with: trainer finetune or pretrain"
+            )
+        plan = read_json(self.folder / "plan.json")
+        if not isinstance(plan, dict) or plan.get("format") != "persona-curator-training" or plan.get("version") != 1:
+            raise UsageError(f"{self.folder / 'plan.json'} is no plan of this version of the trainer")
+        return plan
+
+    # --- metrics ---
+
+    def log(self, progress: Any) -> None:
+        """Add a line to metrics.jsonl."""
+        self._append(
+            "metrics.jsonl", {name: _plain(value) for name, value in asdict(progress).items() if value is not None}
+        )
+
+    def log_samples(self, step: int, rows: list[dict[str, Any]]) -> None:
+        """Add the replies of an evaluation to samples.jsonl."""
+        self._append("samples.jsonl", {"step": step, "samples": rows})
+
+    def _append(self, name: str, row: dict[str, Any]) -> None:
+        try:
+            with (self.folder / name).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise disk_error(error, "cannot write", self.folder / name) from None
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the lines of metrics.jsonl."""
+        return self._lines("metrics.jsonl")
+
+    def _lines(self, name: str) -> list[dict[str, Any]]:
+        path = self.folder / name
+        if not path.is_file():
+            return []
+        out = []
+        for line in path.read_text("utf-8").split("\n"):
+            try:
+                out.append(json.loads(line))
+            except ValueError:  # the last line of a run that was killed while it wrote
+                continue
+        return out
+
+    def _forget_after(self, step: int) -> None:
+        for name in ("metrics.jsonl", "samples.jsonl"):
+            if (self.folder / name).is_file():
+                kept = [json.dumps(row, ensure_ascii=False) + "\n" for row in self._lines(name) if row["step"] <= step]
+                write_whole(self.folder / name, "".join(kept))
+
+    # --- states ---
+
+    def save(self, model: Llama, optimizer: torch.optim.Optimizer, state: State) -> None:
+        """Save a state, then let go of those before the one before it."""
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+        moments = _moments(optimizer)
+        place = self.folder / f"step-{state.step:07d}"
+        with whole_folder(place, replace=True) as folder:
+            write_whole(folder / "model.safetensors", safetensors.torch.save(weights, {"format": "pt"}))
+            write_whole(folder / "optimizer.safetensors", safetensors.torch.save(moments, {"format": "pt"}))
+            hashes = {name: sha256_of(folder / name) for name in ("model.safetensors", "optimizer.safetensors")}
+            write_whole(folder / "state.json", pretty_json({"state": asdict(state), "sha256": hashes}))
+        for old in self._states()[KEPT:]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def _states(self) -> list[Path]:
+        return sorted(self.folder.glob("step-*"), reverse=True)
+
+    def last_good(self) -> int:
+        """Return the step of the newest saved state, 0 where there is none."""
+        states = self._states()
+        return int(states[0].name.removeprefix("step-")) if states else 0
+
+    def latest(self, model: Llama, optimizer: torch.optim.Optimizer) -> State:
+        """Load the newest state that is whole into model and optimizer; a fresh State where there is none."""
+        for stale in self.folder.glob(".*.tmp-*"):
+            shutil.rmtree(stale, ignore_errors=True)
+        for old in self.folder.glob(".*.old-*"):  # killed between the two renames: what was there before counts
+            place = self.folder / old.name[1:].rpartition(".old-")[0]
+            shutil.rmtree(old) if place.exists() else old.rename(place)
+        damaged: list[Path] = []
+        for folder in self._states():
+            try:
+                state = _load_state(folder, model, optimizer)
+            except _DAMAGED as error:
+                self._say(f"{folder.name} is damaged ({str(error)[:120]}); going on from the state before it")
+                damaged.append(folder)
+                continue
+            _remove(damaged)  # being of a later step, they would outlive what is saved from here on
+            self._forget_after(state.step)
+            return state
+        _remove(damaged)
+        self._forget_after(0)
+        return State()
+
+    def save_best(self, state: Weights, step: int, loss: float | None) -> None:
+        """Keep the best weights so far."""
+        with whole_folder(self.folder / "best", replace=True) as folder:
+            write_whole(folder / "model.safetensors", safetensors.torch.save(state, {"format": "pt"}))
+            write_whole(folder / "best.json", pretty_json({"step": step, "validation_loss": loss}))
+
+    def load_best(self) -> Weights:
+        """Return the best weights."""
+        return dict(safetensors.torch.load((self.folder / "best" / "model.safetensors").read_bytes()))
+
+    def finish(self) -> None:
+        """Let go of what only a resumed training needs; the metrics and samples stay."""
+        for old in [*self._states(), self.folder / "best"]:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _remove(folders: list[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _moments(optimizer: torch.optim.Optimizer) -> Weights:
+    """Return AdamW's state as tensors: `step.3`, `exp_avg.3`, `exp_avg_sq.3` of parameter 3. Never a pickle."""
+    out: Weights = {}
+    for index, values in optimizer.state_dict()["state"].items():
+        for name, value in values.items():
+            out[f"{name}.{index}"] = torch.as_tensor(value).detach().cpu().contiguous()
+    return out
+
+
+def _load_state(folder: Path, model: Llama, optimizer: torch.optim.Optimizer) -> State:
+    told = read_json(folder / "state.json")
+    for name, sha in told["sha256"].items():
+        if sha256_of(folder / name) != sha:
+            raise UsageError(f"{name} does not match its sha256")
+    state = State(**told["state"])
+    moments = safetensors.torch.load((folder / "optimizer.safetensors").read_bytes())
+    weights = safetensors.torch.load((folder / "model.safetensors").read_bytes())
+    model.load_state_dict(weights)
+    full = optimizer.state_dict()
+    full["state"] = {}
+    for key, tensor in moments.items():
+        name, _, index = key.rpartition(".")
+        full["state"].setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict(full)
+    return state
+
+
+def _plain(value: Any) -> Any:
+    """Return a number that JSON knows: NaN is written as null, figures with six digits."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if value == value and abs(value) != float("inf") else None
+    return value
+
+
+def processor_note() -> dict[str, Any]:
+    """Return what the bytes of a result may depend on, for the plan."""
+    return {"torch": torch.__version__, "threads": torch.get_num_threads(), "cpus": os.cpu_count()}
