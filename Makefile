@@ -17,7 +17,12 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "not verify"
 
-verify: $(VENV)/.installed lint
+# What our exports are compared with: transformers and llama.cpp.
+$(VENV)/.peers: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[trainer,dev,peers]'
+	touch $@
+
+verify: $(VENV)/.peers lint
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.installed

@@ -27,6 +27,12 @@ def duration(seconds: float) -> str:
     return f"{whole // 60}m{whole % 60:02d}s" if whole < 3600 else f"{whole // 3600}h{whole // 60 % 60:02d}m"
 
 
+def one_line(text: str, width: int = 100) -> str:
+    """Return the beginning of a text in one line; nothing in it steers a terminal."""
+    plain = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
+    return plain if len(plain) <= width else plain[: width - 1] + "…"
+
+
 def line_of(progress: Progress, steps: int, started_at: int) -> str:
     """Return a step's figures as one line."""
     left = (steps - progress.step) * progress.seconds / max(1, progress.step - started_at)
@@ -102,10 +108,9 @@ class Lines(Watcher):
         if self.sampler is None:
             return
         for prompt, before, after in self.sampler(model, step):
-            self.say(f"    {prompt}")
-            if before:
-                self.say(f"      base  {before}")
-            self.say(f"      now   {after}")
+            self.say(f"    {one_line(prompt)}")
+            self.say(f"      base  {one_line(before)}")
+            self.say(f"      now   {one_line(after)}")
 
 
 @contextmanager

@@ -179,7 +179,7 @@ def test_a_file_that_is_no_module_is_refused_and_nothing_is_made(
 
 
 @pytest.mark.parametrize(
-    "name", ["a/b", "../a", "/elsewhere/a", "", ".", "..", "a..b", ".hidden", "a b", "a\0b", "a\nb", "é", "x" * 65, "CON:"]
+    "name", ["a/b", "../a", "/x/a", "", ".", "..", "a..b", ".hidden", "a b", "a\0b", "a\nb", "é", "x" * 65, "CON:"]
 )
 def test_a_name_that_could_leave_the_folder_is_refused(place: Place, name: str):
     file = place.text("one.txt", "ba ko")
