@@ -402,7 +402,12 @@ def _resume(options: argparse.Namespace) -> int:
     from trainer.progress import watching
     from trainer.work import Work
 
-    kind = Work(options.out).plan()["kind"]
+    work = Work(options.out)
+    if work.ended():
+        work.tidy()
+        _say(f"{options.out}: its training has ended; there is nothing to go on with")
+        return _print_result(options.out, options.json)
+    kind = work.plan()["kind"]
     with watching(tensorboard=options.tensorboard) as watcher:
         if kind == "pretrain":
             out = resume_pretrain(options.out, options.allow_drift, watcher)

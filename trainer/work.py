@@ -24,7 +24,7 @@ import torch
 from safetensors import SafetensorError
 
 from trainer.errors import TrainerError, UsageError, disk_error
-from trainer.files import pretty_json, read_json, sha256_of, whole_folder, write_whole
+from trainer.files import locked, pretty_json, read_json, sha256_of, whole_folder, write_whole
 from trainer.layouts import State as Weights
 from trainer.model import Llama
 
@@ -216,10 +216,19 @@ class Work:
         """Return the best weights."""
         return dict(safetensors.torch.load((self.folder / "best" / "model.safetensors").read_bytes()))
 
+    def tidy(self) -> None:
+        """Take away what a training leaves that was killed after its checkpoint was whole."""
+        if not (self.folder / "plan.json").is_file():
+            return
+        with locked(self.out):
+            self.finish()
+        (self.out / ".lock").unlink(missing_ok=True)
+
     def finish(self) -> None:
         """Let go of what only a resumed training needs; the metrics and samples stay."""
-        for old in [*self._states(), self.folder / "best"]:
-            shutil.rmtree(old, ignore_errors=True)
+        _remove([*self._states(), self.folder / "best"])
+        for stale in self.out.glob(".*.tmp-*"):  # of a process that was killed while it wrote the checkpoint
+            stale.unlink(missing_ok=True)
 
 
 def _remove(folders: list[Path]) -> None:

@@ -547,3 +547,11 @@ def test_a_torn_line_of_metrics_is_left_out(tmp_path: Path, killed: Path):
         file.write('{"step": 9, "lo')
     resume(out)
     check_whole(out)
+
+
+def test_resuming_what_has_ended_changes_nothing_and_says_so(tmp_path: Path):
+    out = tmp_path / "out"
+    assert trainer(*begin(out)).status == 0
+    before = {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+    assert "its training has ended" in resume(out).err
+    assert {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()} == before
