@@ -8,7 +8,9 @@ recorded.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from trainer.batches import Batch, Packed, rows_of
 from trainer.checkpoint import Checkpoint, Record
 from trainer.datasets import Dataset, encode_dataset
 from trainer.model import Llama
-from trainer.modules import Tokens, list_modules
+from trainer.modules import Progress, Tokens, list_modules
 from trainer.pretrain import module_streams
 from trainer.training import mean_loss
 
@@ -44,9 +46,9 @@ class Line:
     measured: Measured
 
 
-def reply_perplexity(model: Llama, batch: Batch) -> Measured:
+def reply_perplexity(model: Llama, batch: Batch, tick: Callable[[int, int], None] | None = None) -> Measured:
     """Measure what a batch gives a weight; for dialogues those are the replies' tokens and their end marks."""
-    nats = mean_loss(model, batch, _MICRO)
+    nats = mean_loss(model, batch, _MICRO, tick=tick)
     return Measured(nats, math.exp(min(nats, 700.0)), int((batch.weights > 0).sum()))
 
 
@@ -69,7 +71,9 @@ def recorded_share(record: Record, kind: str, default: float) -> float:
     return share if isinstance(share, float) else default
 
 
-def measure_modules(checkpoint: Checkpoint, folder: Path, share: float, rows: int = ROWS) -> list[Line]:
+def measure_modules(
+    checkpoint: Checkpoint, folder: Path, share: float, rows: int = ROWS, progress: Progress = lambda *done: None
+) -> list[Line]:
     """Measure every module of a folder, and what is held out of all of them together.
 
     Raises UsageError where a module was made with another tokenizer or is not whole.
@@ -80,7 +84,12 @@ def measure_modules(checkpoint: Checkpoint, folder: Path, share: float, rows: in
         streams += [(name, "held out", held[name]), (name, "training" if share else "whole", train[name])]
     model, length = checkpoint.model(), checkpoint.config.max_seq_len
     found = [(name, split, windows(stream, length, rows)) for name, split, stream in streams]
-    return [Line(name, split, reply_perplexity(model, batch)) for name, split, batch in found if batch is not None]
+    lines = []
+    for name, split, batch in found:
+        if batch is not None:
+            tick = partial(progress, f"{name}, {split}")
+            lines.append(Line(name, split, reply_perplexity(model, batch, tick)))
+    return lines
 
 
 def measure_dialogues(checkpoint: Checkpoint, dataset: Dataset, share: float) -> list[Line]:

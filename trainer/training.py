@@ -118,12 +118,19 @@ def make_optimizer(model: Llama, settings: TrainSettings) -> torch.optim.AdamW:
 
 
 @torch.no_grad()
-def mean_loss(model: Llama, batch: Batch, rows: int, precision: str = "fp32") -> float:
-    """Return the mean loss of a batch, nats a trained token; the model is left in the mode it was in."""
+def mean_loss(
+    model: Llama, batch: Batch, rows: int, precision: str = "fp32", tick: Callable[[int, int], None] | None = None
+) -> float:
+    """Return the mean loss of a batch, nats a trained token; the model is left in the mode it was in.
+
+    `tick` is told (rows done, all rows) as it goes.
+    """
     was = model.training
     model.eval()
     total = 0.0
-    for part in batch.micro(rows):
+    for number, part in enumerate(batch.micro(rows)):
+        if tick:
+            tick(number * rows, len(batch.tokens))
         with autocast(part.tokens.device.type, precision):
             total += float(model.sparse_loss(part.tokens, part.targets, part.weights, mask_of(part, precision)))
     model.train(was)

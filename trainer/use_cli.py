@@ -256,6 +256,7 @@ def _eval(options: argparse.Namespace) -> int:
     from trainer.checkpoint import load_checkpoint
     from trainer.errors import UsageError
     from trainer.evaluate import as_json, measure_dialogues, measure_modules, recorded_share, show
+    from trainer.progress import counting
     from trainer.speed import threads
 
     if not (options.modules or options.data or options.run or options.profile):
@@ -266,7 +267,8 @@ def _eval(options: argparse.Namespace) -> int:
         if options.modules:
             share = recorded_share(checkpoint.record, "pretrain", settings.pretrain.validation_share)
             share = 0.0 if options.whole else share
-            lines += measure_modules(checkpoint, options.modules, share, options.rows)
+            with counting() as progress:
+                lines += measure_modules(checkpoint, options.modules, share, options.rows, progress)
         if options.data or options.run or options.profile:
             share = recorded_share(checkpoint.record, "finetune", settings.finetune.validation_share)
             lines += measure_dialogues(checkpoint, _dialogues(options, checkpoint), share)
