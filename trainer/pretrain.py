@@ -10,11 +10,12 @@ from pydantic import ValidationError
 
 from trainer import training
 from trainer.batches import Data, Windows
-from trainer.checkpoint import Parent, Record, write_checkpoint
+from trainer.checkpoint import Parent, Record, save_checkpoint, write_checkpoint
 from trainer.documents import held_out
 from trainer.errors import UsageError, disk_error
 from trainer.files import locked
 from trainer.layouts import State
+from trainer.lora import merged_state
 from trainer.model import Llama, ModelConfig
 from trainer.modules import Module, Tokens, list_modules, parse_mix, split_documents
 from trainer.settings import PretrainSettings, TrainSettings
@@ -138,6 +139,10 @@ def run_training(
         watcher.begin(work.folder)
         outcome = training.train(model, data, settings, steps, work, watcher, device, epoch)
         record = make_record(kind, outcome, settings, template, parent, about, plan)
+        if outcome.best_step != outcome.step:
+            note = f"the weights of the last step, {outcome.step}; the best, of {outcome.best_step}, are in {out.name}"
+            last = record.model_copy(update={"notes": [*record.notes, note]})
+            save_checkpoint(out / "last", merged_state(model), model.config, tokenizer, last, replace=True)
         finish(out, work, work.load_best(), model.config, tokenizer, record)
     (out / ".lock").unlink(missing_ok=True)
     watcher.say(summary(outcome))

@@ -131,6 +131,8 @@ def test_nothing_better_than_the_base_keeps_the_base(base, tmp_path):
     old, new = load_checkpoint(base).state, load_checkpoint(tmp_path / "out").state
     assert all(torch.equal(old[name], new[name]) for name in old)
     assert "no step was better than the base" in done.err
+    last = load_checkpoint(tmp_path / "out" / "last")
+    assert not torch.equal(last.state["norm.weight"], new["norm.weight"]), "the last weights are kept beside the best"
 
 
 def test_killed_and_resumed_it_ends_in_the_same_bytes(base, tmp_path):
