@@ -1,4 +1,4 @@
-"""Touching the disk: files that appear whole or not at all, sha256, and JSON that never varies."""
+"""Touching the disk: files and folders that appear whole or not at all, locks, sha256, and strict JSON."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import filelock
@@ -30,11 +28,6 @@ def sha256_of(path: Path) -> str:
     except OSError as error:
         raise HostError(f"cannot read {path}: {error.strerror}") from None
     return digest.hexdigest()
-
-
-def canonical_json(value: Any) -> str:
-    """Return JSON whose bytes depend on the value alone: sorted keys, no blanks, NaN refused."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def pretty_json(value: Any) -> str:
@@ -118,23 +111,6 @@ def whole_folder(place: Path, replace: bool = False) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
 
 
-@contextmanager
-def whole_file(place: Path) -> Iterator[Path]:
-    """Give a path to write to; left normally the file becomes `place`, left by an error it is taken away."""
-    refuse_existing(place)
-    building = place.with_name(f".{place.name}.tmp-{os.getpid()}")
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        yield building
-        with building.open("rb") as file:
-            os.fsync(file.fileno())
-        building.rename(place)
-    except OSError as error:
-        raise disk_error(error, "cannot write", place) from None
-    finally:
-        building.unlink(missing_ok=True)
-
-
 def refuse_existing(place: Path) -> None:
     """Raise UsageError where `place` is taken: nothing of the user's is overwritten (an empty folder is no loss)."""
     try:
@@ -160,25 +136,3 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-class StopAsked(KeyboardInterrupt):
-    """SIGTERM, taken as Ctrl-C is; carries the exit status."""
-
-
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """Let SIGTERM end the job as Ctrl-C does: what is made is saved."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise StopAsked(128 + number)
-
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not in the main thread: somebody else's signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trainer.documents import plain_quotes, read_documents
-from trainer.errors import HostError, UsageError, disk_error
+from trainer.errors import UsageError, disk_error
 from trainer.files import locked, pretty_json, read_json, sha256_of, write_whole
 from trainer.tokenizer import BOS, Tokenizer
 
@@ -254,12 +253,3 @@ def parse_mix(text: str | None, modules: list[Module]) -> dict[str, float]:
     if whole == float("inf"):
         raise UsageError(f"--mix {text!r}: the weights are too large; there are: {', '.join(names)}")
     return {name: value / whole for name, value in shares.items()}
-
-
-def free_bytes(folder: Path) -> int:
-    """Return the bytes free where `folder` is or will be."""
-    place = next(one for one in (folder, *folder.absolute().parents) if one.exists())
-    try:
-        return shutil.disk_usage(place).free
-    except OSError as error:
-        raise HostError(f"cannot ask for free space at {place}: {error.strerror}") from None

@@ -227,7 +227,7 @@ def train(
             work.save_best(merged_state(model), 0, state.best_loss)
     if settings.compile != "auto":
         state.compiled = settings.compile == "always"
-    begun, session_tokens, session_steps, skipped = time.monotonic(), 0, 0, 0
+    begun, session_tokens, skipped = time.monotonic(), 0, 0
     ended = "all steps done"
     step_seconds: list[float] = []
     with stop_flag() as stop:
@@ -269,7 +269,6 @@ def train(
                 skipped += 1
                 watcher.say(f"step {step}: the gradient is not finite; the step is skipped")
             state.step += 1
-            session_steps += 1
             state.tokens += tokens
             session_tokens += tokens
             step_seconds.append(time.monotonic() - start)

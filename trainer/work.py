@@ -77,7 +77,6 @@ class Work:
 
     def __init__(self, out: Path, say: Callable[[str], None] = lambda text: None) -> None:
         self.out, self.folder, self._say = out, out / "training", say
-        self._log: Any = None
 
     # --- the plan ---
 
