@@ -7,8 +7,8 @@ attention stays within each. Positions need no reset, since rotary attention see
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -24,21 +24,30 @@ _PATTERN = 1000  # rows after which the mix of modules repeats, each with its ex
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows to train on or to measure: tokens, targets (int64), weights (fp32) and documents, each (rows, T)."""
+    """Rows to train on or to measure, each part (rows, T): tokens, targets (int64), weights (fp32) and documents.
+
+    `weights` are of the targets' cross entropy. `anchors`, where there are any, are of the divergence from the base at
+    the same places: rows of replay have those alone.
+    """
 
     tokens: Tensor
     targets: Tensor
     weights: Tensor
     documents: Tensor
+    anchors: Tensor | None = None
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        tokens, targets, weights, documents = map(change, (self.tokens, self.targets, self.weights, self.documents))
+        return Batch(tokens, targets, weights, documents, None if self.anchors is None else change(self.anchors))
 
     def micro(self, rows: int) -> Iterator[Batch]:
         """Yield parts of at most `rows` rows."""
         for at in range(0, len(self.tokens), rows):
-            yield Batch(*(part[at : at + rows] for part in (self.tokens, self.targets, self.weights, self.documents)))
+            yield self._each(lambda part, at=at: part[at : at + rows])  # type: ignore[misc]
 
     def to(self, device: str) -> Batch:
         """Return this batch on a device."""
-        return Batch(*(part.to(device) for part in (self.tokens, self.targets, self.weights, self.documents)))
+        return self._each(lambda part: part.to(device))
 
 
 class Data(Protocol):
@@ -228,6 +237,37 @@ class Packed:
         """Return the names of the samples that a step trains on."""
         rows = range(step * self._rows, (step + 1) * self._rows)
         return [self._train[one].name for row in rows for one in self._row(row)]
+
+
+class Replayed:
+    """Dialogues with text of the base's beside them: `rows` rows of each step, where the model stays near the base."""
+
+    def __init__(self, dialogues: Packed, replay: Tokens, rows: int, length: int, seed: int) -> None:
+        self._dialogues, self._replay, self._rows, self._length, self._seed = dialogues, replay, rows, length, seed
+        self.epoch = dialogues.epoch
+
+    def batch(self, step: int) -> Batch:
+        """Return the dialogues of a step, then its rows of replay, which have anchors and no weights."""
+        own = self._dialogues.batch(step)
+        last = max(1, len(self._replay) - self._length)
+        starts = np.random.default_rng([self._seed, 4, step]).integers(0, last, self._rows)
+        more = rows_of(self._replay, starts, self._length)
+        parts = _stack([own, Batch(more.tokens, more.targets, torch.zeros_like(more.weights), more.documents)])
+        return replace(parts, anchors=torch.cat([torch.zeros_like(own.weights), more.weights]))
+
+    def validation(self) -> Batch | None:
+        """Return the held-out samples, packed."""
+        return self._dialogues.validation()
+
+    def fingerprint(self) -> str:
+        """Return the sha256 of the dialogues' fingerprint, the replayed text and the rows of it."""
+        digest = hashlib.sha256(repr((self._dialogues.fingerprint(), self._rows)).encode())
+        digest.update(self._replay.tobytes())
+        return digest.hexdigest()
+
+    def origin(self, step: int) -> list[str]:
+        """Return the names of the samples that a step trains on."""
+        return self._dialogues.origin(step)
 
 
 def pack(lengths: list[int], room: int, open_rows: int = 32) -> list[list[int]]:

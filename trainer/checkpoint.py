@@ -41,6 +41,16 @@ class Parent(BaseModel):
     sha256: str = Field(description="of its model.safetensors")
 
 
+class Gate(BaseModel):
+    """What the gate said of a fine-tune, and which mix of base and tuned weights it is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    passed: bool
+    accepted_degraded: bool = Field(description="kept by --accept-degraded although a budget is broken")
+    alpha: float = Field(description="share of the tuned weights; the rest is the base's")
+    broken: list[str] = Field(default_factory=list, description="each broken budget, in words")
+
+
 class Record(BaseModel):
     """trainer.json: what a checkpoint is, where it came from and how good it was."""
 
@@ -56,6 +66,7 @@ class Record(BaseModel):
     data: dict[str, Any] = Field(default_factory=dict, description="sources, counts and fingerprint of what it learnt")
     settings: dict[str, Any] = Field(default_factory=dict, description="every setting of the training, resolved")
     metrics: dict[str, float] = Field(default_factory=dict)
+    gate: Gate | None = Field(None, description="what the gate said of a fine-tune")
     notes: list[str] = Field(default_factory=list)
     sha256: dict[str, str] = Field(default_factory=dict, description="file -> sha256, of every file but this one")
 

@@ -208,7 +208,17 @@ def _add_finetune(commands: Any) -> None:
     )
     finetune.add_argument("--validation-share", type=_number, metavar="SHARE", help="share held out of a --data file")
     finetune.add_argument("--dropout", type=_number, metavar="SHARE", help="of the embedding's values")
+    finetune.add_argument(
+        "--replay", type=Path, metavar="DIR", help="modules of the base's own text (default: what came with the base)"
+    )
+    _accept_option(finetune)
     _training_options(finetune)
+
+
+def _accept_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--accept-degraded", action="store_true", help="keep the result although it breaks a budget of etc/trainer.json"
+    )
 
 
 def _add_preview(commands: Any) -> None:
@@ -225,6 +235,7 @@ def _add_resume(commands: Any) -> None:
     )  # fmt: skip
     resume.add_argument("out", type=Path, metavar="DIR", help="what was given as --out")
     resume.add_argument("--allow-drift", action="store_true", help="go on although data, settings or machine changed")
+    _accept_option(resume)
     resume.add_argument("--tensorboard", action="store_true", help="write TensorBoard's files too (needs tensorboard)")
     resume.add_argument("--json", action="store_true", help="print the checkpoint's record as JSON")
     _home_option(resume)
@@ -337,7 +348,8 @@ def _request(options: argparse.Namespace) -> Any:
         home=optional_home(options.home), profile=options.profile, run=options.run, data=options.data,
         base=options.base, keep_secrets=options.keep_secrets,
         out=getattr(options, "out", None), steps=getattr(options, "steps", None), context=options.context,
-        device=getattr(options, "device", "cpu"), options=chosen,
+        device=getattr(options, "device", "cpu"), options=chosen, replay=getattr(options, "replay", None),
+        accept_degraded=getattr(options, "accept_degraded", False),
     )  # fmt: skip
 
 
@@ -412,7 +424,7 @@ def _resume(options: argparse.Namespace) -> int:
         if kind == "pretrain":
             out = resume_pretrain(options.out, options.allow_drift, watcher)
         else:
-            out, ready = resume_finetune(options.out, options.allow_drift, watcher)
+            out, ready = resume_finetune(options.out, options.allow_drift, watcher, options.accept_degraded)
     return _print_result(out, options.json) if kind == "pretrain" else _show_tuned(out, ready, options.json)
 
 
@@ -437,11 +449,16 @@ def _import(options: argparse.Namespace) -> int:
 
 def _convert(options: argparse.Namespace) -> int:
     from trainer.checkpoint import load_checkpoint, save_checkpoint
+    from trainer.files import write_whole
+    from trainer.lexicon import LEXICON
 
     found = load_checkpoint(options.checkpoint)
     notes = [*found.record.notes, f"weights written as {options.dtype}"]
     record = found.record.model_copy(update={"notes": notes})
-    print(save_checkpoint(options.out, found.state, found.config, found.tokenizer, record, options.dtype))
+    save_checkpoint(options.out, found.state, found.config, found.tokenizer, record, options.dtype)
+    if (options.checkpoint / LEXICON).is_file():
+        write_whole(options.out / LEXICON, (options.checkpoint / LEXICON).read_bytes())
+    print(options.out)
     return 0
 
 

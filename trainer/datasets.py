@@ -264,9 +264,7 @@ def with_tags(template: Template, dataset: Dataset, how: str) -> Template:
     return template.model_copy(update={"tags": tags if keep else {}})
 
 
-def encode(
-    dialogue: Dialogue, template: Template, tokenizer: Tokenizer, context: int, prompt_weight: float
-) -> tuple[Encoded | None, bool]:
+def encode(dialogue: Dialogue, template: Template, tokenizer: Tokenizer, context: int) -> tuple[Encoded | None, bool]:
     """Return (ids with weights, whether the prompt was shortened), or (None, False) where it does not fit the context.
 
     Only what stands before the reply is ever cut: the oldest exchanges, then the front of the prompt, whole words.
@@ -280,7 +278,7 @@ def encode(
     while True:
         ids = tokenizer.encode(template.wrap(prompt, history, dialogue.mode))
         if len(ids) + len(reply) <= context + 1:
-            weights = (0.0, *[prompt_weight] * (len(ids) - 1), *[1.0] * len(reply))
+            weights = (*[0.0] * len(ids), *[1.0] * len(reply))
             return Encoded(dialogue.name, (*ids, *reply), weights), cut
         cut = True
         if history:
@@ -295,15 +293,36 @@ def encode(
         prompt = " ".join(words)
 
 
-def encode_dataset(
-    dataset: Dataset, template: Template, tokenizer: Tokenizer, context: int, prompt_weight: float, share: float
-) -> Samples:
-    """Return a dataset as tokens, split as its run says, else by conversation and near-duplicate cluster."""
+def emphasised(
+    sample: Encoded, dialogue: Dialogue, template: Template, tokenizer: Tokenizer, prompt_weight: float,
+    end_weight: float,
+) -> Encoded:  # fmt: skip
+    """Return a sample whose end mark and whose prompt's words have weights of their own.
+
+    The template's own text is never trained: a model that learnt it would go on with the next question by itself.
+    Neither are earlier exchanges, since each is a sample of its own.
+    """
+    lead, tail = template.around(dialogue.mode)
+    before, after = len(tokenizer.encode(lead.rstrip(" "))), len(tokenizer.encode_after(tail))  # a word has its blank
+    words = len(tokenizer.encode(template.wrap(dialogue.prompt, (), dialogue.mode))) - before - after
+    weights = list(sample.weights)
+    end = weights.index(1.0) - after  # the first token of the template behind the prompt
+    begin = max(before, end - words)  # a shortened prompt has fewer
+    weights[begin:end] = [prompt_weight] * max(0, end - begin)
+    weights[-1] = end_weight
+    return Encoded(sample.name, sample.ids, tuple(weights))
+
+
+def encode_dataset(dataset: Dataset, template: Template, tokenizer: Tokenizer, context: int, share: float) -> Samples:
+    """Return a dataset as tokens, split as its run says, else by conversation and near-duplicate cluster.
+
+    Every token of a reply and its end mark weigh 1, those of a prompt 0: `emphasised` weighs them for training.
+    """
     encoded: list[tuple[Dialogue, Encoded]] = []
     left_out: list[str] = []
     shortened = 0
     for dialogue in dataset.dialogues:
-        one, cut = encode(dialogue, template, tokenizer, context, prompt_weight)
+        one, cut = encode(dialogue, template, tokenizer, context)
         shortened += cut
         if one is None:
             left_out.append(dialogue.name)

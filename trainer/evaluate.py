@@ -95,7 +95,7 @@ def measure_modules(
 def measure_dialogues(checkpoint: Checkpoint, dataset: Dataset, share: float) -> list[Line]:
     """Measure the replies of dialogues: no token of a prompt counts. They are split as fine-tuning splits them."""
     context = checkpoint.config.max_seq_len
-    samples = encode_dataset(dataset, checkpoint.record.template, checkpoint.tokenizer, context, 0.0, share)
+    samples = encode_dataset(dataset, checkpoint.record.template, checkpoint.tokenizer, context, share)
     model, lines = checkpoint.model(), []
     for split, part in (("held out", samples.held), ("training", samples.train)):
         batch = Packed([], part, 1, context, 0).validation()

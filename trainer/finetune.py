@@ -11,16 +11,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trainer.batches import Packed
+from trainer.advice import advise
+from trainer.anchor import Anchor
+from trainer.batches import Encoded, Packed, Replayed
 from trainer.checkpoint import Checkpoint, builtin_base, load_checkpoint
-from trainer.datasets import Dataset, Dialogue, Samples, encode_dataset, read_dialogues, with_tags
+from trainer.datasets import Dataset, Dialogue, Samples, emphasised, encode_dataset, read_dialogues, with_tags
 from trainer.errors import UsageError
 from trainer.generate import Sampling, replies
+from trainer.guard import HealthGate
 from trainer.homes import CHECKPOINTS, find_profile
 from trainer.lora import add_lora
 from trainer.model import Llama
 from trainer.modes import check_dataset, finetune_settings, load_modes
 from trainer.pretrain import PLAN_FORMAT, run_training
+from trainer.replay import BaseText, base_text
 from trainer.secrets import find_secret
 from trainer.settings import FinetuneSettings, SamplingSettings, TrainerSettings, load_settings, with_options
 from trainer.speed import check_memory, use_device
@@ -46,6 +50,8 @@ class Request:
     context: int | None = None
     device: str = "cpu"
     keep_secrets: bool = False
+    replay: Path | None = None
+    accept_degraded: bool = False
     options: dict[str, Any] | None = None
 
 
@@ -58,9 +64,16 @@ class Prepared:
     samples: Samples
     template: Template
     settings: FinetuneSettings
+    shipped: TrainerSettings
     context: int
     prompts: list[str]
     notes: list[str]
+
+    def weighted(self) -> list[Encoded]:
+        """Return the training samples with the weights that they are trained with."""
+        asked = self.settings.prompt_loss_weight, self.settings.end_loss_weight
+        pairs = zip(self.samples.train, self.samples.train_dialogues, strict=True)
+        return [emphasised(one, told, self.template, self.base.tokenizer, *asked) for one, told in pairs]
 
 
 def prepare(request: Request) -> Prepared:
@@ -77,12 +90,10 @@ def prepare(request: Request) -> Prepared:
     settings = with_options(settings, request.options or {})
     template = with_tags(base.record.template, dataset, settings.mode_tags)
     context = min(request.context or longest, base.config.max_seq_len)
-    samples = encode_dataset(
-        dataset, template, base.tokenizer, context, settings.prompt_loss_weight, settings.validation_share
-    )
+    samples = encode_dataset(dataset, template, base.tokenizer, context, settings.validation_share)
     notes += dataset.notes + _sample_notes(samples)
     prompts = [*shipped.preview_prompts, *(one.prompt for one in samples.held_dialogues[:_OWN_PROMPTS])]
-    return Prepared(base, dataset, samples, template, settings, context, prompts, notes)
+    return Prepared(base, dataset, samples, template, settings, shipped, context, prompts, notes)
 
 
 def _defaults(
@@ -178,43 +189,62 @@ def finetune(
         trained = add_lora(model, settings.lora_rank, settings.lora_alpha, settings.seed)
         settings = settings.model_copy(update={"learning_rate": settings.lora_learning_rate})
         watcher.say(f"lora of rank {settings.lora_rank}: {trained:,} of {base.config.parameters():,} parameters")
+    text = base_text(base, request.replay)
+    data, packed = _data(ready, text, settings)
     rows = settings.batch_rows * settings.accumulate
-    data = Packed(ready.samples.train, ready.samples.held, rows, ready.context, settings.seed)
-    steps = request.steps or max(1, math.ceil(settings.epochs * data.epoch_rows() / rows))
-    about = {**ready.dataset.about, **ready.samples.counts()}
+    steps = request.steps or max(1, math.ceil(settings.epochs * packed.epoch_rows() / rows))
+    for line in advise(ready.samples, ready.template, base.tokenizer, packed.epoch(steps)):
+        watcher.say(line)
+    about = {**ready.dataset.about, **ready.samples.counts(), "replay": text.origin if data is not packed else "none"}
     watcher.say(
         f"{len(ready.samples.train):,} samples to train on, {len(ready.samples.held):,} held out; {steps:,} steps of "
-        f"{rows} rows, {data.epoch(steps):.1f} epochs; base {base.folder.name}"
+        f"{rows} rows, {packed.epoch(steps):.1f} epochs; base {base.folder.name}; replay: {about['replay']}"
     )
-    watcher.sampler = DialogueSampler(ready, load_settings(request.home).sampling, Work(out))
+    watcher.sampler = DialogueSampler(ready, ready.shipped.sampling, Work(out))
     plan = {
         "format": PLAN_FORMAT, "version": 1, "kind": "finetune", "steps": steps, "device": request.device,
         "home": _text(request.home), "run": _text(None if request.data else ready.dataset.source),
         "data_file": _text(request.data), "base": _text(base.folder), "base_sha256": base.sha256,
-        "context": request.context, "keep_secrets": request.keep_secrets, "settings": settings.model_dump(),
-        "data": about,
+        "replay": _text(request.replay), "context": request.context, "keep_secrets": request.keep_secrets,
+        "settings": settings.model_dump(), "data": about,
     }  # fmt: skip
+    anchor = None if data is packed else Anchor(base.model().to(request.device), settings.replay_weight)
+    gated = HealthGate(ready, text, watcher, request.accept_degraded)
     run_training(
         "finetune", model, data, settings, steps, out, plan, base.tokenizer, ready.template, base.as_parent(), about,
-        request.device, watcher, resuming, allow_drift, data.epoch,
+        request.device, watcher, resuming, allow_drift, packed.epoch, anchor, gated,
     )  # fmt: skip
     return out, ready
+
+
+def _data(ready: Prepared, text: BaseText, settings: FinetuneSettings) -> tuple[Packed | Replayed, Packed]:
+    """Return the batches of a fine-tune, and the dialogues among them."""
+    rows = settings.batch_rows * settings.accumulate
+    packed = Packed(ready.weighted(), ready.samples.held, rows, ready.context, settings.seed)
+    if not settings.replay_ratio or not settings.replay_weight:
+        return packed, packed
+    replayed = max(1, round(rows * settings.replay_ratio))
+    return Replayed(packed, text.replay, replayed, ready.context, settings.seed), packed
 
 
 def _text(path: Path | None) -> str | None:
     return str(path.absolute()) if path else None
 
 
-def resume_finetune(out: Path, allow_drift: bool, watcher: Watcher) -> tuple[Path, Prepared]:
+def resume_finetune(
+    out: Path, allow_drift: bool, watcher: Watcher, accept_degraded: bool = False
+) -> tuple[Path, Prepared]:
     """Go on with a fine-tune from its last saved state."""
     plan = Work(out).plan()
     if plan["kind"] != "finetune":
         raise UsageError(f"{out} is no fine-tune", f"go on with: trainer resume {out}")
-    paths = {name: Path(plan[name]) if plan[name] else None for name in ("home", "run", "data_file", "base")}
+    names = ("home", "run", "data_file", "base", "replay")
+    paths = {name: Path(plan[name]) if plan.get(name) else None for name in names}
     options = {name: value for name, value in plan["settings"].items() if name != "steps"}
     request = Request(
         home=paths["home"], run=paths["run"], data=paths["data_file"], base=paths["base"], out=out, steps=plan["steps"],
         context=plan["context"], device=plan["device"], keep_secrets=plan["keep_secrets"], options=options,
+        replay=paths["replay"], accept_degraded=accept_degraded,
     )  # fmt: skip
     return finetune(request, watcher, resuming=True, allow_drift=allow_drift)
 

@@ -81,6 +81,7 @@ def finetune_settings(path: Path, mode: ModeSettings, settings: FinetuneSettings
         "warmup_steps": mode.warmup_steps, "eval_every": mode.logging_steps, "save_every": mode.save_steps,
         "weight_decay": mode.weight_decay, "clip": mode.max_grad_norm, "precision": "auto" if mode.bf16 else "fp32",
         "method": "lora" if mode.training_mode == "lora" else "full",
+        "replay_ratio": 0.0,  # a second large model in memory, and no text of its own at hand
     }  # fmt: skip
     unused = []
     given = read_json(path)

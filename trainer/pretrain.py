@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from pydantic import ValidationError
 
 from trainer import training
+from trainer.anchor import Anchor
 from trainer.batches import Data, Windows
 from trainer.checkpoint import Parent, Record, save_checkpoint, write_checkpoint
 from trainer.documents import held_out
 from trainer.errors import UsageError, disk_error
-from trainer.files import locked
+from trainer.files import locked, write_whole
 from trainer.layouts import State
+from trainer.lexicon import LEXICON, pack_words, words
 from trainer.lora import merged_state
 from trainer.model import Llama, ModelConfig
 from trainer.modules import Module, Tokens, list_modules, parse_mix, split_documents
@@ -110,18 +113,32 @@ def pretrain(
         "modules": str(modules.absolute()), "config": config.as_dict(),
         "settings": settings.model_dump(), "data": about, "tokenizer_sha256": tokenizer.sha256,
     }  # fmt: skip
-    return run_training(
+    run_training(
         "pretrain", model, data, settings, settings.steps, out, plan, tokenizer, template, None,
         about, device, watcher, resuming, allow_drift, None,
     )  # fmt: skip
+    write_whole(out / LEXICON, pack_words(_words_of(modules, about["mix"], tokenizer)))
+    return out
+
+
+def _words_of(folder: Path, mix: dict[str, float], tokenizer: Tokenizer) -> set[str]:
+    """Return the words that a base read: what is none of them, its fine-tunes may have invented."""
+    used = (module for module in list_modules(folder) if module.manifest.name in mix)
+    documents = (one for module in used for one in split_documents(module.read(tokenizer.vocab_size, tokenizer.sha256)))
+    return {word for one in documents for word in words(tokenizer.decode(one.tolist()))}
 
 
 def run_training(
     kind: Literal["pretrain", "finetune"], model: Llama, data: Data, settings: TrainSettings, steps: int, out: Path,
     plan: dict[str, Any], tokenizer: Tokenizer, template: Template, parent: Parent | None, about: dict[str, Any],
     device: str, watcher: training.Watcher, resuming: bool, allow_drift: bool, epoch: Any,
+    anchor: Anchor | None = None, gated: Gated | None = None,
 ) -> Path:  # fmt: skip
-    """Run the loop in `out`, locked, and write the best weights there as a checkpoint."""
+    """Run the loop in `out`, locked, and write the best weights there as a checkpoint.
+
+    With `gated`, that decides what is best and what of it is kept. Raises its JobError, with all of the training left
+    in place, where nothing may be kept.
+    """
     work = Work(out, watcher.say)
     plan = {**plan, "fingerprint": data.fingerprint()}
     if not resuming:
@@ -137,16 +154,34 @@ def run_training(
         else:
             work.begin(plan, tokenizer.model)
         watcher.begin(work.folder)
-        outcome = training.train(model, data, settings, steps, work, watcher, device, epoch)
+        judge = gated.judge if gated else None
+        outcome = training.train(model, data, settings, steps, work, watcher, device, epoch, anchor, judge)
+        best = work.load_best()
+        if gated is not None and not outcome.best_step:
+            # No step scored better than the base: the gate is shown the last one, it is what has to be explained.
+            loss = work.metrics()[-1].get("validation_loss")
+            best, outcome = merged_state(model), replace(outcome, best_step=outcome.step, best_loss=loss)
         record = make_record(kind, outcome, settings, template, parent, about, plan)
+        if gated is not None:
+            best, record = gated.keep(best, record, work)
         if outcome.best_step != outcome.step:
             note = f"the weights of the last step, {outcome.step}; the best, of {outcome.best_step}, are in {out.name}"
             last = record.model_copy(update={"notes": [*record.notes, note]})
             save_checkpoint(out / "last", merged_state(model), model.config, tokenizer, last, replace=True)
-        finish(out, work, work.load_best(), model.config, tokenizer, record)
+        finish(out, work, best, model.config, tokenizer, record)
     (out / ".lock").unlink(missing_ok=True)
     watcher.say(summary(outcome))
     return out
+
+
+class Gated(Protocol):
+    """What decides over the weights of a fine-tune."""
+
+    def judge(self, model: Llama, step: int, loss: float, precision: str) -> tuple[float, dict[str, float]]:
+        """Return the score of a model in training, and its figures; see `training.Judge`."""
+
+    def keep(self, best: State, record: Record, work: Work) -> tuple[State, Record]:
+        """Return the weights to keep and their record, the report left in `work`. Raises JobError to keep nothing."""
 
 
 def make_record(
@@ -211,7 +246,8 @@ def summary(outcome: training.Outcome) -> str:
     if outcome.best_step == 0:
         return f"{line}; no step was better than the base ({outcome.first_loss:.3f} on what is held out), so it is kept"
     losses = f"{outcome.first_loss:.3f} -> {outcome.best_loss:.3f}"
-    return f"{line}; validation loss {losses}, best at step {outcome.best_step:,}"
+    fell = outcome.best_loss < outcome.first_loss
+    return f"{line}; validation loss {losses}, {'best' if fell else 'higher'} at step {outcome.best_step:,}"
 
 
 def resume_pretrain(out: Path, allow_drift: bool, watcher: training.Watcher) -> Path:

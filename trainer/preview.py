@@ -10,8 +10,11 @@ from trainer.tokenizer import SPACE, Tokenizer
 
 
 def rows(ready: Prepared, number: int) -> list[dict[str, Any]]:
-    """Return the first samples of the training split, then of the holdout, as tokens with the weight of each."""
-    chosen = [(one, "train") for one in ready.samples.train] + [(one, "holdout") for one in ready.samples.held]
+    """Return the first samples of the training split, then of the holdout, as tokens with the weight of each.
+
+    Those to train on have the weights that they are trained with, those held out the ones that they are measured with.
+    """
+    chosen = [(one, "train") for one in ready.weighted()] + [(one, "holdout") for one in ready.samples.held]
     return [_row(one, split, ready.base.tokenizer) for one, split in chosen[:number]]
 
 
@@ -24,7 +27,7 @@ def _row(sample: Encoded, split: str, tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def show(found: list[dict[str, Any]], ready: Prepared) -> None:
-    """Print samples on stdout: trained tokens bold on green, read ones dim, the marks as they are."""
+    """Print samples on stdout: trained tokens on green, those trained a little on yellow, read ones dim."""
     from rich.console import Console
     from rich.text import Text
 
@@ -39,10 +42,10 @@ def show(found: list[dict[str, Any]], ready: Prepared) -> None:
         console.print(line)
         console.print()
     counts = ready.samples.counts()
-    legend = Text("legend: ").append("trained", style(1)).append(" ").append("read only", style(0))
-    console.print(legend)
+    legend = Text("legend: ").append("trained", style(1)).append(" ").append("a little", style(0.5)).append(" ")
+    console.print(legend.append("read only", style(0)))
     console.print(
-        f"{counts['samples']:,} samples, {counts['tokens']:,} tokens, {counts['tokens_trained']:,} of them trained; "
+        f"{counts['samples']:,} samples, {counts['tokens']:,} tokens, {counts['tokens_trained']:,} of them in replies; "
         f"{counts['samples_held_out']:,} samples held out",
         markup=False,
     )
@@ -52,7 +55,7 @@ def style(weight: float) -> str:
     """Return the rich style of a token by its weight."""
     if weight == 0:
         return "dim"
-    return "bold black on green" if weight == 1 else "black on yellow"
+    return "black on yellow" if weight < 1 else "bold black on green"
 
 
 def readable(piece: str, last: bool = False) -> str:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from trainer.checkpoint import Record
 from trainer.modes import ModeSettings
 from trainer.modules import Manifest
+from trainer.report import HealthReport
 from trainer.settings import TrainerSettings
 
 _MODELS: dict[str, type[BaseModel]] = {
@@ -16,6 +17,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "etc_trainer": TrainerSettings,
     "checkpoint": Record,
     "knowledge_module": Manifest,
+    "health": HealthReport,
 }
 
 

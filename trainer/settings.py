@@ -34,6 +34,7 @@ class TrainSettings(_File):
     )
     accumulate: int = Field(4, ge=1, le=4096, description="times so many rows make one step")
     learning_rate: float = Field(1e-3, gt=0, le=1, description="highest learning rate of AdamW")
+    embedding_rate: float = Field(1.0, gt=0, le=100, description="learning rate of the embedding, as a multiple of it")
     final_share: Share = Field(0.1, description="share of it that the cosine ends at")
     warmup_steps: int = Field(100, ge=0, description="steps over which it rises, half of all steps at most")
     weight_decay: float = Field(0.1, ge=0, le=10, description="of matrices; norms are not decayed")
@@ -52,25 +53,32 @@ class TrainSettings(_File):
 
 
 class FinetuneSettings(TrainSettings):
-    """How a base is fine-tuned on dialogues."""
+    """How a base is fine-tuned on dialogues; docs/experiments.md says why so. Rows of replay come on top."""
 
+    batch_rows: int = Field(
+        4, ge=1, le=4096, description="rows in memory at a time; changes speed and memory, never the step"
+    )
     accumulate: int = Field(1, ge=1, le=4096, description="times so many rows make one step")
-    learning_rate: float = Field(3e-4, gt=0, le=1, description="highest learning rate of AdamW")
+    learning_rate: float = Field(2.5e-4, gt=0, le=1, description="highest learning rate of AdamW")
+    embedding_rate: float = Field(2.0, gt=0, le=100, description="learning rate of the embedding, as a multiple of it")
     warmup_steps: int = Field(5, ge=0, description="steps over which it rises, half of all steps at most")
     weight_decay: float = Field(0.01, ge=0, le=10, description="of matrices; norms are not decayed")
-    dropout: float = Field(0.1, ge=0, lt=1, description="share of the embedding's values left out in training")
-    eval_every: int = Field(5, ge=1, description="steps from one validation to the next")
+    dropout: float = Field(0.05, ge=0, lt=1, description="share of the embedding's values left out in training")
+    eval_every: int = Field(10, ge=1, description="steps from one validation to the next")
     save_every: int = Field(20, ge=1, description="steps from one saved state to the next")
-    patience: int = Field(4, ge=0, description="validations without a lower loss before it ends early; 0: never")
-    validation_share: float = Field(0.1, ge=0, le=0.5, description="share of the conversations held out")
-    epochs: float = Field(6.0, gt=0, description="times that every sample is trained on, where no steps are named")
+    patience: int = Field(3, ge=0, description="validations without a better score before it ends early; 0: never")
+    validation_share: float = Field(0.05, ge=0, le=0.5, description="share of the conversations held out")
+    epochs: float = Field(8.0, gt=0, description="times that every sample is trained on, where no steps are named")
     method: Literal["full", "lora"] = Field("full", description="train all weights, or low-rank changes to them")
     lora_rank: int = Field(16, ge=1, le=512, description="rank of those changes")
     lora_alpha: float = Field(32.0, gt=0, description="their weight, divided by the rank")
     lora_learning_rate: float = Field(
         2e-3, gt=0, le=1, description="learning rate with lora, in place of learning_rate"
     )
-    prompt_loss_weight: Share = Field(0.0, description="weight of the prompt's tokens; the reply's is 1")
+    prompt_loss_weight: Share = Field(0.3, description="weight of the words of the prompt; the reply's is 1")
+    end_loss_weight: float = Field(3.0, ge=0, le=100, description="weight of the end mark; the reply's is 1")
+    replay_ratio: float = Field(2.0, ge=0, le=16, description="rows of the base's text for each of dialogues; 0: none")
+    replay_weight: float = Field(20.0, ge=0, le=1000, description="of the divergence from the base on those rows")
     mode_tags: Literal["auto", "none", "keep"] = Field(
         "auto", description="<thought> and the like in the model's text; auto: where a run has several modes"
     )
@@ -99,6 +107,32 @@ class SamplingSettings(_File):
     max_tokens: int = Field(120, ge=1, description="tokens of a reply at most")
 
 
+class HealthSettings(_File):
+    """How the health of a fine-tune is measured."""
+
+    replies: int = Field(192, ge=8, le=10_000, description="replies to unseen prompts, at the end")
+    training_replies: int = Field(64, ge=0, le=10_000, description="replies to prompts of the training set")
+    quick_replies: int = Field(32, ge=8, le=10_000, description="replies at each evaluation and point of the sweep")
+    text_rows: int = Field(128, ge=8, le=10_000, description="rows of the base's held-out text")
+    temperature: float = Field(0.8, gt=0, le=10, description="at which they are drawn, from all tokens")
+    sweep: list[Share] = Field(
+        default_factory=lambda: [1.0, 0.95, 0.9, 0.8, 0.7, 0.5],
+        min_length=1,
+        description="shares of the tuned weights that are tried, the rest is the base's",
+    )
+    prompts: list[str] = Field(default_factory=list, description="asked where there are too few held-out dialogues")
+
+
+class GateSettings(_File):
+    """The budgets of a fine-tune. A checkpoint past one of them is not kept."""
+
+    base_perplexity: float = Field(0.02, ge=0, description="rise of the perplexity of the base's own text, at most")
+    invented: float = Field(0.003, ge=0, le=1, description="share of invented words above the base's, at most")
+    verbatim: Share = Field(0.02, description="share of 8-grams from the training replies, unseen prompts, at most")
+    reply_perplexity: Share = Field(0.1, description="fall of the perplexity of held-out replies, at least")
+    stopped: Share = Field(0.8, description="share of replies that stop by themselves, at least")
+
+
 class TrainerSettings(_File):
     """etc/trainer.json."""
 
@@ -111,6 +145,8 @@ class TrainerSettings(_File):
     pretrain: PretrainSettings = PretrainSettings()
     finetune: FinetuneSettings = FinetuneSettings()
     sampling: SamplingSettings = SamplingSettings()
+    health: HealthSettings = HealthSettings()
+    gate: GateSettings = GateSettings()
     preview_prompts: list[str] = Field(default_factory=list, description="prompts sampled at each evaluation")
 
 

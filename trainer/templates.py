@@ -62,6 +62,12 @@ class Template(BaseModel):
         last = self.prompt.replace("{input}", user + self._clean(text))
         return "".join(past) + last + (f" {assistant}".rstrip(" ") if assistant else "")
 
+    def around(self, mode: str | None = None) -> tuple[str, str]:
+        """Return what stands before and behind the words of a prompt, up to where its reply begins."""
+        before, _, after = self.prompt.partition("{input}")
+        user, assistant = self._tags(mode)
+        return before + user, after + (f" {assistant}".rstrip(" ") if assistant else "")
+
     def answer(self, text: str, mode: str | None = None) -> str:
         """Return the text of a reply as it follows the end of `prompt`."""
         assistant = self._tags(mode)[1]

@@ -12,12 +12,13 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 
 import torch
 
+from trainer.anchor import Anchor
 from trainer.batches import Batch, Data
 from trainer.errors import HostError, JobError
 from trainer.lora import merged_state
@@ -55,6 +56,11 @@ class Progress:
     epoch: float | None = None
     validation_loss: float | None = None
     best_validation_loss: float | None = None
+    score: float | None = None
+    base_perplexity: float | None = None
+    invented: float | None = None
+    verbatim: float | None = None
+    stopped: float | None = None
     skipped: bool = False
 
 
@@ -72,6 +78,11 @@ class Outcome:
     precision: str
     compiled: bool
     notes: list[str] = field(default_factory=list)
+
+
+# Given (model, step, validation loss, precision): the score that decides what is best (lower is better), in nats, and
+# the figures behind it, which are fields of Progress.
+Judge = Callable[[Llama, int, float, str], tuple[float, dict[str, float]]]
 
 
 class Stopped(KeyboardInterrupt):
@@ -107,10 +118,14 @@ def learning_rate(step: int, steps: int, settings: TrainSettings) -> float:
 
 
 def make_optimizer(model: Llama, settings: TrainSettings) -> torch.optim.AdamW:
-    """Return fused AdamW over what is trained: matrices decayed, norms not."""
+    """Return fused AdamW over what is trained: matrices decayed, norms not; the embedding at a rate of its own."""
+    embedding = [one for one in (model.embedding.weight,) if one.requires_grad]
+    matrices = [one for is_decayed, one in model.decayed() if is_decayed and one is not model.embedding.weight]
+    norms = [one for is_decayed, one in model.decayed() if not is_decayed]
     groups = [
-        {"params": [one for is_decayed, one in model.decayed() if is_decayed], "weight_decay": settings.weight_decay},
-        {"params": [one for is_decayed, one in model.decayed() if not is_decayed], "weight_decay": 0.0},
+        {"params": embedding, "weight_decay": settings.weight_decay, "scale": settings.embedding_rate},
+        {"params": matrices, "weight_decay": settings.weight_decay, "scale": 1.0},
+        {"params": norms, "weight_decay": 0.0, "scale": 1.0},
     ]
     groups = [group for group in groups if group["params"]]
     betas = (settings.beta1, settings.beta2)
@@ -152,13 +167,20 @@ def validation_loss(model: Llama, batch: Batch, rows: int, precision: str) -> tu
             rows //= 2
 
 
-def gradients(model: Llama, loss_sum: LossSum, batch: Batch, rows: int, precision: str, device: str = "cpu") -> float:
+def gradients(
+    model: Llama, loss_sum: LossSum, batch: Batch, rows: int, precision: str, device: str = "cpu",
+    anchor: Anchor | None = None,
+) -> float:  # fmt: skip
     """Put the gradients of the mean loss over all trained tokens of a step into the model; return that loss.
 
-    However the rows are cut into parts of `rows`, the step is the same: each part counts by its trained tokens.
+    However the rows are cut into parts of `rows`, the step is the same: each part counts by its trained tokens. With an
+    anchor, the gradient of the divergence from the base comes on top; the loss returned is without it.
     """
     model.zero_grad(set_to_none=True)
     total = float(batch.weights.sum()) or 1.0  # rows of padding alone teach nothing, and must not divide by nothing
+    if anchor is not None and batch.anchors is not None:
+        anchored = float(batch.anchors.sum()) or 1.0
+        return sum(anchor.backward(model, part.to(device), total, anchored, precision) for part in batch.micro(rows))
     return sum(backward(loss_sum, part.to(device), total, precision) for part in batch.micro(rows))
 
 
@@ -200,11 +222,12 @@ def stop_flag() -> Iterator[Callable[[], int]]:
 
 def train(
     model: Llama, data: Data, settings: TrainSettings, steps: int, work: Work, watcher: Watcher, device: str = "cpu",
-    epoch: Callable[[int], float] | None = None,
+    epoch: Callable[[int], float] | None = None, anchor: Anchor | None = None, judge: Judge | None = None,
 ) -> Outcome:  # fmt: skip
     """Train a model for `steps` steps, or on from what `work` has saved. Raises JobError where it diverges.
 
-    `work` holds the last states and the best weights; `settings` are resolved, `epoch` tells epochs from steps.
+    `work` holds the last states and the best weights: those with the lowest validation loss, or the best score of
+    `judge`. `settings` are resolved, `epoch` tells epochs from steps.
     """
     model.to(device).train()
     optimizer = make_optimizer(model, settings)
@@ -223,10 +246,11 @@ def train(
         watcher.say(f"precision {precision}: {why}")
         if state.step == 0 and state.first_loss is None and held is not None:
             state.first_loss, micro = validation_loss(model, held, micro, precision)
-            state.best_loss, state.best_step = state.first_loss, 0
+            first_score = judge(model, 0, state.first_loss, precision)[0] if judge else state.first_loss
+            state.better(first_score, state.first_loss)
             work.save_best(merged_state(model), 0, state.best_loss)
-    if settings.compile != "auto":
-        state.compiled = settings.compile == "always"
+    if settings.compile != "auto" or anchor is not None:  # compiled is the loss without an anchor
+        state.compiled = settings.compile == "always" and anchor is None
     begun, session_tokens, skipped = time.monotonic(), 0, 0
     ended = "all steps done"
     step_seconds: list[float] = []
@@ -241,11 +265,11 @@ def train(
             start = time.monotonic()
             rate = learning_rate(step, steps, settings)
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["scale"]
             torch.manual_seed((settings.seed * 1_000_003 + step) % 2**63)  # dropout is a function of the step too
             batch = data.batch(step)
             try:
-                loss = gradients(model, loss_sum, batch, micro, precision, device)
+                loss = gradients(model, loss_sum, batch, micro, precision, device, anchor)
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
@@ -292,7 +316,11 @@ def train(
             last = state.step == steps
             if held is not None and (state.step % settings.eval_every == 0 or last):
                 progress.validation_loss, micro = validation_loss(model, held, micro, precision)
-                if state.better(progress.validation_loss):
+                score = progress.validation_loss
+                if judge is not None:
+                    score, figures = judge(model, state.step, score, precision)
+                    progress = replace(progress, score=score, **figures)  # type: ignore[arg-type]
+                if state.better(score, progress.validation_loss):
                     work.save_best(merged_state(model), state.step, progress.validation_loss)
                 progress.best_validation_loss = state.best_loss
             work.log(progress)
@@ -306,7 +334,7 @@ def train(
                 watcher.say(f"stopped after step {state.step}, all of it saved; go on with: trainer resume {work.out}")
                 raise Stopped(stop())
     if state.step < steps:
-        ended = f"validation loss has not fallen for {state.waited} evaluations"
+        ended = f"{'the score' if judge else 'validation loss'} has not fallen for {state.waited} evaluations"
     if held is None:
         work.save_best(merged_state(model), state.step, None)
         state.best_step = state.step

@@ -1,4 +1,4 @@
-"""The commands that use a checkpoint: sample, chat, compare, eval, info. `trainer.cli` adds them to its parser.
+"""The commands that use a checkpoint: sample, chat, compare, eval, health, info. `trainer.cli` adds them to its parser.
 
 What a command prints for people goes to stderr, but for the result itself.
 """
@@ -29,6 +29,7 @@ def add_use_commands(commands: Any, add_command: AddCommand) -> None:
     _add_chat(commands, add_command)
     _add_compare(commands, add_command)
     _add_eval(commands, add_command)
+    _add_health(commands, add_command)
     _add_info(commands, add_command)
 
 
@@ -277,6 +278,58 @@ def _eval(options: argparse.Namespace) -> int:
     else:
         show(lines)
     return 0
+
+
+def _add_health(commands: Any, add_command: AddCommand) -> None:
+    health = add_command(
+        commands, "health", _health, "Say how well a fine-tune is, its base beside it.",
+        "The first three lines say all. Exit status 1: it breaks a budget. docs/health.md defines every figure.",
+    )  # fmt: skip
+    _checkpoint(health)
+    health.add_argument(
+        "--base", type=Path, metavar="CHECKPOINT", help="what it was trained from (default: its parent)"
+    )
+    data = health.add_mutually_exclusive_group()
+    data.add_argument("--data", type=Path, metavar="FILE", help="dialogues as JSONL (default: those of its training)")
+    data.add_argument("--run", type=Path, metavar="DIR", help="folder of a curated run")
+    data.add_argument("--profile", metavar="P", help="a person: the latest run counts")
+    health.add_argument("--text", type=Path, metavar="DIR", help="modules of the base's own text")
+    health.add_argument("--replies", type=_whole(8), metavar="N", help="replies to unseen prompts")
+    health.add_argument("--html", type=Path, metavar="FILE", help="write the page with charts there too")
+    health.add_argument("--seed", type=_whole(0), default=42, metavar="S", help="of the replies (default: 42)")
+    _json_option(health)
+    _common_options(health)
+
+
+def _health(options: argparse.Namespace) -> int:
+    from trainer.checkup import Source, check_up, show
+    from trainer.files import refuse_existing, write_whole
+    from trainer.progress import counting
+    from trainer.shell import optional_home
+    from trainer.speed import threads
+
+    if options.html:
+        refuse_existing(options.html)
+    settings = _settings(options)
+    if options.replies:
+        health = settings.health.model_copy(update={"replies": options.replies})
+        settings = settings.model_copy(update={"health": health})
+    source = Source(optional_home(options.home), options.profile, options.run, options.data)
+    with threads(options.threads), counting() as progress:
+        report, notes = check_up(
+            options.checkpoint, options.base, source, options.text, settings, options.seed, progress
+        )
+    for note in notes:
+        print(note, file=sys.stderr)
+    if options.html:
+        from trainer.health_page import page
+
+        write_whole(options.html, page(report))
+    if options.json:
+        _print_json(report)
+    else:
+        show(report)
+    return 1 if report["verdict"] == "refused" else 0
 
 
 def _dialogues(options: argparse.Namespace, checkpoint: Checkpoint) -> Dataset:

@@ -45,6 +45,8 @@ class State:
     rows: int = 0  # in memory at a time, once memory was short; 0 as the settings say
     first_loss: float | None = None
     best_loss: float | None = None
+    best_score: float | None = None  # what decides; the validation loss itself where nothing else is asked for
+    lowest_loss: float | None = None  # of all validations
     best_step: int = 0
     waited: int = 0
     smoothed: float = 0.0
@@ -63,12 +65,17 @@ class State:
         """Return how far the running mean of the loss stands above its lowest, nats."""
         return self.smoothed - self.lowest if self.lowest is not None else 0.0
 
-    def better(self, loss: float) -> bool:
-        """Take a validation loss; say whether it is the best so far."""
-        if self.best_loss is not None and not loss < self.best_loss:
-            self.waited += 1
+    def better(self, score: float, loss: float | None) -> bool:
+        """Take the score and the validation loss of this step; say whether it is the best so far.
+
+        As long as the loss falls there is hope: a score of few replies goes up and down.
+        """
+        falls = self.lowest_loss is None or loss is None or loss < self.lowest_loss
+        self.lowest_loss = loss if falls else self.lowest_loss
+        if self.best_score is not None and not score < self.best_score:
+            self.waited = 0 if falls else self.waited + 1
             return False
-        self.best_loss, self.best_step, self.waited = loss, self.step, 0
+        self.best_score, self.best_loss, self.best_step, self.waited = score, loss, self.step, 0
         return True
 
 
@@ -141,6 +148,10 @@ class Work:
     def metrics(self) -> list[dict[str, Any]]:
         """Return the lines of metrics.jsonl."""
         return self._lines("metrics.jsonl")
+
+    def samples(self) -> list[dict[str, Any]]:
+        """Return the lines of samples.jsonl."""
+        return self._lines("samples.jsonl")
 
     def _lines(self, name: str) -> list[dict[str, Any]]:
         path = self.folder / name

@@ -225,6 +225,8 @@ class Process:
     def __init__(self, *arguments: object, **limits: int) -> None:
         place = _server().place()
         self._out, self._err, self._begun = place.with_suffix(".out"), place.with_suffix(".err"), time.monotonic()
+        for path in (self._out, self._err):
+            path.touch()  # it may be killed before it opens them
         job = {"arguments": [str(one) for one in arguments], "out": str(self._out), "err": str(self._err)}
         self.pid = int(_server().ask(**job, limits=limits))
 
@@ -326,3 +328,27 @@ def shared_place() -> Place:
     folder = tempfile.mkdtemp(prefix="trainer-tests-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return place_in(Path(folder), modules=2)
+
+
+# Few replies, and a gate that lets everything pass: for fine-tunes whose health is not what a test is about.
+WIDE_OPEN: dict[str, Any] = {
+    "health": {"replies": 8, "training_replies": 0, "quick_replies": 8, "text_rows": 8, "sweep": [1.0]},
+    "gate": {"base_perplexity": 1e9, "invented": 1.0, "verbatim": 1.0, "reply_perplexity": 0.0, "stopped": 0.0},
+    "preview_prompts": ["Ba ko?"],
+}
+
+
+def home_with(folder: Path, settings: str | dict[str, Any]) -> Path:
+    """A home whose etc/trainer.json is this."""
+    for name in ("etc", "profiles"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    text = settings if isinstance(settings, str) else json.dumps(settings, indent=1)
+    (folder / "etc" / "trainer.json").write_text(text, "utf-8")
+    return folder
+
+
+@functools.cache
+def wide_open_home(**finetune: float) -> Path:
+    """A home with WIDE_OPEN and settings of the fine-tune; all else is as shipped, replay and its anchor too."""
+    folder = tempfile.mkdtemp(prefix="home-", dir=shared_place().folder)
+    return home_with(Path(folder), WIDE_OPEN | {"finetune": finetune})

@@ -1,5 +1,6 @@
 """Dialogues from every source, and which of their tokens are trained."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from conftest import ROOT
 from core_fixtures import tokenizer
 
-from trainer.datasets import Dialogue, encode, encode_dataset, read_jsonl, read_run, with_tags
+from trainer.datasets import Dialogue, emphasised, encode, encode_dataset, read_jsonl, read_run, with_tags
 from trainer.errors import UsageError
 from trainer.templates import Template
 
@@ -136,7 +137,7 @@ def test_tags_are_kept_where_a_run_has_several_modes(run):
 
 def test_the_run_s_own_holdout_is_held_out(run):
     dataset = read_run(run)
-    samples = encode_dataset(dataset, LLISA, tokenizer(), 256, 0.0, 0.1)
+    samples = encode_dataset(dataset, LLISA, tokenizer(), 256, 0.1)
     held = {one.name for one in dataset.dialogues if one.split == "holdout"}
     assert held and {one.name for one in samples.held} | set(samples.left_out) >= held
     assert not held & {one.name for one in samples.train}
@@ -179,25 +180,65 @@ def test_a_folder_without_a_summary_is_no_run(run, tmp_path):
 # --- tokens ---
 
 
-def pieces(dialogue: Dialogue, context: int = 64, weight: float = 0.0) -> list[tuple[str, float]]:
-    one, _ = encode(dialogue, LLISA, tokenizer(), context, weight)
-    return [(tokenizer().piece(index), weight) for index, weight in zip(one.ids, one.weights, strict=True)]
+TAGGED = Template(tags={"dual": ["<thought>: ", "<world>: "], "agent": ["<instruction>: ", "<action>: "]})
 
 
-def test_the_reply_and_its_end_mark_are_trained_and_nothing_else():
-    found = pieces(Dialogue("x", "ba", "ko"))
-    text = [piece for piece, _ in found]
+def test_the_reply_and_its_end_mark_are_measured_and_nothing_else():
+    one, _ = encode(Dialogue("x", "ba", "ko"), LLISA, tokenizer(), 64)
+    text = [tokenizer().piece(index) for index in one.ids]
     assert text == ["<s>", "▁", "<0x51>", "<0x3A>", "▁ba", "<0x0A>", "<0x41>", "<0x3A>", "▁ko", "<s>"]
-    assert [weight for _, weight in found] == [0, 0, 0, 0, 0, 0, 0, 0, 1, 1]
+    assert one.weights == (0, 0, 0, 0, 0, 0, 0, 0, 1, 1)
 
 
-def test_the_prompt_s_weight_leaves_the_first_mark_alone():
-    assert [weight for _, weight in pieces(Dialogue("x", "ba", "ko"), weight=0.25)] == [0] + [0.25] * 7 + [1, 1]
+def texts(
+    dialogue: Dialogue, template: Template = LLISA, context: int = 64, prompt: float = 0.25, end: float = 3.0
+) -> list[tuple[float, str]]:
+    """What is trained, run by run of the same weight."""
+    one, _ = encode(dialogue, template, tokenizer(), context)
+    found = emphasised(one, dialogue, template, tokenizer(), prompt, end)
+    assert (found.name, found.ids) == (one.name, one.ids)
+    pairs = [(weight, tokenizer().piece(index)) for index, weight in zip(found.ids, found.weights, strict=True)]
+    runs = itertools.groupby(pairs, lambda pair: pair[0])
+    return [(weight, "".join(piece for _, piece in run)) for weight, run in runs]
+
+
+LEAD, TAIL = "<s>▁<0x51><0x3A>", "<0x0A><0x41><0x3A>"  # the template's, around a prompt
+
+
+@pytest.mark.parametrize("prompt", ["ba", "ba ko ti", "1984", "“ba”", "ba\nko", "<s>", "Q: ba\nA:"])
+def test_all_words_of_a_prompt_have_their_weight_and_the_template_has_none(prompt):
+    asked = "".join(map(tokenizer().piece, tokenizer().encode_after(" " + prompt)))
+    expected = [(0, LEAD), (0.25, asked), (0, TAIL), (1, "▁ko▁ti"), (3, "<s>")]
+    assert texts(Dialogue("x", prompt, "ko ti")) == expected
+
+
+def test_without_emphasis_the_weights_are_those_that_are_measured():
+    assert texts(Dialogue("x", "ba", "ko"), prompt=0.0, end=1.0) == [(0, f"{LEAD}▁ba{TAIL}"), (1, "▁ko<s>")]
+
+
+@pytest.mark.parametrize("mode", ["dual", "agent", None])
+def test_the_tags_of_a_mode_are_never_trained(mode):
+    found = texts(Dialogue("x", "ba ko", "ti", mode=mode), TAGGED)
+    assert [one for one in found if one[0]] == [(0.25, "▁ba▁ko"), (1, "▁ti"), (3, "<s>")]
+
+
+def test_earlier_exchanges_are_never_trained():
+    found = texts(Dialogue("x", "ba ko", "ti", (("ba ko", "ti"), ("re", "mu"))))
+    assert [weight for weight, _ in found] == [0, 0.25, 0, 1, 3]
+    assert found[0][1].endswith("▁ti<0x0A><0x51><0x3A>▁re<0x0A><0x41><0x3A>▁mu<0x0A><0x51><0x3A>")
+    assert found[1:] == [(0.25, "▁ba▁ko"), (0, TAIL), (1, "▁ti"), (3, "<s>")]
+
+
+def test_what_is_left_of_a_shortened_prompt_has_its_weight_and_the_template_has_none():
+    found = texts(Dialogue("x", "ba " * 80 + "ko", "ti"), prompt=0.25)
+    words = found[1][1].count("▁ba")
+    assert found == [(0, LEAD), (0.25, "▁ba" * words + "▁ko"), (0, TAIL), (1, "▁ti"), (3, "<s>")]
+    assert 40 < words < 64
 
 
 def test_a_long_prompt_loses_its_front_in_whole_words_and_the_reply_nothing():
     prompt = " ".join(f"ba{number}" for number in range(60))
-    one, cut = encode(Dialogue("x", prompt, "ko ti re"), LLISA, tokenizer(), 64, 0.0)
+    one, cut = encode(Dialogue("x", prompt, "ko ti re"), LLISA, tokenizer(), 64)
     text = tokenizer().decode(one.ids)
     assert cut and len(one.ids) <= 65
     assert text.startswith("Q: ba") and text.endswith("ba59\nA: ko ti re")
@@ -205,7 +246,7 @@ def test_a_long_prompt_loses_its_front_in_whole_words_and_the_reply_nothing():
 
 def test_the_oldest_exchanges_go_first():
     history = tuple((f"ba {number}", "ko " * 10) for number in range(5))
-    one, cut = encode(Dialogue("x", "ti re mu", "san", history), LLISA, tokenizer(), 64, 0.0)
+    one, cut = encode(Dialogue("x", "ti re mu", "san", history), LLISA, tokenizer(), 64)
     text = tokenizer().decode(one.ids)
     assert cut and "ti re mu\nA: san" in text and "ba 4" in text and "ba 0" not in text
 
@@ -214,7 +255,7 @@ def test_a_reply_without_room_is_left_out_and_named(tmp_path):
     path = jsonl(
         tmp_path, {"input": "ba", "output": "ko " * 200}, *({"input": f"ba {n}", "output": "ko"} for n in range(9))
     )
-    samples = encode_dataset(read_jsonl(path, LLISA), LLISA, tokenizer(), 64, 0.0, 0.2)
+    samples = encode_dataset(read_jsonl(path, LLISA), LLISA, tokenizer(), 64, 0.2)
     assert samples.left_out == ["line 1"]
     assert len(samples.train) + len(samples.held) == 9
 
@@ -222,7 +263,7 @@ def test_a_reply_without_room_is_left_out_and_named(tmp_path):
 def test_a_reply_without_a_token_is_an_error_that_names_the_sample(tmp_path):
     path = jsonl(tmp_path, {"input": "ba", "output": "ko"}, {"input": "ti", "output": "  "})
     with pytest.raises(UsageError, match="line 2: the reply is empty, so no token would be trained"):
-        encode_dataset(read_jsonl(path, LLISA), LLISA, tokenizer(), 64, 0.0, 0.2)
+        encode_dataset(read_jsonl(path, LLISA), LLISA, tokenizer(), 64, 0.2)
 
 
 def test_conversations_and_near_duplicates_are_held_out_as_one(tmp_path):
@@ -234,7 +275,7 @@ def test_conversations_and_near_duplicates_are_held_out_as_one(tmp_path):
     for story in range(10):
         words = " ".join(rng.choice(["ba", "ko", "ti", "re", "mu", "san", "lor"]) for _ in range(40))
         lines += [[user(f"tell {story}"), assistant(words), user("so?"), assistant(f"{end} {story}")] for end in "xyz"]
-    samples = encode_dataset(read_jsonl(jsonl(tmp_path, *lines), LLISA), LLISA, tokenizer(), 256, 0.0, 0.3)
+    samples = encode_dataset(read_jsonl(jsonl(tmp_path, *lines), LLISA), LLISA, tokenizer(), 256, 0.3)
     stories = [{one.reply.split()[-1] for one in part if len(one.reply) < 9} for part in (
         samples.train_dialogues, samples.held_dialogues)]  # fmt: skip
     assert samples.held and samples.train

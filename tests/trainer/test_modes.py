@@ -43,6 +43,7 @@ def test_a_file_of_metahuman_counts_as_it_stands(tmp_path):
     settings, unused = finetune_settings(path, mode, FinetuneSettings())
     assert (settings.learning_rate, settings.epochs, settings.batch_rows, settings.accumulate) == (6e-6, 3.0, 1, 32)
     assert (settings.warmup_steps, settings.eval_every, settings.save_every, settings.clip) == (150, 10, 500, 1.0)
+    assert settings.replay_ratio == 0, "two large models would be in memory"
     assert [one.split(":")[0] for one in unused] == [
         "optim adafactor", "save_total_limit 3", "base_model", "gguf_conversion",
     ]  # fmt: skip

@@ -23,6 +23,7 @@ from core_fixtures import (
     Place,
     Process,
     Result,
+    home_with,
     model_of,
     place_in,
     shared_place,
@@ -38,11 +39,7 @@ from trainer.work import State, Work
 @functools.cache
 def home_with_dropout() -> Path:
     """No option of the command line sets dropout: a home's settings do."""
-    home = shared_place().folder / "home"
-    (home / "profiles").mkdir(parents=True)
-    (home / "etc").mkdir()
-    (home / "etc" / "trainer.json").write_text('{"pretrain": {"dropout": 0.3, "warmup_steps": 3}}')
-    return home
+    return home_with(shared_place().folder / "home", {"pretrain": {"dropout": 0.3, "warmup_steps": 3}})
 
 
 def begin(out: Path, dropout: bool = False, place: Place | None = None) -> list[object]:
@@ -517,8 +514,8 @@ def test_a_state_holds_what_it_was_given(tmp_path: Path):
     optimizer.step()
     work = Work(tmp_path)
     work.folder.mkdir(parents=True)
-    given = State(step=3, tokens=99, precision="bf16", rows=2, first_loss=1.5, best_loss=1.25, best_step=2, waited=1,
-                  smoothed=1.1, lowest=1.05, seen=30)  # fmt: skip
+    given = State(step=3, tokens=99, precision="bf16", rows=2, first_loss=1.5, best_loss=1.25, best_score=1.75,
+                  lowest_loss=1.2, best_step=2, waited=1, smoothed=1.1, lowest=1.05, seen=30)  # fmt: skip
     work.save(model, optimizer, given)
     fresh = model_of(seed=9)
     fresh_optimizer = make_optimizer(fresh, SETTINGS)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from core_fixtures import paragraph, tokenizer, tokenizer_bytes, trainer, words
+from core_fixtures import paragraph, tokenizer, tokenizer_bytes, trainer, wide_open_home, words
 from export_fixtures import llama2c_checkpoint, read_run_c, run_c_logits
 
 from trainer.model import ModelConfig
@@ -48,7 +48,9 @@ def test_from_ckpt_pt_to_a_bin_that_run_c_reads(seeds, tmp_path):
     done("modules", "add", "books", "--bin", seeds / "data00.bin", "--tokenizer", seeds / "tok4096.model",
          "--modules", tmp_path / "modules")  # fmt: skip
     options = ("--data", seeds / "dialogues.jsonl", "--base", tmp_path / "base", "--out", tmp_path / "tuned", *FAST)
-    assert done("finetune", *options) == str(tmp_path / "tuned")
+    assert done("finetune", *options, "--home", wide_open_home()) == str(tmp_path / "tuned")
+    record = json.loads((tmp_path / "tuned" / "trainer.json").read_text("utf-8"))
+    assert record["data"]["replay"] == "text that the base wrote"
     measured = trainer("eval", tmp_path / "tuned", "--modules", tmp_path / "modules", "--json")
     assert measured.status == 0 and json.loads(measured.out)["measured"], measured.err
     done("export", tmp_path / "tuned", "--to", "bin", "--out", tmp_path / "model.bin")
@@ -72,9 +74,8 @@ def test_run_c_itself_writes_the_same(seeds, tmp_path):
     if not binary:
         pytest.skip("$LLAMA2C_RUN names no compiled run.c")
     done("import", seeds / "ckpt.pt", "--tokenizer", seeds / "tok4096.model", "--out", tmp_path / "base")
-    done(
-        "finetune", "--data", seeds / "dialogues.jsonl", "--base", tmp_path / "base", "--out", tmp_path / "tuned", *FAST
-    )
+    options = ("--data", seeds / "dialogues.jsonl", "--base", tmp_path / "base", "--out", tmp_path / "tuned", *FAST)
+    done("finetune", *options, "--home", wide_open_home())
     done("export", tmp_path / "tuned", "--to", "bin", "--out", tmp_path / "x")
     prompt = "Q: ba ko\nA:"
     out = subprocess.run(

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from core_fixtures import ROOT, model_of, shared_place, trainer, trainer_process
+from core_fixtures import ROOT, home_with, model_of, shared_place, trainer, trainer_process
 from pydantic import BaseModel
 
 from trainer.errors import UsageError
 from trainer.settings import (
+    FinetuneSettings,
+    GateSettings,
+    HealthSettings,
     PretrainSettings,
     TrainerSettings,
     TrainSettings,
@@ -23,14 +26,6 @@ from trainer.settings import (
     with_options,
 )
 from trainer.training import make_optimizer
-
-
-def home_with(folder: Path, text: str | dict[str, Any]) -> Path:
-    """A home whose etc/trainer.json is this."""
-    (folder / "profiles").mkdir(parents=True)
-    (folder / "etc").mkdir()
-    (folder / "etc" / "trainer.json").write_text(text if isinstance(text, str) else json.dumps(text, indent=1))
-    return folder
 
 
 def keys_of(model: type[BaseModel], before: str = "") -> dict[str, Any]:
@@ -89,7 +84,8 @@ def test_the_documented_default_is_what_counts_where_no_file_says_otherwise():
     # The page's defaults, the shipped file's and those of a home whose file leaves a key out are one and the same; else
     # a home that sets the epochs alone is trained with another learning rate, no dropout and no patience.
     shipped = flat(load_settings(None).model_dump())
-    page = {key: default for key, default in documented().items() if key != "preview_prompts"}
+    prompts = ("preview_prompts", "health.prompts")  # a home's own, in its own language
+    page = {key: default for key, default in documented().items() if key not in prompts}
     assert {key: (page[key], str(shipped[key])) for key in page if page[key] != str(shipped[key])} == {}
 
 
@@ -146,6 +142,13 @@ def test_what_the_file_and_the_command_line_say_is_what_a_training_does(tmp_path
             ["finetune.method", "finetune.epochs"],
         ),  # every mistake
         ('{\n "sampling": {"top_p": 1.5}\n}', [":2:", "sampling.top_p"]),
+        ('{\n "gate": {"stopped": 1.5}\n}', [":2:", "gate.stopped"]),
+        ('{\n "gate": {"perplexity": 0.02}\n}', [":2:", "gate.perplexity"]),
+        ('{\n "health": {"replies": 0}\n}', [":2:", "health.replies"]),
+        ('{\n "health": {"sweep": ["all"]}\n}', [":2:", "health.sweep.0"]),
+        ('{\n "health": {"sweep": [1.0, 1.5]}\n}', [":2:", "health.sweep.1"]),
+        ('{\n "health": {"sweep": []}\n}', [":2:", "health.sweep"]),  # nothing could be chosen
+        ('{\n "finetune": {"replay_ratio": -1}\n}', [":2:", "finetune.replay_ratio"]),
         ("[]", ["the whole"]),
         ("", ["is no JSON"]),
         ('{\n "pretrain": {,}\n}', ["is no JSON", "line 2"]),
@@ -197,20 +200,31 @@ def test_options_count_over_settings_and_none_leaves_them():
 # --- every key is honoured or refused ---
 
 
-def names_used_of_settings() -> set[str]:
-    """Names that some module of the trainer reads from a variable named `settings` (or from one that ends so)."""
+def names_used_of(*owners: str) -> set[str]:
+    """Names that some module of the trainer reads from a variable or attribute with one of these names in its own."""
     found = set()
     for path in (ROOT / "trainer").rglob("*.py"):
         if path.name == "settings.py":
             continue
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and "settings" in node.value.id:
-                found.add(node.attr)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name | ast.Attribute):
+                owner = node.value.id if isinstance(node.value, ast.Name) else node.value.attr
+                if any(one in owner for one in owners):
+                    found.add(node.attr)
     return found
 
 
-def test_every_setting_of_a_training_is_read_somewhere():
-    assert set(PretrainSettings.model_fields) - names_used_of_settings() == set()
+@pytest.mark.parametrize(
+    ("model", "owners"),
+    [
+        (PretrainSettings, ("settings",)),
+        (FinetuneSettings, ("settings",)),
+        (HealthSettings, ("settings", "health")),
+        (GateSettings, ("budgets",)),
+    ],
+)
+def test_every_setting_is_read_somewhere(model: type[BaseModel], owners: tuple[str, ...]):
+    assert set(model.model_fields) - names_used_of(*owners) == set()
 
 
 @pytest.mark.parametrize("name", TrainSettings.model_fields)

@@ -35,6 +35,21 @@ def test_mode_tags_stand_where_the_mode_has_them_and_no_prompt_ends_in_a_blank()
         TAGGED.wrap("hm", mode="emulation")
 
 
+@pytest.mark.parametrize(
+    ("template", "mode", "around"),
+    [
+        (LLISA, None, ("Q: ", "\nA:")),
+        (LLISA, "agent", ("Q: ", "\nA:")),
+        (TAGGED, "agent", ("Q: <instruction>: ", "\nA: <action>:")),
+        (TAGGED, None, ("Q: <thought>: ", "\nA: <world>:")),
+        (Template(prompt="{input}\n:"), None, ("", "\n:")),
+    ],
+)
+def test_around_a_prompt_stands_all_that_wrap_adds(template, mode, around):
+    assert template.around(mode) == around
+    assert f"{around[0]}ring her{around[1]}" == template.wrap("ring her", mode=mode)
+
+
 def test_text_that_looks_like_a_place_holder_stays_text():
     assert LLISA.wrap("what is {input}?") == "Q: what is {input}?\nA:"
     assert LLISA.answer("it is {output}") == " it is {output}"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from core_fixtures import SETTINGS, TINY, document, model_of, no_waiting_for_the_disk, shared_place, trainer
+from core_fixtures import CONFIGS, SETTINGS, TINY, document, model_of, no_waiting_for_the_disk, shared_place, trainer
 
 from trainer import training
 from trainer.batches import Batch, Data, Encoded, Packed, Windows
@@ -22,7 +22,7 @@ from trainer.model import Llama
 from trainer.settings import PretrainSettings
 from trainer.speed import out_of_memory
 from trainer.training import Outcome, Progress, Watcher, gradients, learning_rate, make_optimizer, mean_loss
-from trainer.work import Work
+from trainer.work import State, Work
 
 Weights = dict[str, torch.Tensor]
 
@@ -162,20 +162,36 @@ def test_the_learning_rate_of_short_trainings(steps: int, warmup: int, expected:
     assert [learning_rate(step, steps, settings) for step in range(steps)] == pytest.approx(expected)
 
 
-def test_matrices_are_decayed_and_norms_are_not():
-    model = model_of()
-    optimizer = make_optimizer(model, SETTINGS.model_copy(update={"weight_decay": 0.3}))
-    found = {group["weight_decay"]: sum(one.numel() for one in group["params"]) for group in optimizer.param_groups}
-    norms = 5 * 32  # two a layer and the last
-    assert found == {0.3: TINY.parameters() - norms, 0.0: norms}
+@pytest.mark.parametrize("name", ["tied", "untied"])
+def test_matrices_are_decayed_norms_are_not_and_the_embedding_has_a_rate_of_its_own(name: str):
+    model = model_of(CONFIGS[name])
+    optimizer = make_optimizer(model, SETTINGS.model_copy(update={"weight_decay": 0.3, "embedding_rate": 2.5}))
+    told = {one: (group["weight_decay"], group["scale"]) for group in optimizer.param_groups for one in group["params"]}
+    found = {name: told[one] for name, one in model.named_parameters()}
+    norms = {name for name in found if "norm" in name}
+    expected = {name: (0.0 if name in norms else 0.3, 1.0) for name in found} | {"embedding.weight": (0.3, 2.5)}
+    assert found == expected and len(norms) == 5  # two a layer and the last
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(found)
     assert (optimizer.defaults["betas"], optimizer.defaults["fused"]) == ((0.9, 0.95), True)
+
+
+def test_the_rate_of_the_embedding_follows_the_schedule(tmp_path: Path):
+    # A first step of Adam's moves every weight that has a gradient by the learning rate, whatever the gradient is.
+    moved = {}
+    for rate in (1.0, 2.5):
+        model = model_of(CONFIGS["untied"])
+        more = {"embedding_rate": rate, "weight_decay": 0.0, "learning_rate": 1e-3, "warmup_steps": 2, "eval_every": 99}
+        _, notes, _ = run(tmp_path / str(rate), model, windows(), 4, **more)
+        moved[rate] = {name: float((notes.after[1][name] - one).abs().max()) for name, one in notes.after[0].items()}
+    assert moved[1.0]["embedding.weight"] == pytest.approx(0.5e-3, rel=1e-2)
+    assert moved[2.5] == pytest.approx(moved[1.0] | {"embedding.weight": 1.25e-3}, rel=1e-2)
 
 
 @pytest.mark.parametrize(
     "change",
     [
         {"learning_rate": 2e-2}, {"final_share": 0.9}, {"warmup_steps": 0}, {"weight_decay": 1.0}, {"beta1": 0.5},
-        {"beta2": 0.5}, {"clip": 0.01}, {"seed": 43, "dropout": 0.2},
+        {"beta2": 0.5}, {"clip": 0.01}, {"seed": 43, "dropout": 0.2}, {"embedding_rate": 3.0},
     ],
     ids=str,
 )  # fmt: skip
@@ -282,6 +298,42 @@ def test_patience_ends_a_training_early_and_keeps_the_best(tmp_path: Path, monke
     assert "has not fallen for 2 evaluations" in outcome.ended
     assert same(work.load_best(), notes.after[8])
     assert work.last_good() == 12
+
+
+def test_as_long_as_the_loss_falls_patience_does_not_count():
+    # The score is of few replies and goes up and down; (score, loss) of each evaluation, and what is said of it.
+    state = State()
+    told = []
+    for step, (score, loss) in enumerate([(5.0, 5.0), (6.0, 4.0), (5.5, 4.5), (5.2, 4.0), (4.9, 4.2), (4.9, 3.9)]):
+        state.step = step
+        told.append((state.better(score, loss), state.waited, state.best_step))
+    assert told == [(True, 0, 0), (False, 0, 0), (False, 1, 0), (False, 2, 0), (True, 0, 4), (False, 0, 4)]
+    assert (state.best_score, state.best_loss, state.lowest_loss) == (4.9, 4.2, 3.9)
+
+
+def test_with_a_judge_the_score_decides_and_not_the_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # Evaluations at 0, 2, 4, 6, 8: the loss falls up to 4, the score is lowest at 6.
+    scripted(monkeypatch, [5.0, 4.0, 3.0, 3.5, 3.2])
+    scores = iter([7.0, 8.0, 4.5, 2.5, 2.6])
+    asked: list[tuple[int, float, str]] = []
+
+    def judge(model: Llama, step: int, loss: float, precision: str) -> tuple[float, dict[str, float]]:
+        asked.append((step, loss, precision))
+        return next(scores), {"stopped": 0.5, "invented": 0.25}
+
+    work, notes = Work(tmp_path), Notes(model_of())
+    work.folder.mkdir(parents=True)
+    with no_waiting_for_the_disk():
+        settings = SETTINGS.model_copy(update={"patience": 1})
+        outcome = training.train(notes.model, windows(held=3), settings, 100, work, notes, judge=judge)
+    assert asked == [(step, loss, "fp32") for step, loss in ((0, 5.0), (2, 4.0), (4, 3.0), (6, 3.5), (8, 3.2))]
+    assert (outcome.step, outcome.best_step, outcome.best_loss) == (8, 6, 3.5)
+    assert outcome.ended == "the score has not fallen for 1 evaluations"
+    assert same(work.load_best(), notes.after[6])
+    lines = {line["step"]: line for line in work.metrics()}
+    found = [(lines[step]["score"], lines[step]["stopped"], lines[step]["invented"]) for step in (2, 4, 6, 8)]
+    assert found == [(8.0, 0.5, 0.25), (4.5, 0.5, 0.25), (2.5, 0.5, 0.25), (2.6, 0.5, 0.25)]
+    assert "score" not in lines[3] and lines[8]["best_validation_loss"] == 3.5
 
 
 def test_a_training_that_ended_early_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

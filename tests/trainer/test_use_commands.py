@@ -145,6 +145,7 @@ def test_a_value_out_of_range_is_named(bako: Path, option: str, value: str, told
         ("chat", "{}"),
         ("compare", "{}", "{}"),
         ("eval", "{}", "--data", "x"),
+        ("health", "{}"),
         ("info", "{}"),
     ],
 )
