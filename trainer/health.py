@@ -81,7 +81,6 @@ class Probes:
         most = 1.5 * float(np.quantile(lengths, 0.95)) if lengths else _LEAST * 2
         asked = Sampling(temperature=settings.temperature, stops=tuple(template.stops))
         self.sampling = replace(asked, max_tokens=round(min(_MOST, context // 2, max(_LEAST, most))))
-        self._template = template
 
     def losses(self, model: Llama, rows: int, precision: str, train: bool) -> tuple[float | None, ...]:
         """Return the mean losses of held-out replies, of trained ones and of the base's text, nats a token."""
