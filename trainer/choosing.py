@@ -93,12 +93,14 @@ class Chooser:
 
     def choose(self, tuned: State, precision: str) -> Choice:
         """Return the first mix of base and tuned weights that the gate lets pass, else the one with the best score."""
-        health = self._health
+        health, say = self._health, self._watcher.say
+        say(f"measuring the base, then {len(health.sweep)} mixes of its weights and the tuned ones")
         base = self._probes.measure(self._model(self._base), health.replies, 0, health.text_rows, precision)
         sweep = []
         for alpha in sorted(health.sweep, reverse=True):
             found = self._quick(self._model(mixed(self._base, tuned, alpha)), precision, health.text_rows)
             sweep.append(Point(alpha, found, self._score(base, found)))
+            say(f"{alpha:.0%} of the tuned weights: {_figures(base, found)}")
         tried = []
         for point in sorted(sweep, key=lambda one: (self._forgets(base, one.health), one.score))[:_TRIES]:
             state = mixed(self._base, tuned, point.alpha)
@@ -110,10 +112,23 @@ class Chooser:
             if choice.passed:
                 return choice
             tried.append(choice)
-            self._watcher.say(f"{point.alpha:.0%} of the tuned weights: {refused(choice.findings)[0].says}")
+            say(f"{point.alpha:.0%} of the tuned weights: refused: {refused(choice.findings)[0].says}")
         if base.reply_loss is None:  # nothing is held out: whatever is nearer to the base would look better
             return max(tried, key=lambda one: one.alpha)
         return min(tried, key=lambda one: score(one.base, one.tuned, self._gate))
+
+
+def _figures(base: Health, found: Health) -> str:
+    """Return a point's figures in one line."""
+    before, after = perplexity(base.text_loss), perplexity(found.text_loss)
+    replies = perplexity(found.reply_loss)
+    parts = [
+        f"replies {replies:.1f}" if replies else "",
+        f"base text {after / before - 1:+.1%}" if before and after else "",
+        f"invented {found.invented.rate:.1%}",
+        f"stopped {found.stopped:.0%}",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def mixed(base: State, tuned: State, alpha: float) -> State:
