@@ -396,7 +396,12 @@ def test_where_all_pass_the_one_with_the_best_score_is_chosen_and_no_other_measu
     losses = {alpha: figures(alpha).reply_loss or 0.0 for alpha in SWEEP}
     assert choice.passed and choice.alpha == min(losses, key=lambda alpha: losses[alpha])
     assert told.lines[0] == "measuring the base, then 4 mixes of its weights and the tuned ones"
-    assert [one.partition(" of the tuned weights: replies ")[0] for one in told.lines[1:]] == ["100%", "75%", "50%", "25%"]
+    assert [one.partition(" of the tuned weights: replies ")[0] for one in told.lines[1:]] == [
+        "100%",
+        "75%",
+        "50%",
+        "25%",
+    ]
     assert [one.alpha for one in choice.sweep] == [1.0, 0.75, 0.5, 0.25]
     for one in choice.sweep:
         assert one.score == pytest.approx(losses[one.alpha], abs=1e-6) == one.health.reply_loss
