@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.datasets import Dialogue, Samples
+from trainer.datasets import REPLY_SHINGLE, Dialogue, Samples
 from trainer.documents import WINDOW, clusters
 from trainer.settings import FinetuneSettings, SamplingSettings
 from trainer.templates import Template
@@ -30,7 +30,6 @@ USUAL_EPOCHS = FinetuneSettings().epochs  # half of them for a set that repeats 
 # A copy of a reply is an epoch more on it. Curated memories have up to a fifth of such replies, an old diary a quarter,
 # mostly set phrases; where half repeat another, the set holds half of what it seems to.
 MANY_ALIKE, TOO_MANY_ALIKE = 0.25, 0.5
-ALIKE_SHINGLE = 8  # as the held-out samples are chosen: replies with twelve tokens in a row in common are alike
 MOST_REPLIES = 4  # distinct replies to a prompt, on average; small talk has up to two, a diary asked by rote dozens
 FEW_HELD = 16  # with fewer, one sample is more than 6% of every figure, and the gate decides by a tenth
 SHARE_TO_HOLD = 0.2  # what we advise to hold out; a set where this gives no FEW_HELD needs more data instead
@@ -141,7 +140,7 @@ def _unlike(replies: list[str], tokenizer: Tokenizer) -> int:
     """Return how many replies are left where those that are nearly the same count as one."""
     # Ids beyond 16 bits are folded: two tokens taken for one do no harm among twelve in a row.
     ids = [np.array(one, np.int64).astype(np.uint16) for one in tokenizer.encode_all(replies)] if replies else []
-    return len(np.unique(clusters(ids, ALIKE_SHINGLE)))
+    return len(np.unique(clusters(ids, REPLY_SHINGLE)))
 
 
 def _at(values: list[int], share: float) -> int:
@@ -175,7 +174,7 @@ def _alike(seen: Figures) -> Finding | None:
     if repeated <= MANY_ALIKE * seen.samples:
         return None
     risk = HIGH if repeated > TOO_MANY_ALIKE * seen.samples else MODERATE
-    how = f"{seen.copies:,} word for word, {seen.alike:,} in {ALIKE_SHINGLE + WINDOW - 1} tokens or more"
+    how = f"{seen.copies:,} word for word, {seen.alike:,} in {REPLY_SHINGLE + WINDOW - 1} tokens or more"
     says = f"{repeated:,} of {seen.samples:,} replies repeat another ({how}) and will be known by heart first"
     return Finding(risk, f"{says}: {seen.remedies['alike']}, or --epochs {USUAL_EPOCHS / 2:g}")
 

@@ -28,7 +28,7 @@ _TAG = re.compile(r"<([a-z][a-z_-]{0,30})>: ")
 # Text that another family's template wrote; in this model it would be letters to be learnt by heart.
 _FOREIGN = re.compile(r"<\|[a-z_]+\|>|\[/?INST\]|<(?:start|end)_of_turn>|<</?SYS>>")
 _SHORTEST_PROMPT = 8  # words of the person's that must be left where a long prompt is shortened from its front
-_REPLY_SHINGLE = 8  # dialogues are short: twelve tokens in a row in common (8 + window - 1) tie two of them together
+REPLY_SHINGLE = 8  # dialogues are short: twelve tokens in a row in common (8 + window - 1) tie two of them together
 
 
 @dataclass(frozen=True)
@@ -353,6 +353,6 @@ def _held(dialogues: list[Dialogue], tokenizer: Tokenizer, share: float) -> list
     joined: dict[str, list[int]] = {name: [] for name in names}
     for dialogue in dialogues:
         joined[dialogue.conversation] += tokenizer.encode(dialogue.prompt) + tokenizer.encode(dialogue.reply)
-    chosen = held_out([np.array(joined[name], np.uint16) for name in names], share, _REPLY_SHINGLE)
+    chosen = held_out([np.array(joined[name], np.uint16) for name in names], share, REPLY_SHINGLE)
     by_name = dict(zip(names, chosen.tolist(), strict=True))
     return [by_name[one.conversation] for one in dialogues]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from trainer.checkpoint import Gate, Record
@@ -77,7 +76,7 @@ class HealthGate:
         sizes = {
             "train": len(samples.train), "held_out": len(samples.held), "base_text_tokens": len(self._text.held),
         }  # fmt: skip
-        sweep = sweep_rows(choice.sweep, choice.base, choice.alpha, self._ready.shipped.gate)
+        sweep = sweep_rows(choice.sweep, choice.base, choice.alpha)
         return make_report(
             work.out.name, self._ready.base.folder.name, choice.base, choice.tuned, choice.findings, self._probes,
             verdict, sizes, work.metrics(), sweep, work.samples(),
@@ -86,5 +85,5 @@ class HealthGate:
     def _leave(self, report: dict[str, Any], work: Work) -> None:
         from trainer.health_page import page
 
-        write_whole(work.folder / JSON_FILE, pretty_json(json.loads(json.dumps(report))))
+        write_whole(work.folder / JSON_FILE, pretty_json(report))
         write_whole(work.folder / PAGE_FILE, page(report))

@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from trainer.choosing import Point
 from trainer.gate import Finding, calibration, refused
 from trainer.health import Health, Probes, perplexity
-from trainer.settings import GateSettings
 
 JSON_FILE, PAGE_FILE = "health.json", "health.html"
 _SHOWN = 12  # replies shown side by side
@@ -168,7 +167,7 @@ _FIGURES: list[tuple[str, str, str, str, Any]] = [
 ]  # fmt: skip
 
 
-def sweep_rows(sweep: list[Point], base: Health, chosen: float, budgets: GateSettings) -> list[dict[str, Any]]:
+def sweep_rows(sweep: list[Point], base: Health, chosen: float) -> list[dict[str, Any]]:
     """Return the points between base and tuned weights, as the page draws them."""
     before = perplexity(base.text_loss)
     rows = []

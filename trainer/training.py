@@ -251,6 +251,8 @@ def train(
             work.save_best(merged_state(model), 0, state.best_loss)
     if settings.compile != "auto" or anchor is not None:  # compiled is the loss without an anchor
         state.compiled = settings.compile == "always" and anchor is None
+        if settings.compile == "always" and not state.compiled:
+            watcher.say("not compiling: the loss that holds a model to its base is not compiled yet")
     begun, session_tokens, skipped = time.monotonic(), 0, 0
     ended = "all steps done"
     step_seconds: list[float] = []

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import curator.cli
 import trainer.cli
-from trainer import advice, datasets
+from trainer import advice
 from trainer.advice import MAX_LINES, advise
 from trainer.batches import Encoded
 from trainer.datasets import Dialogue, Samples, encode
@@ -271,7 +271,6 @@ def test_limits_that_stand_elsewhere_too_are_the_same():
     shipped = json.loads((ROOT / "etc" / "trainer.json").read_text("utf-8"))
     assert shipped["sampling"]["max_tokens"] == SamplingSettings().max_tokens == advice.LONG_REPLY
     assert shipped["finetune"]["epochs"] == advice.USUAL_EPOCHS <= advice.MANY_EPOCHS, "the default would be warned of"
-    assert datasets._REPLY_SHINGLE == advice.ALIKE_SHINGLE
 
 
 # --- any samples ---
