@@ -247,9 +247,12 @@ def _add_export(commands: Any) -> None:
     export = add_command(
         commands, "export", _export, "Carry a checkpoint to where it is to run.",
         "What is written is read back and must continue three prompts as PyTorch does; else nothing is left. "
-        "The last line of stdout is the path made.",
+        "Of a model trained elsewhere (--to ollama) a Modelfile is written. The last line of stdout is the path made.",
     )  # fmt: skip
-    export.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
+    export.add_argument(
+        "checkpoint", type=Path, metavar="CHECKPOINT",
+        help="a checkpoint; for --to ollama also a folder of weights, a PEFT adapter or a .gguf, trained elsewhere",
+    )  # fmt: skip
     export.add_argument("--to", choices=TARGETS, required=True, help="docs/small-model.md says for what each is")
     export.add_argument(
         "--out", type=Path, required=True, metavar="PATH", help="a folder, or a .bin, .npz or .gguf file"
@@ -257,6 +260,16 @@ def _add_export(commands: Any) -> None:
     export.add_argument(
         "--dtype", choices=DTYPES, default="f32", help="of the weights (gguf, ollama, hf; default: f32)"
     )
+    other = export.add_argument_group("for a model trained elsewhere")
+    other.add_argument("--family", metavar="F", help="of etc/schemas/ (default: by the name of the base model)")
+    other.add_argument(
+        "--base", metavar="NAME", help="what an adapter belongs to: a name in Ollama, a folder of weights or a .gguf"
+    )
+    other.add_argument(
+        "--mode", metavar="M", help="dual, emulation or agent: the tags of a mode, where it was trained with them"
+    )
+    other.add_argument("--system", metavar="TEXT", help="system text (default: the family's own)")
+    _home_option(other)
 
 
 def _add_import(commands: Any) -> None:
@@ -435,8 +448,28 @@ def _say(text: str) -> None:
 def _export(options: argparse.Namespace) -> int:
     from trainer.checkpoint import load_checkpoint
     from trainer.exports import export
+    from trainer.exports.foreign import is_foreign
 
+    if options.to == "ollama" and is_foreign(options.checkpoint):
+        return _export_foreign(options)
+    for name in ("family", "base", "mode", "system"):
+        if getattr(options, name) is not None:
+            raise UsageError(f"--{name} is for --to ollama of a model that was trained elsewhere", "leave it out")
     print(export(load_checkpoint(options.checkpoint), options.to, options.out, dtype=options.dtype, say=_say))
+    return 0
+
+
+def _export_foreign(options: argparse.Namespace) -> int:
+    from trainer.exports.big_ollama import Wish, export_foreign
+    from trainer.shell import optional_home
+
+    if options.dtype != "f32":
+        raise UsageError(
+            f"--dtype {options.dtype}: the weights of a model trained elsewhere stay as they are",
+            "make a smaller .gguf with llama.cpp's llama-quantize, and export that",
+        )
+    wish = Wish(options.family, options.base, options.mode, options.system)
+    print(export_foreign(options.checkpoint, options.out, wish, optional_home(options.home), _say))
     return 0
 
 
