@@ -15,6 +15,8 @@ import msgspec
 
 RUN_FORMAT = "persona-curator-run"
 RUN_VERSION = 1
+EXPORT_FORMAT = "persona-curator-export"
+EXPORT_VERSION = 1
 
 
 # Part of a run folder's name, so nothing that a file system or the last line of stdout could stumble over.
@@ -198,6 +200,24 @@ class LineageLine(Record, frozen=True, gc=False):
     changes: tuple[Change, ...] = ()
 
 
+class Message(Record, frozen=True, gc=False):
+    """One message of a conversation as it goes out to another tool. `train` says whether its tokens are learnt."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+    train: bool = False
+
+
+class Conversation(Record, frozen=True, gc=False):
+    """A sample as messages: the common form of all exports. An optional system message comes first, then user and
+    assistant strictly in turn; the last message is an assistant's and is trained."""
+
+    sample_id: str
+    mode: str
+    split: Literal["train", "holdout"]
+    messages: tuple[Message, ...]
+
+
 class Drop(Record, frozen=True, gc=False):
     """Something turned down: the event keys, the stage, a reason code, and a detail in words.
 
@@ -219,6 +239,10 @@ class Family(Record, frozen=True, gc=False):
     user_prefix + input + user_suffix + separator + assistant_prefix | output + assistant_suffix + eos_token
 
     `eos_token` is left out where `assistant_suffix` already holds it. `turn_separator` joins two exchanges.
+    A system text stands between `system_prefix` and `system_suffix`: before the first turn ("turn"), or inside the
+    first or the last user's turn behind its `user_prefix` ("first_user", "last_user"). `default_system` is what the
+    published template puts there where none is given, `reply_lead` what it puts before the last reply alone and
+    `document_end` what it puts behind the whole conversation.
     `bos_token` is added by the downstream tokenizer, never by us. `models` are names by which a base model is
     recognised, `control_tokens` what no memory may contain, `line_markers` what no line of one may begin with.
     """
@@ -233,11 +257,53 @@ class Family(Record, frozen=True, gc=False):
     eos_token: str = ""
     turn_separator: str = ""
     bos_token: str = ""
+    system_prefix: str = ""
+    system_suffix: str = ""
+    system_place: Literal["turn", "first_user", "last_user"] = "turn"
+    default_system: str = ""
+    reply_lead: str = ""
+    document_end: str = ""
     models: tuple[str, ...] = ()
     control_tokens: tuple[str, ...] = ()
     line_markers: tuple[str, ...] = ()
     source: str = ""
     notes: str = ""
+
+
+class ExportIndex(Record, frozen=True, gc=False):
+    """One line of an export's index.jsonl: which sample stands in which line (from 1) of which file."""
+
+    file: str
+    line: int
+    sample_id: str
+    mode: str
+
+
+class ExportSummary(Record, frozen=True, gc=False, omit_defaults=False):
+    """export.json, written last: without it there is no export. The only file of an export that carries the clock.
+
+    `keys` are the hyperparameters that the tool was given, by MetaHuman's names, `unused` those it was not, and why.
+    `run_sha256` is that of the run's run-summary.json.
+    """
+
+    format: str
+    version: int
+    created: str
+    curator_version: str
+    tool: str
+    method: str
+    base_model: str
+    family: str
+    tags: str
+    username: str
+    run: str
+    run_sha256: str
+    counts: dict[str, int]
+    keys: msgspec.Raw
+    unused: dict[str, str]
+    notes: tuple[str, ...]
+    commands: tuple[str, ...]
+    files: dict[str, str]
 
 
 class RunSummary(Record, frozen=True, gc=False, omit_defaults=False):

@@ -361,11 +361,11 @@ def test_an_unknown_name_lists_the_known(run: Run, home: Home, option: str, valu
 @pytest.mark.parametrize(
     ("model", "family"),
     [
-        ("meta-llama/Llama-3.1-8B-Instruct", "llama3"), ("meta-llama/Llama-2-7b-chat-hf", "llama2"),
-        ("Qwen/Qwen2.5-7B-Instruct", "qwen"), ("microsoft/Phi-4-mini-instruct", "phi4mini"),
+        ("meta-llama/Llama-3.1-8B-Instruct", "llama3.1"), ("meta-llama/Llama-2-7b-chat-hf", "llama2"),
+        ("Qwen/Qwen2.5-7B-Instruct", "qwen2.5"), ("microsoft/Phi-4-mini-instruct", "phi4mini"),
         ("microsoft/phi-4", "phi4"),
         ("microsoft/Phi-3-mini-4k-instruct", "phi3"), ("mistralai/Mistral-7B-Instruct-v0.3", "mistral"),
-        ("google/gemma-2-9b-it", "gemma"), ("EleutherAI/gpt-j-6b", "gptj"), ("QWEN2.5_7b", "qwen"),
+        ("google/gemma-2-9b-it", "gemma"), ("EleutherAI/gpt-j-6b", "gptj"), ("QWEN2.5_7b", "qwen2.5"),
     ],
 )  # fmt: skip
 def test_a_base_model_s_name_finds_its_family(run: Run, model: str, family: str) -> None:

@@ -19,39 +19,77 @@ from curator.shipped import shipped_etc
 
 FAMILIES: Final = {path.stem: load_family(path) for path in sorted((shipped_etc() / "schemas").glob("*.json"))}
 
-# The table of facts/formats.md section 2, without BOS: X is asked, Y is answered.
+DATES: Final = "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"
+# One turn without BOS: X is asked, Y is answered. tests/curator/chat_templates/ holds the published templates.
 ONE_TURN: Final = {
     "gemma": "<start_of_turn>user\nX<end_of_turn>\n<start_of_turn>model\nY<end_of_turn>\n",
+    "gemma4": "<|turn>user\nX<turn|>\n<|turn>model\nY<turn|>\n",
     "gptj": "X\nY<|endoftext|>",
     "llama2": "[INST] X [/INST] Y </s>",
     "llama3": "<|start_header_id|>user<|end_header_id|>\n\nX<|eot_id|>"
     "<|start_header_id|>assistant<|end_header_id|>\n\nY<|eot_id|>",
+    "llama3.1": f"<|start_header_id|>system<|end_header_id|>\n\n{DATES}<|eot_id|>"
+    "<|start_header_id|>user<|end_header_id|>\n\nX<|eot_id|>"
+    "<|start_header_id|>assistant<|end_header_id|>\n\nY<|eot_id|>",
     "llisa": "Q: X\nA: Y",
     "mistral": "[INST] X[/INST] Y</s>",
+    "mistral1": " [INST] X [/INST] Y</s>",
     "phi3": "<|user|>\nX<|end|>\n<|assistant|>\nY<|end|>\n",
     "phi4": "<|im_start|>user<|im_sep|>X<|im_end|><|im_start|>assistant<|im_sep|>Y<|im_end|>",
     "phi4mini": "<|user|>X<|end|><|assistant|>Y<|end|>",
     "qwen": "<|im_start|>user\nX<|im_end|>\n<|im_start|>assistant\nY<|im_end|>\n",
+    "qwen2": "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+    "<|im_start|>user\nX<|im_end|>\n<|im_start|>assistant\nY<|im_end|>\n",
+    "qwen2.5": "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
+    "<|im_start|>user\nX<|im_end|>\n<|im_start|>assistant\nY<|im_end|>\n",
+    "qwen3": "<|im_start|>user\nX<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\nY<|im_end|>\n",
 }
 BETWEEN_TURNS: Final = {"llama2": "<s>", "llisa": "\n\n", "gptj": "\n"}
+# What stands once behind the whole conversation.
+DOCUMENT_ENDS: Final = {"phi3": "<|endoftext|>", "phi4mini": "<|endoftext|>"}
 ENDS: Final = {
     "gemma": "<end_of_turn>",
+    "gemma4": "<turn|>",
     "gptj": "<|endoftext|>",
     "llama2": "</s>",
     "llama3": "<|eot_id|>",
+    "llama3.1": "<|eot_id|>",
     "llisa": "",
     "mistral": "</s>",
+    "mistral1": "</s>",
     "phi3": "<|end|>",
     "phi4": "<|im_end|>",
     "phi4mini": "<|end|>",
     "qwen": "<|im_end|>",
+    "qwen2": "<|im_end|>",
+    "qwen2.5": "<|im_end|>",
+    "qwen3": "<|im_end|>",
 }
 BASE_MODELS: Final = {
     "qwen3-coder:30b": "qwen",
-    "Qwen/Qwen3.5-9B": "qwen",
-    "meta-llama/Llama-3.1-8B-Instruct": "llama3",
+    "Qwen/Qwen3-Coder-30B-A3B-Instruct": "qwen",
+    "Qwen/Qwen3-4B-Instruct-2507": "qwen",
+    "qwen3:4b-instruct-2507-q4_K_M": "qwen",
+    "qwen3:30b-instruct": "qwen",
+    "Qwen/Qwen3-VL-8B-Instruct": "qwen",
+    "Qwen/QwQ-32B": "qwen",
+    "Qwen/Qwen3-8B": "qwen3",
+    "Qwen/Qwen3-30B-A3B": "qwen3",
+    "Qwen/Qwen3-4B-Thinking-2507": "qwen3",
+    "qwen3:8b": "qwen3",
+    "Qwen/Qwen3.5-9B": "qwen3",
+    "Qwen/Qwen2.5-7B-Instruct": "qwen2.5",
+    "Qwen/Qwen2.5-Coder-7B-Instruct": "qwen2.5",
+    "qwen2_5_7b": "qwen2.5",
+    "Qwen/Qwen2-7B-Instruct": "qwen2",
+    "Qwen/Qwen2-57B-A14B-Instruct": "qwen2",
+    "Qwen/Qwen2.5-VL-7B-Instruct": "qwen2",
+    "meta-llama/Llama-3.1-8B-Instruct": "llama3.1",
+    "meta-llama/Meta-Llama-3.1-8B-Instruct": "llama3.1",
+    "meta-llama/Llama-3.3-70B-Instruct": "llama3.1",
     "meta-llama/Meta-Llama-3-8B-Instruct": "llama3",
-    "llama3.2:1b": "llama3",
+    "llama3:8b": "llama3",
+    "llama3.2:1b": "llama3.1",
     "llama-2-7b-chat": "llama2",
     "meta-llama/Llama-2-7b-chat-hf": "llama2",
     "codellama": "llama2",
@@ -64,11 +102,20 @@ BASE_MODELS: Final = {
     "phi4-mini:3.8b": "phi4mini",
     "EleutherAI/gpt-j-6b": "gptj",
     "google/gemma-2-9b": "gemma",
+    "gemma3:4b": "gemma",
+    "google/gemma-4-E2B-it": "gemma4",
     "mistralai/Mistral-7B-Instruct-v0.3": "mistral",
+    "mistralai/Mistral-7B-Instruct-v0.2": "mistral1",
+    "mistral:7b-instruct-v0.2-q4_0": "mistral1",
+    "mistralai/Mixtral-8x7B-Instruct-v0.1": "mistral1",
+    "mistralai/Mixtral-8x22B-Instruct-v0.1": "mistral",
     "mixtral": "mistral",
     "LLiSA-7M": "llisa",
 }
-KNOWN: Final = "gemma, gptj, llama2, llama3, llisa, mistral, phi3, phi4, phi4mini, qwen"
+KNOWN: Final = (
+    "gemma, gemma4, gptj, llama2, llama3, llama3.1, llisa, mistral, mistral1, phi3, phi4, phi4mini, "
+    "qwen, qwen2, qwen2.5, qwen3"
+)
 GOOD: Final[dict[str, Any]] = {"family": "own", "user_prefix": "<|u|>", "assistant_prefix": "<|a|>"}
 
 
@@ -83,18 +130,22 @@ def test_the_shipped_families_are_those_of_the_table() -> None:
 
 @pytest.mark.parametrize("family", ONE_TURN)
 def test_one_turn_is_exactly_the_models_own_form(family: str) -> None:
-    assert text(family, "X", "Y") == ONE_TURN[family]
+    assert text(family, "X", "Y") == ONE_TURN[family] + DOCUMENT_ENDS.get(family, "")
 
 
 @pytest.mark.parametrize("family", ONE_TURN)
 def test_earlier_turns_stand_before_it_in_the_same_form(family: str) -> None:
+    # A system text comes once, thoughts before the last reply alone.
+    system = Wrapper(FAMILIES[family]).default_system
+    last = ONE_TURN[family].removeprefix(system)
+
     def turn(asked: str, answered: str) -> str:
-        return ONE_TURN[family].replace("X", asked).replace("Y", answered)
+        return last.replace(FAMILIES[family].reply_lead, "").replace("X", asked).replace("Y", answered)
 
     between = BETWEEN_TURNS.get(family, "")
     context = (Exchange("one", "two"), Exchange("three", "four"))
-    whole = between.join([turn("one", "two"), turn("three", "four"), turn("X", "Y")])
-    assert text(family, "X", "Y", context) == whole
+    whole = between.join([turn("one", "two"), turn("three", "four"), last])
+    assert text(family, "X", "Y", context) == system + whole + DOCUMENT_ENDS.get(family, "")
     assert Wrapper(FAMILIES[family]).halves("X", "Y", context)[1] == Wrapper(FAMILIES[family]).halves("X", "Y")[1]
 
 
@@ -102,13 +153,13 @@ def test_earlier_turns_stand_before_it_in_the_same_form(family: str) -> None:
 def test_a_prompt_never_ends_in_a_space(family: str) -> None:
     prompt, reply = Wrapper(FAMILIES[family]).halves("X", "Y")
     assert not prompt.endswith((" ", "\t"))
-    assert reply.lstrip(" ").startswith("Y")
+    assert reply.lstrip(" ").removeprefix(FAMILIES[family].reply_lead).startswith("Y")
 
 
 @pytest.mark.parametrize("family", ONE_TURN)
 def test_a_reply_ends_in_the_end_mark_exactly_once(family: str) -> None:
     assert FAMILIES[family].eos_token == ENDS[family]
-    reply = Wrapper(FAMILIES[family]).halves("X", "Y")[1]
+    reply = Wrapper(FAMILIES[family]).halves("X", "Y")[1].removesuffix(DOCUMENT_ENDS.get(family, ""))
     assert not ENDS[family] or (reply.count(ENDS[family]) == 1 and reply.rstrip().endswith(ENDS[family]))
 
 
@@ -131,6 +182,29 @@ def test_every_token_of_a_wrapper_is_a_control_token(family: str) -> None:
 def test_unwrap_inverts_halves(family: str, asked: str, answered: str) -> None:
     wrapper = Wrapper(FAMILIES[family])
     assert wrapper.unwrap(*wrapper.halves(asked, answered)) == (asked, answered)
+
+
+PLACES: Final = [Family("own", "U:", "A:", default_system="S.", reply_lead="~", system_place=place)
+                 for place in ("turn", "first_user", "last_user")]  # fmt: skip
+
+
+@settings(max_examples=150, derandomize=True, deadline=None)
+@given(st.sampled_from(PLACES), st.text(), st.text())
+def test_unwrap_inverts_halves_wherever_a_default_system_text_stands(family: Family, asked: str, answered: str) -> None:
+    wrapper = Wrapper(family)
+    assert wrapper.unwrap(*wrapper.halves(asked, answered)) == (asked, answered)
+
+
+@pytest.mark.parametrize("family", [*FAMILIES.values(), *PLACES], ids=lambda one: f"{one.family}-{one.system_place}")
+def test_exchanges_invert_halves(family: Family) -> None:
+    wrapper = Wrapper(family)
+    texts = [("<user>: one?", "<assistant>: two."), ("<user>: three?", "<assistant>: four."), ("<user>: X", "<you>: Y")]
+    wrapped, reply = wrapper.halves(*texts[-1], tuple(Exchange(*one) for one in texts[:-1]))
+    found = wrapper.exchanges(wrapped, reply)
+    assert found is not None
+    assert [(asked, answered) for asked, answered, _ in found] == texts
+    assert all(wrapped[place:].startswith(asked) for asked, _, place in found)
+    assert wrapper.exchanges(wrapped[:-1], reply) is None
 
 
 def test_unwrap_refuses_another_familys_text() -> None:
@@ -173,7 +247,7 @@ def test_a_name_that_fits_two_families_equally_is_an_error() -> None:
 
 def test_a_named_family_goes_before_the_base_model_and_that_before_the_default() -> None:
     assert pick_family(FAMILIES, "gemma", "qwen3", "phi3").family == "gemma"
-    assert pick_family(FAMILIES, None, "qwen3", "phi3").family == "qwen"
+    assert pick_family(FAMILIES, None, "qwen3", "phi3").family == "qwen3"
     assert pick_family(FAMILIES, None, None, "phi3").family == "phi3"
 
 
