@@ -52,10 +52,19 @@ class ModeSettings(_File):
     save_steps: int = Field(500, ge=1, description="steps between two saved states")
     fp16: bool = Field(False, description="must be false: this trainer knows fp32 and bf16")
     bf16: bool = Field(True, description="bf16 where the device has it, else fp32")
-    optim: Literal["adafactor", "adamw"] = Field("adamw", description="this trainer knows adamw")
+    optim: Literal["adafactor", "adamw", "adamw_8bit"] = Field("adamw", description="this trainer knows adamw")
     weight_decay: float = Field(0.01, ge=0, le=10, description="of matrices")
     max_grad_norm: float = Field(1.0, gt=0, description="greatest norm of the gradient")
     save_total_limit: int = Field(2, ge=1, description="saved states that are kept; this trainer keeps two")
+    lora_rank: int = Field(16, ge=1, le=512, description="rank of LoRA's matrices")
+    lora_alpha: int = Field(32, ge=1, description="LoRA's scale is alpha / rank")
+    lora_learning_rate: float = Field(2e-4, gt=0, le=1, description="of LoRA where training_mode is full_finetune")
+    lora_dropout: float = Field(0.05, ge=0, le=1, description="for curate export; this trainer has none")
+    lr_scheduler_type: Literal["cosine", "linear", "constant"] = Field(
+        "cosine", description="this trainer knows cosine"
+    )
+    load_in_4bit: bool = Field(False, description="for curate export; this trainer has none")
+    seed: int = Field(42, ge=0, lt=2**31, description="for curate export; here it is --seed")
     dataset_requirements: DatasetRequirements = DatasetRequirements()
     gguf_conversion: GgufConversion = GgufConversion()
 
@@ -75,7 +84,9 @@ def finetune_settings(path: Path, mode: ModeSettings, settings: FinetuneSettings
     if mode.fp16:
         raise UsageError(f"{path}: fp16 is true", "this trainer knows fp32 and bf16: set fp16 to false")
     values: dict[str, Any] = {
-        "learning_rate": mode.learning_rate, "lora_learning_rate": mode.learning_rate,
+        "learning_rate": mode.learning_rate,
+        "lora_learning_rate": mode.learning_rate if mode.training_mode == "lora" else mode.lora_learning_rate,
+        "lora_rank": mode.lora_rank, "lora_alpha": float(mode.lora_alpha),
         "epochs": float(mode.num_train_epochs),
         "batch_rows": mode.per_device_train_batch_size, "accumulate": mode.gradient_accumulation_steps,
         "warmup_steps": mode.warmup_steps, "eval_every": mode.logging_steps, "save_every": mode.save_steps,
@@ -89,7 +100,13 @@ def finetune_settings(path: Path, mode: ModeSettings, settings: FinetuneSettings
         unused.append(f"optim {mode.optim}: this trainer uses adamw")
     if mode.save_total_limit != 2:
         unused.append(f"save_total_limit {mode.save_total_limit}: this trainer keeps two states")
-    for name, why in (("base_model", "the base is --base"), ("gguf_conversion", "see: trainer export --to gguf")):
+    if mode.lr_scheduler_type != "cosine":
+        unused.append(f"lr_scheduler_type {mode.lr_scheduler_type}: this trainer uses cosine")
+    others = (
+        ("base_model", "the base is --base"), ("gguf_conversion", "see: trainer export --to gguf"),
+        ("lora_dropout", "this trainer has none"), ("load_in_4bit", "this trainer has none"), ("seed", "it is --seed"),
+    )  # fmt: skip
+    for name, why in others:
         if name in given:
             unused.append(f"{name}: {why}")
     return FinetuneSettings.model_validate({**settings.model_dump(), **values}), unused
