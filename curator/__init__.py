@@ -9,16 +9,21 @@ __version__ = "0.1.0"
 _WHERE = {
     "hookimpl": "curator.spec",
     "Cleaner": "curator.spec",
+    "Exporter": "curator.spec",
+    "ExportJob": "curator.spec",
     "Filter": "curator.spec",
     "MemorySource": "curator.spec",
     "Mode": "curator.spec",
+    "Recipe": "curator.spec",
     "Reject": "curator.spec",
     "Change": "curator.records",
+    "Conversation": "curator.records",
     "CuratedSample": "curator.records",
     "Drop": "curator.records",
     "Exchange": "curator.records",
     "Family": "curator.records",
     "MemoryEvent": "curator.records",
+    "Message": "curator.records",
     "Pair": "curator.records",
     "Source": "curator.records",
     "ToolCall": "curator.records",
@@ -39,6 +44,9 @@ _WHERE = {
     "find_tags": "curator.disguise",
     "may_hold_tags": "curator.disguise",
     "load_family": "curator.families",
+    "Wrapper": "curator.families",
+    "Keys": "curator.hyperparameters",
+    "read_recipe": "curator.shipped",
     "UsageError": "curator.errors",
     "count_words": "curator.splitting",
     "ends_sentence": "curator.splitting",
@@ -56,28 +64,36 @@ if TYPE_CHECKING:
     from curator.events import BadShape as BadShape
     from curator.events import event_from_json as event_from_json
     from curator.events import event_key as event_key
+    from curator.families import Wrapper as Wrapper
     from curator.families import load_family as load_family
     from curator.files import Unreadable as Unreadable
     from curator.files import printable as printable
     from curator.files import read_once as read_once
     from curator.files import walk as walk
+    from curator.hyperparameters import Keys as Keys
     from curator.pairing import Pairing as Pairing
     from curator.pairing import default_pairs as default_pairs
     from curator.pairing import dual_pairs as dual_pairs
     from curator.records import Change as Change
+    from curator.records import Conversation as Conversation
     from curator.records import CuratedSample as CuratedSample
     from curator.records import Drop as Drop
     from curator.records import Exchange as Exchange
     from curator.records import Family as Family
     from curator.records import MemoryEvent as MemoryEvent
+    from curator.records import Message as Message
     from curator.records import Pair as Pair
     from curator.records import Source as Source
     from curator.records import ToolCall as ToolCall
     from curator.records import Turn as Turn
+    from curator.shipped import read_recipe as read_recipe
     from curator.spec import Cleaner as Cleaner
+    from curator.spec import Exporter as Exporter
+    from curator.spec import ExportJob as ExportJob
     from curator.spec import Filter as Filter
     from curator.spec import MemorySource as MemorySource
     from curator.spec import Mode as Mode
+    from curator.spec import Recipe as Recipe
     from curator.spec import Reject as Reject
     from curator.spec import hookimpl as hookimpl
     from curator.splitting import chosen_by_hash as chosen_by_hash

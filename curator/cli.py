@@ -18,6 +18,7 @@ from curator.errors import CuratorError, UsageError
 
 MODES_FROM = ("metadata", "type", "hybrid")
 DIRECTIONS = ("thought-is-user", "thought-is-assistant")
+TOOLS = ("llama-factory", "axolotl", "trl", "unsloth", "mlx", "torchtune", "openai")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -92,6 +93,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_report(commands)
     _add_validate(commands)
     _add_explain(commands)
+    _add_export(commands)
+    _add_preview(commands)
     _add_plugins(commands)
     _add_doctor(commands)
     _add_init(commands)
@@ -181,6 +184,50 @@ def _add_explain(commands: Any) -> None:
     _home_option(explain)
     explain.add_argument("--json", action="store_true", help="print it as JSON")
     explain.set_defaults(command=_explain)
+
+
+def _export_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="a run's folder (default: the latest)")
+    parser.add_argument("--to", required=True, metavar="TOOL", help=f"{', '.join(TOOLS)}, or a plugin's tool")
+    parser.add_argument("--method", choices=("lora", "full"), help="default: training_mode of etc/")
+    parser.add_argument("--base-model", metavar="NAME", help="model to fine-tune (default: base_model of etc/)")
+    parser.add_argument("--family", metavar="F", help="the base model's family (default: found by its name)")
+    parser.add_argument(
+        "--tags", choices=("content", "none"), default="content",
+        help="keep the mode tags in the texts, or leave them out and put the mode into a system message",
+    )  # fmt: skip
+    parser.add_argument("--username", metavar="U", help="the latest run of this profile")
+    _home_option(parser)
+
+
+def _add_export(commands: Any) -> None:
+    export = commands.add_parser(
+        "export",
+        help="take a run's set to another tool for fine-tuning",
+        description="Write a folder that another tool takes as it stands: data, configuration, the commands to paste, "
+        "what it costs, and a dataset card. The last line of stdout is the folder.",
+    )
+    _export_options(export)
+    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to make")
+    export.add_argument("--json", action="store_true", help="print export.json")
+    export.set_defaults(command=_export)
+
+
+def _add_preview(commands: Any) -> None:
+    preview = commands.add_parser(
+        "preview",
+        help="show samples as another tool will see them, token by token",
+        description="Show samples as another tool will see them, trained tokens marked, and list every row without a "
+        "trained token, with two begin marks, without an end mark, or past the length.",
+    )
+    _export_options(preview)
+    preview.add_argument("--tokenizer", type=Path, metavar="DIR", help="folder of the base model or its tokenizer")
+    which = preview.add_mutually_exclusive_group()
+    which.add_argument("--sample", metavar="ID", help="show this sample")
+    which.add_argument("--samples", type=_count, default=1, metavar="N", help="show the first N rows (default: 1)")
+    preview.add_argument("--strict", action="store_true", help="exit 1 where a row has a problem")
+    preview.add_argument("--json", action="store_true", help="print it as JSON")
+    preview.set_defaults(command=_preview)
 
 
 def _add_plugins(commands: Any) -> None:
@@ -303,6 +350,72 @@ def _explain(options: argparse.Namespace) -> int:
         print_json(found)
     else:
         show(found, console())
+    return 0
+
+
+def _plan(options: argparse.Namespace, out: Path | None) -> Any:
+    from curator.exporting import ExportRequest, plan_export
+    from curator.shell import find_run, optional_home
+
+    return plan_export(
+        ExportRequest(
+            run=find_run(options.run, options.username, options.home),
+            tool=options.to,
+            out=out,
+            method=options.method,
+            base_model=options.base_model,
+            family=options.family,
+            tags=options.tags,
+            home=optional_home(options.home),
+        )
+    )
+
+
+def _export(options: argparse.Namespace) -> int:
+    from curator.exporting import export
+    from curator.shell import print_json, progress_bar
+
+    plan = _plan(options, options.out)
+    with progress_bar() as progress:
+        done = export(plan, progress)
+    counts = done.summary.counts
+    for note in done.summary.notes:
+        print(_harmless(f"! {note}"), file=sys.stderr)
+    print(
+        f"{counts['train_rows']:,} training and {counts['validation_rows']:,} validation rows of "
+        f"{counts['samples']:,} samples; family {done.summary.family}",
+        *done.cost,
+        "Then, in the folder below:",
+        *(f"  {command}" for command in done.summary.commands),
+        sep="\n",
+        file=sys.stderr,
+    )
+    if options.json:
+        print_json(done.summary)
+        return 0
+    print(options.out)
+    return 0
+
+
+def _preview(options: argparse.Namespace) -> int:
+    from curator.preview import counted, preview, require_clean, show
+    from curator.shell import console, print_json
+    from curator.tokenizing import ChatTokenizer
+
+    plan = _plan(options, None)
+    found = preview(plan, ChatTokenizer(options.tokenizer) if options.tokenizer else None, options.sample,
+                    options.samples)  # fmt: skip
+    if options.json:
+        print_json({"tool": plan.exporter.name, "family": plan.family.family, "rows": found.rows,
+                    "count": found.count, "problems": found.problems,
+                    "shown": [row.as_json() for row in found.shown]})  # fmt: skip
+    else:
+        show(found, plan, console())
+        how = "" if options.tokenizer else " (lengths estimated: name a tokenizer with --tokenizer DIR)"
+        problems = counted(found.count, "problem") if found.count else "no problems"
+        print(f"{counted(found.rows, 'row')} for {plan.exporter.title}: {problems}{how}")
+    if options.strict:
+        require_clean(found)
     return 0
 
 

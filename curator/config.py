@@ -97,6 +97,9 @@ class CurateConfig(_File):
         ("leftovers", "whitespace", "fillers", "trim"), description="their order; others run after them"
     )
     filters: tuple[str, ...] = Field((), description="their order; others run after them")
+    control_tokens: Literal["drop", "braces"] = Field(
+        "drop", description="a text that holds a model's control token: dropped, or the token spelled {in braces}"
+    )
     default_family: str = Field("qwen", description="family where neither --family nor --base-model is given")
     hybrid_limit: Share = Field(0.9, description="share of one mode from which on hybrid goes by type")
 
@@ -250,6 +253,15 @@ def load_settings(home: Path | None) -> Settings:
     if families and families.resolve() == (shipped / "schemas").resolve():
         families = None
     return Settings(**loaded, families=shipped / "schemas", home_families=families, files=hashes, overridden=overridden)
+
+
+def load_file(path: Path, model: type[_File]) -> tuple[_File | None, list[str]]:
+    """Read one configuration file; return it, or None and its mistakes with their lines."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        return None, [f"{path}: {error.strerror}"]
+    return _load(path, raw, model)
 
 
 class _TwiceError(Exception):

@@ -138,3 +138,26 @@ def _windows(text: str) -> list[tuple[int, int]]:
         else:
             windows.append((start, end))
     return windows
+
+
+def in_braces(text: str, tags: tuple[str, ...], tokens: tuple[str, ...]) -> tuple[str, int]:
+    """Return the text with each control token spelled in braces, `<|im_end|>` as `{im_end}`, and how many there were.
+
+    Braces are in no family's tokens and no tokenizer's normalizer makes an angle bracket of them, so that what a
+    person wrote about a token stays readable and is never one.
+    """
+    if not may_hold_tags(text):
+        return text, 0
+    count = 0
+    # Taking one out can bring another together (`<|im_<|end|>end|>`), so until nothing is found.
+    while found := find_tags(text, tags, tokens)[1]:
+        for one in reversed(found):
+            name = text[one.start : one.end] if text[one.start : one.end].isascii() else one.name
+            text = f"{text[: one.start]}{{{_bare(name)}}}{text[one.end :]}"
+        count += len(found)
+    return text, count
+
+
+def _bare(name: str) -> str:
+    plain = "".join(html.unescape(name).translate(_PLAIN).split())
+    return plain.translate(str.maketrans("", "", "<>[]|")) or "token"

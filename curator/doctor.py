@@ -17,6 +17,7 @@ from curator.config import MODELS, Settings, load_settings
 from curator.errors import CuratorError
 from curator.families import Wrapper, pick_family
 from curator.homes import RUNS, find_home, profile_names
+from curator.hyperparameters import EXPORT_MODELS, load_export, load_fine_tune
 from curator.plugin_manager import fill, load_plugins
 from curator.shipped import shipped_etc
 
@@ -47,6 +48,7 @@ def examine(home: str | None) -> list[Finding]:
     except CuratorError as error:
         return [*found, Finding("wrong", "configuration", error.what, error.next_step)]
     found += _misspelt(root)
+    found += _export_configuration(root)
     own = ", ".join(sorted(settings.overridden)) or "all as shipped"
     found.append(Finding("ok", "configuration", f"{own} (shipped: {shipped_etc()})"))
     found += _plugins(settings, root)
@@ -62,9 +64,21 @@ def examine(home: str | None) -> list[Finding]:
 def _misspelt(root: Path) -> Iterator[Finding]:
     """Find files of the home's etc/ that are nearly, but not quite, called as one that is read."""
     for path in sorted((root / "etc").glob("*.json")):
-        near = difflib.get_close_matches(path.stem, MODELS, n=1, cutoff=0.85)
-        if path.stem not in MODELS and near:
+        known = [*MODELS, *EXPORT_MODELS]
+        near = difflib.get_close_matches(path.stem, known, n=1, cutoff=0.85)
+        if path.stem not in known and near:
             yield Finding("note", f"etc/{path.name}", "is not read", f"did you mean etc/{near[0]}.json?")
+
+
+def _export_configuration(root: Path) -> Iterator[Finding]:
+    """Read what exports alone are configured with; a mistake in it stops no run."""
+    modes = [path.name.removesuffix("-config.json") for path in sorted((root / "etc" / "modes").glob("*-config.json"))]
+    try:
+        load_export(root)
+        for mode in ("", *modes):
+            load_fine_tune(root, mode)
+    except CuratorError as error:
+        yield Finding("wrong", "configuration of exports", error.what, error.next_step)
 
 
 def _plugins(settings: Settings, root: Path) -> Iterator[Finding]:

@@ -21,13 +21,14 @@ import numpy as np
 
 from curator import near_duplicates, selection
 from curator.config import Settings
+from curator.disguise import in_braces
 from curator.errors import CuratorError, PluginError, UsageError
 from curator.files import printable
 from curator.homes import owner_names
 from curator.near_duplicates import Rows
 from curator.pairing import Pairing, default_pairs
 from curator.plugin_manager import BUILT_IN, Registry, apply_cleaner, apply_filters, map_mode, plugin_failed, raised
-from curator.records import Change, CuratedSample, Drop, MemoryEvent, Pair, Record, SampleMetadata, Source
+from curator.records import Change, CuratedSample, Drop, Exchange, MemoryEvent, Pair, Record, SampleMetadata, Source
 from curator.spec import Reject
 from curator.splitting import count_words
 from curator.spool import FirstSeen, Spool, as_numpy
@@ -354,6 +355,8 @@ class Sampler:
                 self._drop(event, "clean", cleaned.reason, cleaned.detail, sample_id)
                 return None
             reply = cleaned
+        user_text, reply, context, spelled = self._spelled(pair.user_text, reply, pair.context)
+        changes = (*changes, *spelled)
         metadata = SampleMetadata(
             sample_id,
             event.id,
@@ -368,12 +371,28 @@ class Sampler:
             prompted=pair.prompted,
             thought=pair.thought,
         )
-        sample = CuratedSample(mode, pair.user_text, reply, metadata, pair.context)
+        sample = CuratedSample(mode, user_text, reply, metadata, context)
         down = apply_filters(self.registry.sample_filters, sample, event.path)
         if down:
             self._drop(event, "screen", down[0], down[1], sample_id)
             return None
         return Parked(sample, (event.key, *pair.events), changes)
+
+    def _spelled(
+        self, user_text: str, reply: str, context: tuple[Exchange, ...]
+    ) -> tuple[str, str, tuple[Exchange, ...], tuple[Change, ...]]:
+        """Spell control tokens in braces where etc/curate.json says so: the one change made to the person's words."""
+        if self.settings.curate.control_tokens == "drop":
+            return user_text, reply, context, ()
+        tokens, changes, texts = self.registry.control_tokens, [], []
+        for text in (user_text, reply, *(side for one in context for side in (one.user_text, one.assistant_text))):
+            plain, count = in_braces(text, (), tokens)
+            if count:
+                changes.append(Change("control_tokens", f"{count} spelled in braces", len(text), len(plain)))
+                self.changes["control_tokens"] += 1
+            texts.append(plain)
+        pairs = zip(texts[2::2], texts[3::2], strict=True)
+        return texts[0], texts[1], tuple([Exchange(*pair) for pair in pairs]), tuple(changes)
 
     def _clean(self, event: MemoryEvent, pair: Pair) -> tuple[str | Reject, tuple[Change, ...]]:
         reply, changes = pair.assistant_text, pair.changes

@@ -22,9 +22,15 @@ from curator import __version__, spec
 from curator.config import Settings
 from curator.errors import CuratorError, PluginError, UsageError, unknown_name
 from curator.records import CuratedSample, Family, MemoryEvent
-from curator.spec import Cleaner, Filter, MemorySource, Mode, Reject
+from curator.spec import Cleaner, Exporter, Filter, MemorySource, Mode, Reject
 
-BUILT_IN = ("metahuman", "jsonl", "modes", "metadata", "type", "mapping", "cleaners", "filters", "families")
+EXPORTERS = (
+    "export_llama_factory", "export_axolotl", "export_trl", "export_unsloth", "export_mlx", "export_torchtune",
+    "export_openai",
+)  # fmt: skip
+BUILT_IN = (
+    "metahuman", "jsonl", "modes", "metadata", "type", "mapping", "cleaners", "filters", "families", *EXPORTERS,
+)  # fmt: skip
 _REASON = re.compile(r"[a-z0-9_]+")
 
 
@@ -51,6 +57,7 @@ class Registry:
     memory_filters: list[tuple[str, Filter]] = field(default_factory=list)
     sample_filters: list[tuple[str, Filter]] = field(default_factory=list)
     families: dict[str, Family] = field(default_factory=dict)
+    exporters: dict[str, Exporter] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -136,6 +143,11 @@ def fill(registry: Registry, settings: Settings, family: Callable[[dict[str, Fam
         if one.family in registry.families:
             raise UsageError(f"two plugins give the family {one.family!r}: {registry.owners[one.family]} and {plugin}")
         registry.families[one.family], registry.owners[one.family] = one, plugin
+    for plugin, exporter in _collect(registry, "register_exporters", Exporter, settings=settings):
+        if exporter.name in registry.exporters:
+            owner = registry.owners[f"export {exporter.name}"]
+            raise UsageError(f"two plugins export to {exporter.name!r}: {owner} and {plugin}")
+        registry.exporters[exporter.name], registry.owners[f"export {exporter.name}"] = exporter, plugin
     chosen = family(registry.families)
     cleaners = _collect(registry, "register_cleaners", Cleaner, settings=settings)
     registry.cleaners = _ordered("cleaner", cleaners, settings.curate.cleaners, registry)

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from curator import config, records
+from curator.hyperparameters import EXPORT_MODELS
 from curator.shipped import shipped_schemas
 
 _LINES = {
@@ -24,6 +25,8 @@ _LINES = {
     "drop": records.Drop,
     "run_summary": records.RunSummary,
     "family": records.Family,
+    "export_index_line": records.ExportIndex,
+    "export_summary": records.ExportSummary,
 }
 _MEMORY: dict[str, Any] = {
     "title": "A memory as MetaHuman OS writes it; unknown keys are tolerated",
@@ -64,8 +67,8 @@ def all_schemas() -> dict[str, dict[str, Any]]:
 
     for name, record in (_LINES | {"report": Report}).items():
         found[name] = msgspec.json.schema(record)
-    for name, model in config.MODELS.items():
-        found[f"etc_{name}"] = model.model_json_schema()
+    for name, model in (config.MODELS | EXPORT_MODELS).items():
+        found[f"etc_{name.replace('-', '_')}"] = model.model_json_schema()
     for schema in found.values():
         _dedent(schema)
         schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"

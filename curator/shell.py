@@ -153,6 +153,8 @@ def list_plugins(home: str | None) -> list[dict[str, str]]:
     for kind, things in (("cleaner", registry.cleaners), ("filter", registry.memory_filters + registry.sample_filters)):
         for plugin, one in things:
             gives[plugin].append(f"{kind} {one.name}")
+    for name in registry.exporters:
+        gives[registry.owners[f"export {name}"]].append(f"export to {name}")
     for name in registry.families:
         gives[registry.owners[name]].append(f"family {name}")
     return [

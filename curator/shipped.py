@@ -26,3 +26,8 @@ def shipped_schemas() -> Path:
 def shipped_demo() -> Path:
     """Return the demo profile."""
     return shipped("demo", "profiles/greggles")
+
+
+def read_recipe(name: str) -> str:
+    """Return a shipped file of curator/recipes/: training scripts and launch recipes that exports carry along."""
+    return (_PACKAGE / "recipes" / name).read_text("utf-8")

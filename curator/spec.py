@@ -6,17 +6,19 @@ Arguments a plugin does not need may be left out of its signature. All records a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
 
-from curator.records import CuratedSample, Drop, Family, MemoryEvent, Pair
+from curator.records import Conversation, CuratedSample, Drop, Family, MemoryEvent, Pair
 
 if TYPE_CHECKING:
     from curator.config import Settings
+    from curator.families import Wrapper
+    from curator.hyperparameters import Keys
     from curator.pairing import Pairing
 
 PROJECT = "curator"
@@ -77,6 +79,63 @@ class Filter:
     on: Literal["memory", "sample"] = "sample"
 
 
+@dataclass(frozen=True)
+class ExportJob:
+    """What an exporter may look at. `keys` are the hyperparameters by the names of etc/fine-tune-config.json; reading
+    one counts as using it.
+
+    `own_template` is True where no published tokenizer carries the family's template, so that `chat_template` (Jinja,
+    the family's) has to go along. `system` says that conversations begin with a system message, `context` that some
+    have earlier exchanges. Rows and steps are known once the data is written: an exporter's `row` sees zeros.
+    """
+
+    method: Literal["lora", "full"]
+    base_model: str
+    family: Family
+    wrapper: Wrapper
+    keys: Keys
+    chat_template: str
+    own_template: bool
+    data: tuple[str, str]
+    system: bool = False
+    context: bool = False
+    train_rows: int = 0
+    holdout_rows: int = 0
+    steps: int = 0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What goes beside the data: `files` by name (text), the `commands` to paste, run in the export's folder, and
+    `notes` for the user. `unused` names each key of etc/fine-tune-config.json that the tool does not take, and why."""
+
+    files: Mapping[str, str]
+    commands: tuple[str, ...]
+    unused: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """A tool that takes the set elsewhere. `row(conversation, job)` returns one row of its data, JSON's own types;
+    `recipe(job)` its configuration and commands. Every key of `job.keys` must be read there or be named in `unused`.
+
+    `per_message` is True where a row can say of each message whether it is trained; else each trained reply gets a row
+    of its own, in which it comes last. `template` tells who renders a row: the base model's "tokenizer", the "tool"'s
+    own templates, or a "server". `ends` is what of a reply's end is trained: its end mark alone, or all that follows.
+    """
+
+    name: str
+    title: str
+    row: Callable[[Conversation, ExportJob], dict[str, Any]]
+    recipe: Callable[[ExportJob], Recipe]
+    per_message: bool = False
+    methods: tuple[str, ...] = ("lora", "full")
+    data: tuple[str, str] = ("train.jsonl", "validation.jsonl")
+    template: Literal["tokenizer", "tool", "server"] = "tokenizer"
+    ends: Literal["mark", "all"] = "all"
+
+
 class CuratorSpec:
     """The hooks. All are optional."""
 
@@ -112,3 +171,7 @@ class CuratorSpec:
     @hookspec
     def register_families(self, settings: Settings) -> list[Family]:  # type: ignore[empty-body]
         """Return model families. A file in the home's etc/schemas/ replaces a family of the same name."""
+
+    @hookspec
+    def register_exporters(self, settings: Settings) -> list[Exporter]:  # type: ignore[empty-body]
+        """Return exporters: each writes the set as one tool for fine-tuning large models takes it."""

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from curator import cli as curate_cli
 from curator.config import MODELS
+from curator.hyperparameters import EXPORT_MODELS
 from trainer import cli as trainer_cli
 from trainer.modes import ModeSettings
 from trainer.settings import TrainerSettings
@@ -55,7 +56,8 @@ def settings_page() -> str:
         "errors; `comment` is allowed everywhere. Model families (`etc/schemas/`) are described in "
         "[families.md](families.md).\n",
     ]
-    for name, model in (*MODELS.items(), ("trainer", TrainerSettings), ("modes/<mode>-config", ModeSettings)):
+    others = (("trainer", TrainerSettings), ("modes/<mode>-config", ModeSettings))
+    for name, model in (*MODELS.items(), *EXPORT_MODELS.items(), *others):
         parts.append(
             f"## etc/{name}.json\n\n{_sentence(model)}\n\n| key | type | default | meaning |\n|---|---|---|---|"
         )
@@ -93,6 +95,8 @@ def _inner_model(kind: Any) -> type[BaseModel] | None:
 
 
 def _shown(value: Any) -> str:
+    if value == "":
+        return '""'
     return " ".join(value) if isinstance(value, tuple) and value else str(value)
 
 

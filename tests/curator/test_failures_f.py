@@ -77,7 +77,7 @@ def test_f02_question_and_answer_are_not_glued(curate: Curate, home: Home) -> No
     [
         ("llama3", "<|start_header_id|>user<|end_header_id|>\n\n<user>: Q1?<|eot_id|>"
                    "<|start_header_id|>assistant<|end_header_id|>\n\n<assistant>: It is so.<|eot_id|>"),
-        ("phi3", "<|user|>\n<user>: Q1?<|end|>\n<|assistant|>\n<assistant>: It is so.<|end|>\n"),
+        ("phi3", "<|user|>\n<user>: Q1?<|end|>\n<|assistant|>\n<assistant>: It is so.<|end|>\n<|endoftext|>"),
         ("llama2", "[INST] <user>: Q1? [/INST] <assistant>: It is so. </s>"),
     ],
 )  # fmt: skip

@@ -24,7 +24,7 @@ from conftest import ROOT
 from pydantic import BaseModel
 
 import curator
-from curator import config, records, schema_files, spec
+from curator import config, hyperparameters, records, schema_files, spec
 from curator.families import load_family
 
 CURATOR: Final = sorted((ROOT / "curator").glob("*.py"))
@@ -124,7 +124,9 @@ def test_every_record_is_frozen() -> None:
 
 def test_what_plugins_hand_over_and_settings_are_frozen_too() -> None:
     classes = [one for one in vars(spec).values() if isinstance(one, type) and dataclasses.is_dataclass(one)]
-    assert {one.__name__ for one in classes} == {"Cleaner", "Filter", "MemorySource", "Mode", "Reject"}
+    assert {one.__name__ for one in classes} == {
+        "Cleaner", "Exporter", "ExportJob", "Filter", "MemorySource", "Mode", "Recipe", "Reject",
+    }  # fmt: skip
     for one in (*classes, config.Settings):
         assert one.__dataclass_params__.frozen, one.__name__  # type: ignore[attr-defined]
     for model in config.MODELS.values():
@@ -148,21 +150,24 @@ def test_the_committed_schemas_are_fresh() -> None:
 
 def test_every_json_file_of_etc_is_loaded_by_something() -> None:
     config.load_settings(None)
+    hyperparameters.load_export(None)
     for path in sorted((ROOT / "etc").rglob("*.json")):
         if path.parent.name == "schemas":
             assert load_family(path).family == path.stem
-        elif path.parent.name == "modes" or path.stem == "trainer":
+        elif path.parent.name == "modes":
+            hyperparameters.load_fine_tune(None, path.stem.removesuffix("-config"))
+        elif path.stem == "trainer":
             continue  # the trainer's: tests/trainer/test_settings.py
         else:
             assert path.parent == ROOT / "etc"
-            assert path.stem in config.MODELS, f"nothing reads etc/{path.name}"
+            assert path.stem in config.MODELS | hyperparameters.EXPORT_MODELS, f"nothing reads etc/{path.name}"
 
 
 def test_every_shipped_file_of_etc_fits_its_schema() -> None:
     from jsonschema import Draft202012Validator
 
-    for name in config.MODELS:
-        schema = schema_files.shipped_schema(f"etc_{name}")
+    for name in config.MODELS | hyperparameters.EXPORT_MODELS:
+        schema = schema_files.shipped_schema(f"etc_{name.replace('-', '_')}")
         data = json.loads((ROOT / "etc" / f"{name}.json").read_text("utf-8"))
         assert [error.message for error in Draft202012Validator(schema).iter_errors(data)] == [], name
 
@@ -195,13 +200,13 @@ def keys(model: type[BaseModel], before: str = "") -> Iterator[str]:
             yield before + name
 
 
-@pytest.mark.parametrize("name", config.MODELS)
+@pytest.mark.parametrize("name", config.MODELS | hyperparameters.EXPORT_MODELS)
 def test_every_setting_is_documented(name: str) -> None:
     pages = re.split(r"^## ", document("settings.md"), flags=re.MULTILINE)
     page = next((one for one in pages if one.startswith(f"etc/{name}.json")), "")
     named = re.findall(r"`([^`]+)`", page)
     missing = [
-        key for key in keys(config.MODELS[name])
+        key for key in keys((config.MODELS | hyperparameters.EXPORT_MODELS)[name])
         if not any(one == key or (key.startswith("*.") and one.endswith(key[1:])) for one in named)
     ]  # fmt: skip
     assert missing == [], f"docs/settings.md, etc/{name}.json: not named: {', '.join(missing)}"

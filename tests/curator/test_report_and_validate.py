@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 from conftest import Home, Result, rows
 
+from curator.cli import TOOLS
 from curator.config import load_settings
 
 Curate = Callable[..., Result]
@@ -451,9 +452,11 @@ def test_an_unknown_id_is_a_usage_error(home: Home, curate: Curate, done: Result
 
 def test_plugins_lists_every_plugin_with_what_it_gives(home: Home, curate: Curate) -> None:
     listed = {one["name"]: one for one in json.loads(curate("plugins", "--home", home.folder, "--json").out)}
+    exporters = {"export_" + name.replace("-", "_"): name for name in TOOLS}
     assert set(listed) == {
-        "metahuman", "jsonl", "modes", "metadata", "type", "mapping", "cleaners", "filters", "families"
+        "metahuman", "jsonl", "modes", "metadata", "type", "mapping", "cleaners", "filters", "families", *exporters
     }  # fmt: skip
+    assert all(listed[plugin]["gives"] == f"export to {name}" for plugin, name in exporters.items())
     assert "mode dual <thought> <world>" in listed["modes"]["gives"]
     assert "cleaner trim" in listed["cleaners"]["gives"]
     shown = curate("plugins", "--home", home.folder)

@@ -1,0 +1,162 @@
+"""A base model's own tokenizer from its folder: its chat template rendered, and texts as token ids. No model is loaded.
+
+Rendering follows transformers (sandboxed Jinja with `trim_blocks` and `lstrip_blocks`); ids come of the `tokenizers`
+library, which reads tokenizer.json as transformers does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from curator.errors import HostError, UsageError
+from curator.files import printable
+from curator.records import Message
+
+if TYPE_CHECKING:
+    import jinja2
+    import tokenizers
+
+
+class _TemplateRefused(Exception):
+    """A chat template called raise_exception."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids of a text, for each the stretch of the text it stands for and whether it is a special token."""
+
+    ids: tuple[int, ...]
+    offsets: tuple[tuple[int, int], ...]
+    special: tuple[bool, ...]
+
+
+class ChatTokenizer:
+    """The tokenizer of a folder with tokenizer.json and tokenizer_config.json, as Hugging Face lays it out.
+
+    Raises UsageError where a file is missing or is none, HostError where the library that reads it is not installed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = _json_file(folder / "tokenizer_config.json")
+        try:
+            from tokenizers import Tokenizer
+        except ImportError:
+            raise HostError(
+                "a tokenizer folder is read with the library 'tokenizers', which is not installed",
+                "pip install 'persona-curator[preview]'",
+            ) from None
+        path = folder / "tokenizer.json"
+        try:
+            self._tokenizer: tokenizers.Tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises its own bare Exception
+            why = "no such file" if not path.is_file() else str(error)
+            raise UsageError(
+                f"{printable(str(path))}: {why}", "name a folder with tokenizer.json, as a model's folder has it"
+            ) from None
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        added = self._tokenizer.get_added_tokens_decoder()
+        self._special = {number for number, token in added.items() if token.special}
+
+    @cached_property
+    def template(self) -> str:
+        """The chat template: chat_template.jinja, else that of tokenizer_config.json; "" for none."""
+        path = self.folder / "chat_template.jinja"
+        if path.is_file():
+            return path.read_text("utf-8")
+        found = self.config.get("chat_template") or ""
+        if isinstance(found, list):
+            found = next((one.get("template", "") for one in found if one.get("name") == "default"), "")
+        return str(found)
+
+    def token(self, name: str) -> str:
+        """Return a special token of the configuration ("bos_token"); "" where there is none."""
+        found = self.config.get(name) or ""
+        return str(found.get("content", "")) if isinstance(found, dict) else str(found)
+
+    def id_of(self, token: str) -> int | None:
+        """Return the id of a token, or None where it is none."""
+        number = self._tokenizer.token_to_id(token) if token else None
+        return int(number) if number is not None else None
+
+    def encode(self, text: str) -> Encoded:
+        """Return the ids of a rendered text: no BOS is added to what the template has written."""
+        found = self._tokenizer.encode(text, add_special_tokens=False)
+        return Encoded(tuple(found.ids), tuple(found.offsets), tuple(one in self._special for one in found.ids))
+
+    def piece(self, number: int) -> str:
+        """Return what a token stands for, its special ones included."""
+        return str(self._tokenizer.decode([number], skip_special_tokens=False))
+
+    def render(self, messages: Sequence[Message], template: str = "", prompt: bool = False) -> str:
+        """Return the messages in the chat template; with `prompt` up to where a reply begins.
+
+        Raises UsageError with the template's own words where it refuses them.
+        """
+        import jinja2
+
+        rows = [{"role": message.role, "content": message.content} for message in messages]
+        special = {name: self.token(name) for name in ("bos_token", "eos_token", "pad_token", "unk_token")}
+        try:
+            text = _compiled(template or self.template).render(
+                messages=rows, add_generation_prompt=prompt, tools=None, documents=None, **special
+            )
+        except (_TemplateRefused, jinja2.TemplateError, TypeError, ValueError) as error:
+            raise UsageError(
+                f"{printable(str(self.folder))}: its chat template refuses these messages: {error}",
+                "name another base model or --family, or leave --tags none away",
+            ) from None
+        return str(text)
+
+
+def _json_file(path: Path) -> dict[str, Any]:
+    try:
+        data = msgspec.json.decode(path.read_bytes())
+    except OSError as error:
+        raise UsageError(
+            f"{printable(str(path))}: {error.strerror}", "name the folder of a base model or of its tokenizer"
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"{printable(str(path))}: no JSON: {error}", "download the tokenizer again") from None
+    if not isinstance(data, dict):
+        raise UsageError(f"{printable(str(path))}: expected a JSON object", "download the tokenizer again")
+    return data
+
+
+def _refuse(message: str) -> None:
+    raise _TemplateRefused(message)
+
+
+def _environment() -> jinja2.Environment:
+    from jinja2.ext import Extension, loopcontrols
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Generation(Extension):
+        """`{% generation %}` marks replies for transformers; it writes nothing."""
+
+        tags = {"generation"}  # noqa: RUF012 - as jinja2 declares it
+
+        def parse(self, parser: Any) -> Any:
+            next(parser.stream)
+            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
+    )
+    environment.filters["tojson"] = lambda value, **_: msgspec.json.encode(value).decode()
+    environment.globals["raise_exception"] = _refuse
+    environment.globals["strftime_now"] = lambda layout: datetime.now(UTC).strftime(layout)
+    return environment
+
+
+@lru_cache(maxsize=4)
+def _compiled(template: str) -> Any:
+    return _environment().from_string(template)

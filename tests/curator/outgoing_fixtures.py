@@ -1,0 +1,100 @@
+"""What the tests of exports share: jobs, conversations, and a tokenizer folder of each family, made on the spot.
+
+No real tokenizer can be had offline, so one is trained on a few lines; its special tokens, BOS and chat template
+are the family's own. `transformers`, TRL and the other tools load the folder as any other.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from curator.chat_template import chat_template
+from curator.families import Wrapper, load_family
+from curator.hyperparameters import FineTuneConfig, keys_for
+from curator.records import Conversation, Family, Message
+from curator.shipped import shipped_etc
+from curator.spec import ExportJob
+
+BASE_MODELS = {
+    "qwen": "Qwen/Qwen3-4B-Instruct-2507",
+    "llama2": "meta-llama/Llama-2-7b-chat-hf",
+    "llama3": "meta-llama/Meta-Llama-3-8B-Instruct",
+    "phi3": "microsoft/Phi-3.5-mini-instruct",
+    "phi4": "microsoft/phi-4",
+    "phi4mini": "microsoft/Phi-4-mini-instruct",
+    "gemma": "google/gemma-2-9b-it",
+    "mistral": "mistralai/Mistral-7B-Instruct-v0.3",
+    "gptj": "EleutherAI/gpt-j-6b",
+}
+TEXT = (
+    "<thought>: The pump again. <world>: I fixed the bilge pump twice; the second time with the wrong hose clamp.\n"
+    "<user>: What did you do in the harbour? <assistant>: I waited for the tide, and then I painted the hull.\n"
+    '<instruction>: Note the tide. <action>: tide_log {"height": 4}\n=> done\n'
+) * 4
+
+
+@lru_cache
+def family(name: str) -> Family:
+    return load_family(shipped_etc() / "schemas" / f"{name}.json")
+
+
+def conversation(*texts: str, system: str = "", train: tuple[bool, ...] = (), split: str = "train") -> Conversation:
+    """user, assistant, user, assistant ...; by default only the last reply is trained."""
+    replies = len(texts) // 2
+    train = train or (False,) * (replies - 1) + (True,)
+    messages = [Message("system", system)] if system else []
+    for number in range(replies):
+        messages += [Message("user", texts[2 * number]), Message("assistant", texts[2 * number + 1], train[number])]
+    return Conversation("0123456789abcdef-0", "dual", split, tuple(messages))  # type: ignore[arg-type]
+
+
+def job(
+    name: str = "qwen", method: Literal["lora", "full"] = "lora", rows: int = 100, holdout: int = 5,
+    data: tuple[str, str] = ("train.jsonl", "validation.jsonl"), system: bool = False, context: bool = False,
+    **changes: Any,
+) -> ExportJob:  # fmt: skip
+    """The job of a set of `rows` training rows for the family called `name`; `changes` are keys of etc/."""
+    config = FineTuneConfig(**changes)
+    steps = -(-rows // (config.per_device_train_batch_size * config.gradient_accumulation_steps)) * 3
+    keys, _ = keys_for(config, method, steps)
+    one = family(name)
+    own = not any(token in one.user_prefix + one.user_suffix + one.assistant_prefix for token in one.control_tokens)
+    return ExportJob(
+        method, BASE_MODELS[name], one, Wrapper(one), keys, chat_template(one), own, data,
+        system=system, context=context, train_rows=rows, holdout_rows=holdout, steps=steps,
+    )  # fmt: skip
+
+
+def make_tokenizer(folder: Path, name: str, template: str | None = None) -> Path:
+    """Write tokenizer.json and tokenizer_config.json of a family; `template` "" leaves the chat template out."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+    one = family(name)
+    eos, bos = one.eos_token or "<|endoftext|>", one.bos_token
+    specials = list(dict.fromkeys([*([bos] if bos else []), eos, "<pad>", *one.control_tokens]))
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
+    tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator(
+        [TEXT],
+        trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet, show_progress=False),  # type: ignore[call-arg]
+    )
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in specials])
+    if bos:
+        tokenizer.post_processor = processors.TemplateProcessing(  # type: ignore[assignment]
+            single=f"{bos} $A", pair=f"{bos} $A {bos} $B", special_tokens=[(bos, tokenizer.token_to_id(bos))]
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast", "eos_token": eos, "pad_token": "<pad>", "unk_token": None,
+        "model_max_length": 2048, "clean_up_tokenization_spaces": False,
+    } | ({"bos_token": bos} if bos else {})  # fmt: skip
+    if template != "":
+        config["chat_template"] = template or chat_template(one)
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2), "utf-8")
+    return folder
