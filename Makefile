@@ -17,12 +17,21 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "not verify"
 
-# What our exports are compared with: transformers and llama.cpp.
+# What our exports are compared with: transformers, TRL and llama.cpp.
 $(VENV)/.peers: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[trainer,dev,peers]'
 	touch $@
 
-verify: $(VENV)/.peers lint
+# Tools whose versions exclude each other and ours: each in a place of its own, for `make verify` alone. What would pull
+# gigabytes for GPUs is installed without its requirements, as its file says.
+PEERS := llama-factory axolotl mlx torchtune
+.venv-%/.installed: tests/peers/%.txt
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	sed -n 's/^#.*pip install --no-deps //p' $< | xargs -r .venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps
+	touch $@
+
+verify: $(VENV)/.peers $(PEERS:%=.venv-%/.installed) lint
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.installed
@@ -40,6 +49,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/curate.py
 	$(BIN)/python benchmarks/train.py
 	$(BIN)/python benchmarks/generate.py
+	$(BIN)/python benchmarks/export.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) .venv-* build dist *.egg-info
