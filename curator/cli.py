@@ -399,19 +399,21 @@ def _export(options: argparse.Namespace) -> int:
 
 def _preview(options: argparse.Namespace) -> int:
     from curator.preview import counted, preview, require_clean, show
-    from curator.shell import console, print_json
+    from curator.shell import console, print_json, progress_bar
     from curator.tokenizing import ChatTokenizer
 
     plan = _plan(options, None)
-    found = preview(plan, ChatTokenizer(options.tokenizer) if options.tokenizer else None, options.sample,
-                    options.samples)  # fmt: skip
+    tokenizer = ChatTokenizer(options.tokenizer) if options.tokenizer else None
+    with progress_bar() as progress:
+        found = preview(plan, tokenizer, options.sample, options.samples, progress)
     if options.json:
         print_json({"tool": plan.exporter.name, "family": plan.family.family, "rows": found.rows,
                     "count": found.count, "problems": found.problems,
                     "shown": [row.as_json() for row in found.shown]})  # fmt: skip
     else:
         show(found, plan, console())
-        how = "" if options.tokenizer else " (lengths estimated: name a tokenizer with --tokenizer DIR)"
+        exact = options.tokenizer or plan.exporter.template == "server"
+        how = "" if exact else " (lengths estimated: name a tokenizer with --tokenizer DIR)"
         problems = counted(found.count, "problem") if found.count else "no problems"
         print(f"{counted(found.rows, 'row')} for {plan.exporter.title}: {problems}{how}")
     if options.strict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
 import shutil
@@ -195,6 +196,7 @@ def export(plan: Plan, progress: Progress = no_progress) -> Exported:
     try:
         with stoppable():
             place.parent.mkdir(parents=True, exist_ok=True)
+            _clear_stale(place)
             aside.mkdir(mode=0o700)
             summary, cost = _build(plan, aside, place.name, progress)
             sync_folder(aside)
@@ -205,6 +207,24 @@ def export(plan: Plan, progress: Progress = no_progress) -> Exported:
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return Exported(place, summary, cost)
+
+
+def _clear_stale(place: Path) -> None:
+    """Take away what killed exports to the same place have left; one that still runs keeps its own."""
+    for stale in place.parent.glob(f".{glob.escape(place.name)}.tmp-*"):
+        number = stale.name.rpartition("-")[2]
+        if number.isdigit() and not _runs(int(number)):
+            shutil.rmtree(stale, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _build(plan: Plan, folder: Path, name: str, progress: Progress) -> tuple[ExportSummary, tuple[str, ...]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from curator.errors import JobError, UsageError
 from curator.exporting import Plan, conversations
+from curator.pipeline import Progress, no_progress
 from curator.records import Conversation, Message
 from curator.tokenizing import ChatTokenizer
 
@@ -87,7 +88,9 @@ class Viewer:
 
     def row(self, conversation: Conversation) -> Row:
         """Return one conversation as a row. Raises UsageError where the tokenizer's template refuses it."""
-        if self.tokenizer is None or self.exporter.template == "server":
+        if self.exporter.template == "server":
+            return self._checked(conversation, *_by_messages(conversation.messages), exact=False)
+        if self.tokenizer is None:
             return self._checked(conversation, *self._by_family(conversation.messages), exact=False)
         if self.exporter.template == "tool":
             return self._checked(conversation, *self._by_pieces(conversation.messages, self.tokenizer), exact=True)
@@ -184,6 +187,8 @@ class Viewer:
             yield f"{about}{row.length:,} tokens: over max_seq_length {most:,}"
         if not any(token.trained for token in (row.tokens[:most] if row.exact else row.tokens)):
             yield "no token is trained"
+        if self.exporter.template == "server":  # what it puts around texts is not known
+            return
         yield from self._begin_problems(row)
         mark = self.family.eos_token
         ends = [row.text[token.start : token.end] for token in row.tokens if token.trained and token.special]
@@ -210,6 +215,16 @@ class Viewer:
             yield f"no begin mark {begin} at the start"
 
 
+def _by_messages(messages: Sequence[Message]) -> tuple[str, tuple[Token, ...]]:
+    """A service renders with a template that it does not show: messages are shown as they are sent."""
+    text, tokens = "", []
+    for message in messages:
+        for part, trained in ((f"{message.role}: ", False), (message.content, message.train), ("\n", False)):
+            tokens.append(Token(None, len(text), len(text) + len(part), False, trained))
+            text += part
+    return text, tuple(tokens)
+
+
 def _contents(row: Row) -> Iterator[tuple[int, int]]:
     """Yield where each message's own text stands in a row, as far as it can be found."""
     at = 0
@@ -221,7 +236,9 @@ def _contents(row: Row) -> Iterator[tuple[int, int]]:
             at = start + len(text)
 
 
-def preview(plan: Plan, tokenizer: ChatTokenizer | None, sample: str | None, most: int) -> Preview:
+def preview(
+    plan: Plan, tokenizer: ChatTokenizer | None, sample: str | None, most: int, progress: Progress = no_progress
+) -> Preview:
     """Look at every row of an export. `sample` names the one to show, else the first `most` are shown.
 
     Raises UsageError for a sample that is not in the run.
@@ -232,6 +249,8 @@ def preview(plan: Plan, tokenizer: ChatTokenizer | None, sample: str | None, mos
     rows = count = 0
     for conversation in conversations(plan):
         rows += 1
+        if not rows & 255:
+            progress("looking at rows", plan.reader.samples, int(plan.reader.summary["counts"]["samples"]))
         row = viewer.row(conversation)
         wanted = sample is None or conversation.sample_id == sample
         if wanted and (len(shown) < most or sample is not None):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -352,6 +354,15 @@ def test_a_place_that_is_taken_is_left_alone(made: tuple[Home, Path], curate: Cu
     (tmp_path / "out" / "mine").write_text("x")
     done = export(curate, home, run, tmp_path / "out")
     assert (done.status, (tmp_path / "out" / "mine").read_text()) == (2, "x")
+
+
+def test_what_a_killed_export_left_is_taken_away(made: tuple[Home, Path], curate: Curate, tmp_path: Path) -> None:
+    home, run = made
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    (tmp_path / f".out.tmp-{dead.stdout.strip()}").mkdir()
+    (tmp_path / ".out.tmp-1").mkdir()
+    assert export(curate, home, run, tmp_path / "out").status == 0
+    assert sorted(path.name for path in tmp_path.glob(".out*")) == [".out.tmp-1"], "that of a process that still runs"
 
 
 @pytest.mark.parametrize(

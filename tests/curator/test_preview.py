@@ -152,6 +152,18 @@ def test_a_folder_that_holds_no_tokenizer_is_named(
     assert (done.status, missing in done.err) == (2, True)
 
 
+def test_a_service_shows_no_template_so_messages_are_shown(home: Home, run: Path, curate: Curate) -> None:
+    done = preview(curate, home, run, "--base-model", "gpt-4.1-mini-2025-04-14", to="openai")
+    assert done.status == 0, done.err
+    assert done.out.splitlines()[1:] == [
+        "user: <user>: Where is the harbour?",
+        "assistant: ⟦<assistant>: Behind the old mill.",
+        "Where the river bends.⟧",
+        "",
+        "1 row for OpenAI fine-tuning: no problems",
+    ]
+
+
 def test_one_sample_can_be_asked_for(home: Home, run: Path, curate: Curate) -> None:
     name = json.loads(preview(curate, home, run, "--json").out)["shown"][0]["sample_id"]
     assert name in preview(curate, home, run, "--sample", name).out
