@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -77,14 +78,65 @@ def a_base(folder: Path, name: str, template: str | None = None, **changes: Any)
     return folder
 
 
-def run(script: Path, *arguments: object, status: int = 0) -> str:
-    """Run a script in its folder, as a user would, without a network and without a GPU. Returns what it printed."""
-    done = subprocess.run(
-        [sys.executable, script.name, *(str(one) for one in arguments)], cwd=script.parent, capture_output=True,
-        text=True, env=os.environ | {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == status, done.stdout[-2000:] + done.stderr[-3000:]
-    return done.stdout if not status else done.stderr
+# Imports take most of a script's time: they are done once, and each run is a process forked from that.
+SERVER: Final = """
+import json, os, runpy, sys, traceback
+import datasets, peft, torch, transformers, trl
+from peft import PeftModel
+from trl import SFTConfig, SFTTrainer
+for line in sys.stdin:
+    call = json.loads(line)
+    child = os.fork()
+    if child:
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        continue
+    os.chdir(call["folder"])
+    for name, number in (("said", 1), ("complained", 2)):
+        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    sys.argv = call["arguments"]
+    status = 1
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as leave:
+        status = leave.code
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+"""
+OFFLINE: Final = {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+
+
+class Runner:
+    """Runs scripts in their folders, as a user would, without a network and without a GPU."""
+
+    def __init__(self) -> None:
+        self._server = subprocess.Popen(
+            [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            text=True, env=os.environ | OFFLINE | {"TOKENIZERS_PARALLELISM": "false"},
+        )  # fmt: skip
+
+    def __call__(self, script: Path, *arguments: object, status: int = 0) -> str:
+        """Return what the script printed; of one that fails as it should, what it complained of."""
+        assert self._server.stdin and self._server.stdout
+        call = {"folder": str(script.parent), "arguments": [script.name, *map(str, arguments)]}
+        print(json.dumps(call), file=self._server.stdin, flush=True)
+        found = int(self._server.stdout.readline())
+        said, complained = ((script.parent / name).read_text("utf-8") for name in ("said", "complained"))
+        assert found == status, said[-2000:] + complained[-3000:]
+        return said if not status else complained
+
+    def close(self) -> None:
+        with self._server:
+            self._server.kill()
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Runner]:
+    runner = Runner()
+    yield runner
+    runner.close()
 
 
 def log(output: Path) -> list[dict[str, Any]]:
@@ -111,7 +163,9 @@ def parted(one: dict[str, Any], other: dict[str, Any]) -> float:
 @pytest.mark.parametrize(
     ("name", "method"), [*((name, "lora") for name in CONFIGS), ("qwen", "full"), ("gptj", "full")]
 )
-def test_a_dry_run_shows_what_is_trained_and_takes_a_step(tmp_path: Path, name: str, method: Method) -> None:
+def test_a_dry_run_shows_what_is_trained_and_takes_a_step(
+    run: Runner, tmp_path: Path, name: str, method: Method
+) -> None:
     script = an_export(tmp_path / "set", name, method)
     said = run(script, "--dry-run", "--model", a_base(tmp_path / "base", name))
     assert f"rows            {ROWS}, 2 more for validation" in said
@@ -123,7 +177,7 @@ def test_a_dry_run_shows_what_is_trained_and_takes_a_step(tmp_path: Path, name: 
     before, after = (float(one) for one in said.split("one step: loss ")[1].split("\n")[0].split(", then "))
     assert math.isfinite(before) and after < before
     assert said.endswith("dry run passed\n")
-    assert {path.name for path in script.parent.iterdir()} == {
+    assert {path.name for path in script.parent.iterdir()} - {"said", "complained"} == {
         script.name, "training.json", "chat_template.jinja", "fsdp.yaml", "requirements.txt", "LAUNCH.md",
         "train.jsonl", "validation.jsonl",
     }  # fmt: skip
@@ -131,7 +185,9 @@ def test_a_dry_run_shows_what_is_trained_and_takes_a_step(tmp_path: Path, name: 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
 @pytest.mark.parametrize("name", ["qwen", "llama3", "phi3"])
-def test_five_steps_train_on_every_row_and_what_is_saved_can_be_used(tmp_path: Path, name: str, method: Method) -> None:
+def test_five_steps_train_on_every_row_and_what_is_saved_can_be_used(
+    run: Runner, tmp_path: Path, name: str, method: Method
+) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     script, base = an_export(tmp_path / "set", name, method), a_base(tmp_path / "base", name)
@@ -157,7 +213,7 @@ def test_five_steps_train_on_every_row_and_what_is_saved_can_be_used(tmp_path: P
     assert tokenizer.chat_template and tokenizer.pad_token_id != end
 
 
-def test_merged_weights_answer_as_the_base_with_its_adapter_does(tmp_path: Path) -> None:
+def test_merged_weights_answer_as_the_base_with_its_adapter_does(run: Runner, tmp_path: Path) -> None:
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
@@ -176,7 +232,7 @@ def test_merged_weights_answer_as_the_base_with_its_adapter_does(tmp_path: Path)
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
-def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path: Path, method: Method) -> None:
+def test_an_interrupted_training_ends_as_one_that_was_not(run: Runner, tmp_path: Path, method: Method) -> None:
     script, base = an_export(tmp_path / "set", "qwen", method, num_train_epochs=1), a_base(tmp_path / "base", "qwen")
     how = ("--tiny", "--device", "cpu", "--model", base)
     run(script, *how)
@@ -194,7 +250,23 @@ def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path: Path, method
         assert "has no checkpoint" in run(script, *how, "--output", "new", "--max-steps", 1, "--resume")
 
 
-def test_each_epoch_is_saved_where_few_steps_make_one_and_the_best_is_kept(tmp_path: Path) -> None:
+def test_two_processes_take_rows_of_their_own_and_save_once(tmp_path: Path) -> None:
+    """As on two GPUs of which each has a copy of the model; what FSDP shares cannot be tried without GPUs."""
+    script = an_export(tmp_path / "set", "qwen", "lora", num_train_epochs=1)
+    base = a_base(tmp_path / "base", "qwen")
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script.name,
+         "--tiny", "--device", "cpu", "--model", str(base)],
+        cwd=script.parent, capture_output=True, text=True, env=os.environ | OFFLINE,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+    assert done.stdout.count(f"rows            {ROWS} in, {ROWS} trained on") == 1
+    output = script.parent / "output"
+    assert [one["step"] for one in log(output) if "loss" in one] == [1, 2, 3]  # 9 rows: 5 batches of two, 2 to a step
+    assert (output / "adapter_model.safetensors").is_file()
+
+
+def test_each_epoch_is_saved_where_few_steps_make_one_and_the_best_is_kept(run: Runner, tmp_path: Path) -> None:
     script = an_export(tmp_path / "set", "llama3", "lora", save_steps=500)
     said = run(script, "--tiny", "--device", "cpu", "--model", a_base(tmp_path / "base", "llama3"))
     output = script.parent / "output"
@@ -208,7 +280,7 @@ def test_each_epoch_is_saved_where_few_steps_make_one_and_the_best_is_kept(tmp_p
     assert f"lowest: checkpoint-{best}, {losses[best]:.4f}" in said
 
 
-def test_a_base_that_was_not_taught_to_chat_ends_turns_and_pads_with_another_token(tmp_path: Path) -> None:
+def test_a_base_that_was_not_taught_to_chat_ends_turns_and_pads_with_another_token(run: Runner, tmp_path: Path) -> None:
     """As Qwen2.5's base: no template, documents end in <|endoftext|>, and nothing is meant for padding."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -223,13 +295,13 @@ def test_a_base_that_was_not_taught_to_chat_ends_turns_and_pads_with_another_tok
     assert "im_start" in tokenizer.chat_template
 
 
-def test_gemmas_turn_end_is_trained_though_it_is_not_its_eos(tmp_path: Path) -> None:
+def test_gemmas_turn_end_is_trained_though_it_is_not_its_eos(run: Runner, tmp_path: Path) -> None:
     script = an_export(tmp_path / "set", "gemma", "lora")
     said = run(script, "--dry-run", "--model", a_base(tmp_path / "base", "gemma", eos_token="<eos>"))
     assert "<end_of_turn>\n]]" in said and said.endswith("dry run passed\n")
 
 
-def test_a_template_that_writes_eos_token_writes_the_published_one(tmp_path: Path) -> None:
+def test_a_template_that_writes_eos_token_writes_the_published_one(run: Runner, tmp_path: Path) -> None:
     """Phi's templates end a conversation in eos_token, which is not what ends their turns."""
     template = (
         "{% for message in messages %}{{ '<|' + message['role'] + '|>\n' + message['content'] + '<|end|>\n' }}"
@@ -250,14 +322,14 @@ def test_a_template_that_writes_eos_token_writes_the_published_one(tmp_path: Pat
     ],
 )  # fmt: skip
 def test_a_template_that_would_teach_the_wrong_thing_stops_the_script(
-    tmp_path: Path, name: str, template: str, fault: str
+    run: Runner, tmp_path: Path, name: str, template: str, fault: str
 ) -> None:
     script = an_export(tmp_path / "set", name, "lora")
     said = run(script, "--dry-run", "--model", a_base(tmp_path / "base", name, template), status=1)
     assert fault in said and "Traceback" not in said
 
 
-def test_long_rows_stop_the_script_before_trl_would_cut_them(tmp_path: Path) -> None:
+def test_long_rows_stop_the_script_before_trl_would_cut_them(run: Runner, tmp_path: Path) -> None:
     script, base = an_export(tmp_path / "set", "qwen", "lora", max_seq_length=75), a_base(tmp_path / "base", "qwen")
     assert "rows are longer than max_seq_length 75: train.jsonl:4 (" in run(
         script, "--dry-run", "--model", base, status=1
@@ -277,7 +349,9 @@ def test_long_rows_stop_the_script_before_trl_would_cut_them(tmp_path: Path) -> 
         (["--merge"], 2, "output holds no adapter"),
     ],
 )
-def test_what_cannot_be_had_is_said_in_one_line(tmp_path: Path, arguments: list[str], status: int, words: str) -> None:
+def test_what_cannot_be_had_is_said_in_one_line(
+    run: Runner, tmp_path: Path, arguments: list[str], status: int, words: str
+) -> None:
     script = an_export(tmp_path / "set", "qwen", "lora")
     places = {"base": a_base(tmp_path / "base", "qwen"), "other": a_base(tmp_path / "other", "llama3")}
     said = run(script, *(one.format(**places) for one in arguments), status=status)
@@ -288,8 +362,10 @@ def test_what_cannot_be_had_is_said_in_one_line(tmp_path: Path, arguments: list[
 # --- Unsloth ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["llama3", "phi3", "gptj"])
-def test_unsloth_is_given_the_tokens_and_labels_that_trl_would_have_made(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["llama3", "gptj"])
+def test_unsloth_is_given_the_tokens_and_labels_that_trl_would_have_made(
+    run: Runner, tmp_path: Path, name: str
+) -> None:
     """Its script needs no Unsloth for that; the labels of TRL's own trainer are what they must be."""
     base = a_base(tmp_path / "base", name)
     script = an_export(tmp_path / "unsloth", name, "lora", "unsloth")
@@ -314,7 +390,7 @@ def test_unsloth_is_given_the_tokens_and_labels_that_trl_would_have_made(tmp_pat
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
-def test_unsloth_itself_trains_on_every_row(tmp_path: Path, method: Method) -> None:
+def test_unsloth_itself_trains_on_every_row(run: Runner, tmp_path: Path, method: Method) -> None:
     """Unsloth on the CPU, in a place of its own; without one the test is skipped."""
     interpreter = os.environ.get("PERSONA_UNSLOTH") or str(ROOT / ".venv-unsloth" / "bin" / "python")
     if not Path(interpreter).is_file():
