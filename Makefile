@@ -24,7 +24,7 @@ $(VENV)/.peers: $(VENV)/.installed
 
 # Tools whose versions exclude each other and ours: each in a place of its own, for `make verify` alone. What would pull
 # gigabytes for GPUs is installed without its requirements, as its file says.
-PEERS := llama-factory axolotl mlx torchtune
+PEERS := llama-factory axolotl mlx torchtune unsloth
 .venv-%/.installed: tests/peers/%.txt
 	$(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<

@@ -47,6 +47,10 @@ _WHERE = {
     "Wrapper": "curator.families",
     "Keys": "curator.hyperparameters",
     "read_recipe": "curator.shipped",
+    "launch_guide": "curator.scripts",
+    "script_notes": "curator.scripts",
+    "training_json": "curator.scripts",
+    "training_script": "curator.scripts",
     "UsageError": "curator.errors",
     "count_words": "curator.splitting",
     "ends_sentence": "curator.splitting",
@@ -86,6 +90,10 @@ if TYPE_CHECKING:
     from curator.records import Source as Source
     from curator.records import ToolCall as ToolCall
     from curator.records import Turn as Turn
+    from curator.scripts import launch_guide as launch_guide
+    from curator.scripts import script_notes as script_notes
+    from curator.scripts import training_json as training_json
+    from curator.scripts import training_script as training_script
     from curator.shipped import read_recipe as read_recipe
     from curator.spec import Cleaner as Cleaner
     from curator.spec import Exporter as Exporter
