@@ -20,6 +20,8 @@ from curator.spec import ExportJob
 
 BASE_MODELS = {
     "qwen": "Qwen/Qwen3-4B-Instruct-2507",
+    "qwen2.5": "Qwen/Qwen2.5-7B-Instruct",
+    "qwen3": "Qwen/Qwen3-8B",
     "llama2": "meta-llama/Llama-2-7b-chat-hf",
     "llama3": "meta-llama/Meta-Llama-3-8B-Instruct",
     "phi3": "microsoft/Phi-3.5-mini-instruct",

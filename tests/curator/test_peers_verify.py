@@ -27,12 +27,15 @@ PEERS = {
 }  # fmt: skip
 # Those that a tool can take at all; what it refuses, its own tests name.
 FAMILIES = {
-    "trl": ("qwen", "llama2", "llama3", "phi3", "phi4", "gemma", "mistral", "gptj"),
+    "trl": ("qwen", "qwen2.5", "qwen3", "llama2", "llama3", "phi3", "phi4", "gemma", "mistral", "gptj"),
     "llama-factory": ("qwen", "llama2", "llama3", "phi3", "phi4", "gemma", "mistral", "gptj"),
-    "axolotl": ("qwen", "llama2", "llama3", "phi3", "phi4", "gemma", "mistral", "gptj"),
+    "axolotl": ("qwen", "qwen2.5", "qwen3", "llama2", "llama3", "phi3", "phi4", "gemma", "mistral", "gptj"),
     "mlx": ("qwen", "llama2", "llama3", "phi3", "phi4", "gemma", "mistral"),
     "torchtune": ("llama2", "llama3"),
 }
+
+
+PUBLISHED = {"gemma": "gemma2", "mistral": "mistral-v0.3"}
 
 
 def interpreter(tool: str) -> str:
@@ -45,6 +48,12 @@ def interpreter(tool: str) -> str:
     if not Path(path).is_file():
         pytest.skip(f"needs {tool} in {PEERS[tool]} (make verify makes it), or its Python named by {variable}")
     return path
+
+
+def published(name: str) -> str | None:
+    """The chat template that the family's models carry; None where there is none, and the family's own is taken."""
+    path = Path(__file__).parent / "chat_templates" / f"{PUBLISHED.get(name, name)}.jinja"
+    return path.read_text("utf-8") if path.is_file() else None
 
 
 def read_by(tool: str, pairs: list[tuple[Path, Path]]) -> dict[str, list[dict[str, Any]]]:
@@ -94,7 +103,7 @@ def test_a_tool_takes_every_row_and_trains_what_the_preview_shows(
     interpreter(tool)
     pairs, shown = [], {}
     for name, tags in itertools.product(FAMILIES[tool], ("content", "none")):
-        tokenizer = make_tokenizer(tmp_path / name / "tokenizer", name)
+        tokenizer = make_tokenizer(tmp_path / name / "tokenizer", name, published(name))
         options = ["--home", home.folder, "--to", tool, "--method", "lora", "--base-model", BASE_MODELS[name],
                    "--family", name, "--tags", tags]  # fmt: skip
         folder = tmp_path / name / tags

@@ -57,7 +57,11 @@ def test_with_a_tokenizer_exactly_the_reply_and_its_end_are_trained(
     (row,) = json.loads(done.out)["shown"]
     tokens = row["tokens"]
     trained = "".join(one["text"] for one in tokens if one["trained"])
-    assert trained.strip().startswith("<assistant>: Behind the old mill.\nWhere the river bends.")
+    assert (
+        trained.strip()
+        .removeprefix(family(name).reply_lead)
+        .startswith("<assistant>: Behind the old mill.\nWhere the river bends.")
+    )
     assert trained.strip().removesuffix(family(name).document_end).strip().endswith(family(name).eos_token)
     assert trained.count(family(name).eos_token) == 1
     begin = family(name).bos_token
