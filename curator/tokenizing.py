@@ -71,7 +71,11 @@ class ChatTokenizer:
         """The chat template: chat_template.jinja, else that of tokenizer_config.json; "" for none."""
         path = self.folder / "chat_template.jinja"
         if path.is_file():
-            return path.read_text("utf-8")
+            try:
+                return path.read_text("utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                what = f"{printable(str(path))}: {getattr(error, 'strerror', None) or 'not UTF-8'}"
+                raise UsageError(what, "download the tokenizer again") from None
         found = self.config.get("chat_template") or ""
         if isinstance(found, list):
             found = next((one.get("template", "") for one in found if one.get("name") == "default"), "")

@@ -356,6 +356,22 @@ def test_a_place_that_is_taken_is_left_alone(made: tuple[Home, Path], curate: Cu
     assert (done.status, (tmp_path / "out" / "mine").read_text()) == (2, "x")
 
 
+def test_a_full_disk_leaves_nothing(made: tuple[Home, Path], tmp_path: Path) -> None:
+    """A limit on a file's size fails as a full disk does, in the middle of a write."""
+    home, run = made
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (700, 700));"
+        "sys.argv[0] = 'curate'; from curator.cli import main; main()"
+    )
+    command = [sys.executable, "-c", script, "export", run, "--home", home.folder, "--to", "plain", "--out",
+               tmp_path / "out"]  # fmt: skip
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert done.returncode == 3, done.stderr
+    assert "cannot write the export" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.glob("*out*")) == list(tmp_path.glob(".out*")) == []
+
+
 def test_what_a_killed_export_left_is_taken_away(made: tuple[Home, Path], curate: Curate, tmp_path: Path) -> None:
     home, run = made
     dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)

@@ -156,6 +156,17 @@ def test_a_folder_that_holds_no_tokenizer_is_named(
     assert (done.status, missing in done.err) == (2, True)
 
 
+def test_a_template_file_goes_before_the_configurations_and_one_that_is_no_text_is_named(
+    home: Home, run: Path, curate: Curate, tmp_path: Path
+) -> None:
+    folder = make_tokenizer(tmp_path / "tokenizer", "qwen")
+    (folder / "chat_template.jinja").write_text("{{ raise_exception('of the file') }}")
+    assert "of the file" in preview(curate, home, run, "--tokenizer", folder).err
+    (folder / "chat_template.jinja").write_bytes(b"\xff\xfe")
+    done = preview(curate, home, run, "--tokenizer", folder)
+    assert (done.status, "chat_template.jinja: not UTF-8" in done.err) == (2, True)
+
+
 def test_a_service_shows_no_template_so_messages_are_shown(home: Home, run: Path, curate: Curate) -> None:
     done = preview(curate, home, run, "--base-model", "gpt-4.1-mini-2025-04-14", to="openai")
     assert done.status == 0, done.err

@@ -430,7 +430,7 @@ quantize = llama2c.quantize
     ("hf", "trainer.checkpoint.tokenizer_json", lambda tokenizer: {"model": {"vocab": {"a": 1}, "merges": []}},
      "its tokenizer makes"),
     ("ollama", "trainer.exports.ollama.RESPONSE", " {{ .Response }}", "template does not make the prompts"),
-    ("ollama", "trainer.exports.ollama._quoted", lambda text: f'"""{text} """', "stops are not the model's"),
+    ("ollama", "trainer.exports.ollama.quoted", lambda text: f'"""{text} """', "stops are not the model's"),
 ])  # fmt: skip
 def test_a_broken_export_fails_and_leaves_nothing(
     made: dict[str, Checkpoint], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

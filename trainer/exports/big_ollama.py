@@ -23,6 +23,7 @@ from typing import Any
 from trainer.errors import JobError, UsageError
 from trainer.exports.chat_templates import UnrenderableError, render
 from trainer.exports.foreign import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MERGE, Chat, Foreign, read_foreign
+from trainer.exports.ollama import quoted
 from trainer.exports.placing import planned
 from trainer.exports.reading import MODELFILE, read_modelfile, rendered
 from trainer.families import NO_TAGS, Family, Tags, fitting, load_families, named_family
@@ -49,6 +50,7 @@ _CONVERTED = frozenset(
 # Whose adapters it converts: bases of the architectures llama (Mistral is one for llama.cpp) and gemma2.
 _ADAPTED = frozenset(("LlamaForCausalLM", "MistralForCausalLM", "Gemma2ForCausalLM", "llama", "gemma2"))
 _NEW = "MODEL.gguf"
+_PLAIN = "write it without them"
 _RENDERED = ("gemma4", "Gemma4ForCausalLM", "Gemma4ForConditionalGeneration")
 
 
@@ -134,9 +136,9 @@ def modelfile(foreign: Foreign, family: Family, tags: Tags = NO_TAGS, system: st
     lines = [f"FROM {_path(foreign.base.line)}"]
     if foreign.adapter:
         lines.append(f"ADAPTER {'./adapter' if foreign.adapter.is_dir() else _path(str(foreign.adapter))}")
-    lines += ["PARSER passthrough", f"TEMPLATE {_quoted(go_template(family, tags))}"]
-    lines += [f"SYSTEM {_quoted(told)}"] if told else []
-    lines += [f"PARAMETER stop {_quoted(stop)}" for stop in stops(family, tags)]
+    lines += ["PARSER passthrough", f"TEMPLATE {quoted(go_template(family, tags), _PLAIN)}"]
+    lines += [f"SYSTEM {quoted(told, _PLAIN)}"] if told else []
+    lines += [f"PARAMETER stop {quoted(stop, _PLAIN)}" for stop in stops(family, tags)]
     lines.append(f"PARAMETER num_ctx {context}")
     lines += [f"PARAMETER {name} {value}" for name, value in _sampling(foreign.sampling)]
     return "\n".join(lines) + "\n"
@@ -247,15 +249,6 @@ def _path(line: str) -> str:
     if not line.isprintable() or line != line.strip() or line.startswith('"'):
         raise UsageError(f"a Modelfile cannot name {line!r}", "give it a plain name")
     return line
-
-
-def _quoted(text: str) -> str:
-    if '"""' in text or not text.replace("\n", "").replace("\t", "").isprintable():
-        raise UsageError(
-            f"a Modelfile cannot hold {text!r}: it has no way to write three quotes or unprintable characters",
-            "write it without them",
-        )
-    return f'"""{text}"""'
 
 
 def _copy_adapter(foreign: Foreign, folder: Path) -> None:

@@ -40,8 +40,8 @@ def modelfile(template: Template, context: int, weights: str = "model.gguf") -> 
     sampling = SamplingSettings()
     lines = [
         f"FROM ./{weights}",
-        f"TEMPLATE {_quoted(go_template(template))}",
-        *(f"PARAMETER stop {_quoted(stop)}" for stop in template.stops),
+        f"TEMPLATE {quoted(go_template(template))}",
+        *(f"PARAMETER stop {quoted(stop)}" for stop in template.stops),
         f"PARAMETER num_ctx {context}",
         f"PARAMETER num_predict {min(sampling.max_tokens, context)}",
         f"PARAMETER temperature {sampling.temperature:g}",
@@ -53,10 +53,11 @@ def modelfile(template: Template, context: int, weights: str = "model.gguf") -> 
     return "\n".join(lines) + "\n"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str, instead: str = "export it --to gguf") -> str:
+    """Return a text as a Modelfile holds it. Raises UsageError, with what to do `instead`, for one that it cannot."""
     if '"""' in text or not text.replace("\n", "").replace("\t", "").isprintable():
         raise UsageError(
             f"a Modelfile cannot hold {text!r}: it has no way to write three quotes or unprintable characters",
-            "export it --to gguf",
+            instead,
         )
     return f'"""{text}"""'
