@@ -101,7 +101,8 @@ def cost_lines(size: ModelSize | None, method: str, keys: Mapping[str, Any], tok
     seconds = max(work / _FLOPS, _SECONDS * rows * epochs)
     return (
         f"GPU memory: {memory}; {activations / GB:,.0f} GB of it for a row of {longest:,} tokens.",
-        f"Time: about {_duration(seconds)} on one A100 for {tokens * epochs:,.0f} tokens in {rows * epochs:,.0f} rows.",
+        f"Time: about {_duration(seconds)} of an A100's work, for {tokens * epochs:,.0f} tokens in "
+        f"{rows * epochs:,.0f} rows.",
         f"An estimate for {size.parameters / 1e9:,.1f} billion parameters"
         + ("." if size.exact else ", the size taken from the name, the shape from others of that size."),
     )
