@@ -157,12 +157,9 @@ def conversations(plan: Plan) -> Iterator[Conversation]:
     """Yield the rows of an export as conversations, checked: what the tool's own file is made of, in its order."""
     for whole in plan.reader:
         check_alternation(whole)
-        if plan.exporter.template != "server":
-            whole = system_in_user_turn(whole, plan.family)
-        if plan.exporter.per_message:
-            yield whole
-        else:
-            yield from last_replies(whole)
+        for row in (whole,) if plan.exporter.per_message else last_replies(whole):
+            # Each row by itself: a system text that belongs into the last user's turn is in every one.
+            yield row if plan.exporter.template == "server" else system_in_user_turn(row, plan.family)
 
 
 @dataclass

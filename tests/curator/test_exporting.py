@@ -130,6 +130,21 @@ def test_a_conversation_kept_whole_is_one_row_with_marks_or_a_row_for_each_reply
     assert found["plain"] == [[False, True], [False, False, False, True]]
 
 
+def test_every_row_of_a_conversation_kept_whole_has_its_mode(
+    made: tuple[Home, Path], curate: Curate, tmp_path: Path
+) -> None:
+    """Mistral has the system text in the last user's turn: in that of each row, not of the whole conversation."""
+    home, run = made
+    export(curate, home, run, tmp_path / "out", "--family", "mistral", "--tags", "none")
+    found = rows(tmp_path / "out" / "train.jsonl") + rows(tmp_path / "out" / "validation.jsonl")
+    whole = [one["texts"] for one in found if "One?" in one["texts"][0]]
+    mode = "Emulation mode: answer as the person would.\n\n"
+    assert whole == [
+        [f"{mode}One?", "The first answer is here."],
+        ["One?", "The first answer is here.", f"{mode}Two?", "The second one follows it."],
+    ]
+
+
 def test_context_that_was_kept_is_not_trained_twice() -> None:
     messages = (Message("user", "a"), Message("assistant", "b"), Message("user", "c"), Message("assistant", "d", True))
     one = Conversation("id", "dual", "train", messages)
