@@ -145,7 +145,10 @@ def _filters(report: Report | None) -> str:
         return ""
     lines = ["## Filters\n", "| stage | reason | turned down |", "|---|---|---|"]
     lines += [f"| {drop.stage} | {drop.reason} | {drop.count:,} |" for drop in report.drops]
-    lines += ["", f"Replies changed by cleaners: {_pairs(report.cleaned)}. Words of the person are never changed."]
+    words = "Words of the person are never changed"
+    if "control_tokens" in report.cleaned:
+        words += ", but for control tokens, which are spelled in braces"
+    lines += ["", f"Replies changed by cleaners: {_pairs(report.cleaned)}. {words}."]
     return "\n".join(lines) + "\n"
 
 

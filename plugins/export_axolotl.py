@@ -140,7 +140,7 @@ def recipe(job: ExportJob) -> Recipe:
     ]
     if job.method == "lora":
         commands.append(f"axolotl merge-lora config.yaml --lora-model-dir={OUTPUT}")
-    unused = {"gguf_conversion": "axolotl makes no GGUF; trainer export makes one of the trained model"}
+    unused = {"gguf_conversion": "axolotl makes no GGUF; llama.cpp makes one of the merged model"}
     return Recipe(files, tuple(commands), unused, tuple(_notes(job, config)))
 
 

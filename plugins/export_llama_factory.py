@@ -222,7 +222,7 @@ def recipe(job: ExportJob) -> Recipe:
         files["chat_template.jinja"] = job.chat_template
         # The tokenizer has none, and LLaMA-Factory saves the texts of `template: empty` with it: none at all.
         commands.append(f"cp chat_template.jinja {MERGED if job.method == 'lora' else OUTPUT}/")
-    unused = {"gguf_conversion": "LLaMA-Factory makes no GGUF; trainer export makes one of the trained model"}
+    unused = {"gguf_conversion": "LLaMA-Factory makes no GGUF; llama.cpp makes one of the merged model"}
     return Recipe(files, tuple(commands), unused, tuple(_notes(job)))
 
 

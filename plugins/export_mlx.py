@@ -141,8 +141,8 @@ _WHY = {
 _UNUSED = {
     "max_grad_norm": "MLX-LM does not clip gradients",
     "save_total_limit": f"MLX-LM keeps every save: {ADAPTERS}/NNNNNNN_adapters.safetensors",
-    "gguf_conversion": "mlx_lm.fuse --export-gguf writes f16 for Llama and Mistral alone; trainer export makes a GGUF "
-    "of the trained model",
+    "gguf_conversion": "mlx_lm.fuse --export-gguf writes f16 for Llama and Mistral alone; llama.cpp makes a GGUF "
+    "of the fused model",
 }
 
 

@@ -262,7 +262,7 @@ _WHY = {
 _UNUSED = {
     "save_steps": "torchtune saves at the end of each epoch",
     "save_total_limit": f"torchtune keeps all: {OUTPUT}/epoch_0 and so on",
-    "gguf_conversion": "torchtune makes no GGUF; trainer export makes one of the trained model",
+    "gguf_conversion": "torchtune makes no GGUF; llama.cpp makes one of the merged model",
 }
 
 
