@@ -196,6 +196,8 @@ def test_a_stopped_run_leaves_nothing(many: Home, tmp_path: Path, sent: signal.S
     with subprocess.Popen(
         [sys.executable, "-m", "curator.cli", "run", "--username", "ann", "--home", many.folder, *out_option],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        # A shell starts what goes into the background with SIGINT ignored, and that is handed on to us.
+        preexec_fn=lambda: signal.signal(sent, signal.SIG_DFL),
     ) as process:  # fmt: skip
         while process.poll() is None and not any(tmp_path.glob("out/*/.tmp-*")):
             pass
