@@ -49,8 +49,10 @@ _WHERE = {
     "read_recipe": "curator.shipped",
     "launch_guide": "curator.scripts",
     "script_notes": "curator.scripts",
+    "script_row": "curator.scripts",
     "training_json": "curator.scripts",
     "training_script": "curator.scripts",
+    "yaml_with_reasons": "curator.yaml_text",
     "UsageError": "curator.errors",
     "count_words": "curator.splitting",
     "ends_sentence": "curator.splitting",
@@ -92,6 +94,7 @@ if TYPE_CHECKING:
     from curator.records import Turn as Turn
     from curator.scripts import launch_guide as launch_guide
     from curator.scripts import script_notes as script_notes
+    from curator.scripts import script_row as script_row
     from curator.scripts import training_json as training_json
     from curator.scripts import training_script as training_script
     from curator.shipped import read_recipe as read_recipe
@@ -111,6 +114,7 @@ if TYPE_CHECKING:
     from curator.splitting import sentences as sentences
     from curator.strict_json import BadJson as BadJson
     from curator.strict_json import parse_json as parse_json
+    from curator.yaml_text import yaml_with_reasons as yaml_with_reasons
 
 
 def __getattr__(name: str) -> Any:

@@ -113,6 +113,12 @@ def _home_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="a run's folder (default: the latest)")
+    parser.add_argument("--username", metavar="U", help="the latest run of this profile")
+    _home_option(parser)
+
+
 def _add_run(commands: Any) -> None:
     run = commands.add_parser(
         "run",
@@ -150,9 +156,7 @@ def _add_report(commands: Any) -> None:
     report = commands.add_parser(
         "report", help="show the quality report of a run", description="Show the quality report of a run."
     )
-    report.add_argument("run", nargs="?", type=Path, metavar="RUN", help="a run's folder (default: the latest)")
-    report.add_argument("--username", metavar="U", help="the latest run of this profile")
-    _home_option(report)
+    _run_options(report)
     report.add_argument("--json", action="store_true", help="print report.json")
     report.set_defaults(command=_report)
 
@@ -187,7 +191,7 @@ def _add_explain(commands: Any) -> None:
 
 
 def _export_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="a run's folder (default: the latest)")
+    _run_options(parser)
     parser.add_argument("--to", required=True, metavar="TOOL", help=f"{', '.join(TOOLS)}, or a plugin's tool")
     parser.add_argument("--method", choices=("lora", "full"), help="default: training_mode of etc/")
     parser.add_argument("--base-model", metavar="NAME", help="model to fine-tune (default: base_model of etc/)")
@@ -196,8 +200,6 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
         "--tags", choices=("content", "none"), default="content",
         help="keep the mode tags in the texts, or leave them out and put the mode into a system message",
     )  # fmt: skip
-    parser.add_argument("--username", metavar="U", help="the latest run of this profile")
-    _home_option(parser)
 
 
 def _add_export(commands: Any) -> None:

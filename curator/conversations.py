@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from curator.disguise import in_braces
-from curator.errors import JobError, UsageError
+from curator.errors import JobError
 from curator.files import printable
 from curator.hyperparameters import ExportConfig
 from curator.records import Conversation, Exchange, Family, Message
@@ -44,7 +44,7 @@ class ConversationReader:
     """Reads a run's conversations. `tags` "content" keeps the mode tags in the texts, "none" leaves them out and puts
     the mode into a system message. `tokens` are control tokens, which are spelled in braces wherever a text holds one.
 
-    After a whole pass `samples`, `braced` (tokens spelled in braces) and `context` (some have earlier exchanges) hold.
+    After a whole pass `samples` and `braced` (tokens spelled in braces) hold.
     """
 
     folder: Path
@@ -53,7 +53,6 @@ class ConversationReader:
     tokens: tuple[str, ...]
     samples: int = 0
     braced: int = 0
-    context: bool = False
     _systems: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -87,7 +86,6 @@ class ConversationReader:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise JobError(f"{self.name}:{number}: {error}", "the run is damaged; make it again") from None
         self.samples += 1
-        self.context = self.context or bool(sample.context)
         asked, answered = (
             (sample.input, sample.output) if self.tags == "content" else (sample.user_text, sample.assistant_text)
         )
@@ -113,7 +111,7 @@ class ConversationReader:
         body = text[start:]
         if "<" not in body and "[" not in body and "&" not in body and body.isascii():
             return text
-        plain, count = in_braces(body, (), self.tokens)
+        plain, count = in_braces(body, self.tokens)
         self.braced += count
         return text[:start] + plain if count else text
 
@@ -155,10 +153,3 @@ def check_alternation(conversation: Conversation) -> None:
             f"sample {conversation.sample_id}: its roles are {', '.join(roles)}: expected user and assistant in turn",
             "make the run again with curate run",
         )
-
-
-def require_run(folder: Path) -> None:
-    """Raise UsageError where a folder is no finished run."""
-    if not folder.is_dir():
-        raise UsageError(f"{printable(str(folder))}: no such folder", "name a run's folder, or --username U")
-    read_summary(folder)

@@ -140,7 +140,7 @@ def _windows(text: str) -> list[tuple[int, int]]:
     return windows
 
 
-def in_braces(text: str, tags: tuple[str, ...], tokens: tuple[str, ...]) -> tuple[str, int]:
+def in_braces(text: str, tokens: tuple[str, ...]) -> tuple[str, int]:
     """Return the text with each control token spelled in braces, `<|im_end|>` as `{im_end}`, and how many there were.
 
     Braces are in no family's tokens and no tokenizer's normalizer makes an angle bracket of them, so that what a
@@ -150,7 +150,7 @@ def in_braces(text: str, tags: tuple[str, ...], tokens: tuple[str, ...]) -> tupl
         return text, 0
     count = 0
     # Taking one out can bring another together (`<|im_<|end|>end|>`), so until nothing is found.
-    while found := find_tags(text, tags, tokens)[1]:
+    while found := find_tags(text, (), tokens)[1]:
         for one in reversed(found):
             name = text[one.start : one.end] if text[one.start : one.end].isascii() else one.name
             text = f"{text[: one.start]}{{{_bare(name)}}}{text[one.end :]}"

@@ -75,7 +75,6 @@ class Plan:
     plugin: str
     family: Family
     config: FineTuneConfig
-    given: dict[str, Path]
     words: ExportConfig
     reader: ConversationReader
     job: ExportJob
@@ -84,12 +83,10 @@ class Plan:
 
 def plan_export(request: ExportRequest) -> Plan:
     """Find everything that an export needs. Raises UsageError for a run, tool, method, model or key that is none."""
-    if not request.run.is_dir():
-        raise UsageError(f"{printable(str(request.run))}: no such folder", "name a run's folder, or --username U")
     summary = read_summary(request.run)
     settings = load_settings(request.home)
     registry = load_plugins(settings, request.home)
-    config, given = load_fine_tune(request.home, _one_mode(summary))
+    config, _ = load_fine_tune(request.home, _one_mode(summary))
     base_model = _base_model(request.base_model or config.base_model)
     notes: list[str] = []
 
@@ -109,10 +106,9 @@ def plan_export(request: ExportRequest) -> Plan:
     own = not any(one in family.user_prefix + family.user_suffix + family.assistant_prefix
                   for one in family.control_tokens)  # fmt: skip
     job = ExportJob(
-        method, base_model, family, Wrapper(family), keys, chat_template(family), own, exporter.data,
-        system=request.tags == "none",
+        method, base_model, family, Wrapper(family), keys, chat_template(family), own, exporter.data
     )  # fmt: skip
-    return Plan(request, settings, exporter, plugin, family, config, given, words, reader, job, notes)
+    return Plan(request, settings, exporter, plugin, family, config, words, reader, job, notes)
 
 
 def _base_model(name: str) -> str:
@@ -228,11 +224,11 @@ def _build(plan: Plan, folder: Path, name: str, progress: Progress) -> tuple[Exp
     counts, hashes = _write_rows(plan, folder, progress)
     if not counts.train:
         raise UsageError(f"{printable(str(plan.request.run))}: it has no training sample", "make a larger run")
+    _check_modes(plan, counts)
     steps = steps_of(plan.config, counts.train)
     keys, fitted = keys_for(plan.config, plan.job.method, steps)
     job = replace(
-        plan.job, keys=keys, context=plan.reader.context, train_rows=counts.train, holdout_rows=counts.holdout,
-        steps=steps,
+        plan.job, keys=keys, train_rows=counts.train, holdout_rows=counts.holdout, steps=steps
     )  # fmt: skip
     recipe = _recipe(plan, job)
     tokens = round(counts.characters / plan.settings.targets.characters_per_token)
@@ -354,10 +350,20 @@ def _not_for(method: str) -> dict[str, str]:
     return why | {"load_in_4bit": "only an adapter can be trained on 4-bit weights"}
 
 
-def unused_keys(plan: Plan, job: ExportJob, recipe: Recipe) -> dict[str, str]:
+def unused_keys(job: ExportJob, recipe: Recipe) -> dict[str, str]:
     """Return every key that the tool was not given, and why."""
     return dict(sorted({**{name: why for name, why in _not_for(job.method).items() if name not in job.keys.read},
                         **recipe.unused}.items()))  # fmt: skip
+
+
+def _check_modes(plan: Plan, counts: _Counts) -> None:
+    """Raise UsageError where the configuration is for another mode than the samples'."""
+    wanted = plan.config.dataset_requirements.mode_filter
+    if wanted and set(counts.modes) != {wanted}:
+        raise UsageError(
+            f"mode_filter is {wanted!r}; the samples are {', '.join(sorted(counts.modes))}",
+            f"make a run of that mode: curate run --mode {wanted}",
+        )
 
 
 def _set_notes(plan: Plan, counts: _Counts) -> list[str]:
@@ -375,11 +381,6 @@ def _set_notes(plan: Plan, counts: _Counts) -> list[str]:
         if samples < least:
             notes.append(f"{samples:,} samples; the configuration {word} {least:,}")
             break
-    if need.mode_filter and set(counts.modes) != {need.mode_filter}:
-        raise UsageError(
-            f"mode_filter is {need.mode_filter!r}; the samples are {', '.join(sorted(counts.modes))}",
-            f"make a run of that mode: curate run --mode {need.mode_filter}",
-        )
     if len(counts.modes) > 1:
         for mode in ("dual", "emulation", "agent"):
             wanted = getattr(need.mode_distribution, f"{mode}_min_percent")
@@ -395,7 +396,7 @@ def _summary(
     plan: Plan, job: ExportJob, recipe: Recipe, counts: _Counts, tokens: int, notes: tuple[str, ...]
 ) -> ExportSummary:
     run = plan.reader.summary
-    unused = unused_keys(plan, job, recipe)
+    unused = unused_keys(job, recipe)
     raw = (plan.request.run / "run-summary.json").read_bytes()
     return ExportSummary(
         format=EXPORT_FORMAT,

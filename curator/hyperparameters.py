@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from curator.config import Share, _File, load_file
 from curator.errors import UsageError
@@ -190,8 +190,3 @@ def steps_of(config: FineTuneConfig, rows: int) -> int:
     """Return the optimizer's steps of a whole training on one device."""
     size = config.per_device_train_batch_size * config.gradient_accumulation_steps
     return math.ceil(math.ceil(rows / size) * config.num_train_epochs)
-
-
-def of_a_model(model: BaseModel) -> dict[str, Any]:
-    """Return a part of the configuration as JSON's own types."""
-    return model.model_dump(mode="json")

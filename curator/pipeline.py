@@ -386,7 +386,7 @@ class Sampler:
             return user_text, reply, context, ()
         tokens, changes, texts = self.registry.control_tokens, [], []
         for text in (user_text, reply, *(side for one in context for side in (one.user_text, one.assistant_text))):
-            plain, count = in_braces(text, (), tokens)
+            plain, count = in_braces(text, tokens)
             if count:
                 changes.append(Change("control_tokens", f"{count} spelled in braces", len(text), len(plain)))
                 self.changes["control_tokens"] += 1

@@ -165,8 +165,10 @@ class Viewer:
         before = len(prompt) if text.startswith(prompt) else 0
         start = text.find(reply, before)
         if start < 0:
-            start = text.find(reply.strip(), before)
             reply = reply.strip()
+            start = text.find(reply, before)
+        if start < 0:  # the template writes another text: then nothing of it is known to be trained
+            return []
         end, mark = start + len(reply), self.family.eos_token
         after = text.find(mark, end) if mark else -1
         found = [(start, end)]

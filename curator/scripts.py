@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+from curator.records import Conversation
 from curator.shipped import read_recipe
 from curator.spec import ExportJob
 
@@ -19,6 +20,16 @@ _KEYS = (
     "bf16", "optim", "weight_decay", "max_grad_norm", "seed",
 )  # fmt: skip
 _LORA_KEYS = ("lora_rank", "lora_alpha", "lora_dropout", "load_in_4bit")
+
+
+def script_row(conversation: Conversation, job: ExportJob) -> dict[str, Any]:
+    """Return a row as the scripts read it: prompt and completion as messages.
+
+    Of all that TRL takes it is the form whose mask needs no template's help: what is trained is a place in the row, and
+    no text has to be looked for.
+    """
+    *earlier, reply = [{"role": message.role, "content": message.content} for message in conversation.messages]
+    return {"prompt": earlier, "completion": [reply]}
 
 
 def training_script(name: str, method: str) -> str:

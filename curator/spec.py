@@ -85,8 +85,7 @@ class ExportJob:
     one counts as using it.
 
     `own_template` is True where no published tokenizer carries the family's template, so that `chat_template` (Jinja,
-    the family's) has to go along. `system` says that conversations begin with a system message, `context` that some
-    have earlier exchanges. Rows and steps are known once the data is written: an exporter's `row` sees zeros.
+    the family's) has to go along. Rows and steps are known once the data is written: an exporter's `row` sees zeros.
     """
 
     method: Literal["lora", "full"]
@@ -97,8 +96,6 @@ class ExportJob:
     chat_template: str
     own_template: bool
     data: tuple[str, str]
-    system: bool = False
-    context: bool = False
     train_rows: int = 0
     holdout_rows: int = 0
     steps: int = 0

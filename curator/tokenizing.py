@@ -86,11 +86,6 @@ class ChatTokenizer:
         found = self.config.get(name) or ""
         return str(found.get("content", "")) if isinstance(found, dict) else str(found)
 
-    def id_of(self, token: str) -> int | None:
-        """Return the id of a token, or None where it is none."""
-        number = self._tokenizer.token_to_id(token) if token else None
-        return int(number) if number is not None else None
-
     def encode(self, text: str) -> Encoded:
         """Return the ids of a rendered text: no BOS is added to what the template has written."""
         found = self._tokenizer.encode(text, add_special_tokens=False)

@@ -21,11 +21,10 @@ What remains different: of a reply's end only the mark is trained, so that Llama
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from curator import Conversation, Exporter, ExportJob, Recipe, UsageError, hookimpl
+from curator import Conversation, Exporter, ExportJob, Recipe, UsageError, hookimpl, yaml_with_reasons
 
 VERSION = "0.19.0"
 OUTPUT = "output"
@@ -124,12 +123,13 @@ def recipe(job: ExportJob) -> Recipe:
     config, packages = _config(job), [f"axolotl=={VERSION}"]
     if config["optimizer"] == _KAHAN:
         packages.append("torch-optimi==0.2.1")
-    files = {"config.yaml": _yaml(f"axolotl {VERSION}: axolotl train config.yaml", config)}
+    files = {"config.yaml": yaml_with_reasons(f"axolotl {VERSION}: axolotl train config.yaml", config, _WHY)}
     if job.method == "full":
         sliced = config | _FSDP
         if config["optimizer"] == "adamw_bnb_8bit":
             sliced["optimizer"] = "adamw_torch_8bit"  # FSDP 2 takes no other of 8 bits
-        files["config-fsdp.yaml"] = _yaml("Sliced over several GPUs: axolotl train config-fsdp.yaml", sliced)
+        title = "Sliced over several GPUs: axolotl train config-fsdp.yaml"
+        files["config-fsdp.yaml"] = yaml_with_reasons(title, sliced, _WHY)
     if job.own_template:
         files["chat_template.jinja"] = job.chat_template
     commands = [
@@ -177,27 +177,3 @@ def _notes(job: ExportJob, config: Mapping[str, Any]) -> Iterator[str]:
     gap = job.wrapper.gap
     if gap:
         yield f"axolotl does not train the {gap!r} that {job.family.family} writes before the end mark"
-
-
-def _yaml(title: str, values: Mapping[str, Any]) -> str:
-    return "\n".join([f"# {title}", *_lines(values)]) + "\n"
-
-
-def _lines(values: Mapping[str, Any], indent: str = "") -> Iterator[str]:
-    """Yield a YAML mapping's lines; plain values as JSON, which is YAML too, with the reason beside where there is one.
-
-    A list of mappings holds one mapping.
-    """
-    for key, value in values.items():
-        reason = f"  # {_WHY[key]}" if key in _WHY else ""
-        if isinstance(value, dict) or (isinstance(value, list) and isinstance(value[0], dict)):
-            yield f"{indent}{key}:{reason}"
-            inner = list(_lines(value if isinstance(value, dict) else value[0], indent + "  "))
-            if isinstance(value, list):
-                inner = [f"{indent}- {inner[0].strip()}", *inner[1:]]
-            yield from inner
-        else:
-            text = json.dumps(value, ensure_ascii=False)
-            if isinstance(value, float) and "e" in text and "." not in text:
-                text = text.replace("e", ".0e")  # YAML 1.1 takes 5e-06 for a word
-            yield f"{indent}{key}: {text}{reason}"

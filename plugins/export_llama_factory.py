@@ -25,12 +25,11 @@ What remains different from the published rendering:
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from curator import Conversation, Exchange, Exporter, ExportJob, Family, Recipe, Wrapper, hookimpl
+from curator import Conversation, Exchange, Exporter, ExportJob, Family, Recipe, Wrapper, hookimpl, yaml_with_reasons
 
 VERSION = "0.9.5"
 OUTPUT, MERGED = "output", "merged"
@@ -209,12 +208,14 @@ def recipe(job: ExportJob) -> Recipe:
     why = _WHY if _template(job.family) else _WHY | {"template": "adds nothing: the rows hold all texts themselves"}
     files = {
         "dataset_info.json": json.dumps(_datasets(job), indent=2) + "\n",
-        "train.yaml": _yaml(f"LLaMA-Factory {VERSION}: llamafactory-cli train train.yaml", training, why),
+        "train.yaml": yaml_with_reasons(f"LLaMA-Factory {VERSION}: llamafactory-cli train train.yaml", training, why),
     }
     needs = " bitsandbytes" if "quantization_bit" in training or training["optim"] == "adamw_8bit" else ""
     commands = [f"pip install llamafactory=={VERSION}{needs}", "llamafactory-cli train train.yaml"]
     if job.method == "lora":
-        files["merge.yaml"] = _yaml("The adapter merged into its base: llamafactory-cli export merge.yaml", _merge(job))
+        files["merge.yaml"] = yaml_with_reasons(
+            "The adapter merged into its base: llamafactory-cli export merge.yaml", _merge(job), {}
+        )
         commands.append("llamafactory-cli export merge.yaml")
     else:
         files["ds_z3.json"] = json.dumps(_ZERO_3, indent=2) + "\n"
@@ -288,14 +289,3 @@ def _notes(job: ExportJob) -> list[str]:
             "trainer export --to ollama"
         )
     return notes
-
-
-def _yaml(title: str, values: Mapping[str, Any], why: Mapping[str, str] | None = None) -> str:
-    """Return a YAML file; each value as JSON, which is YAML too, with the reason beside it where there is one."""
-    lines = [f"# {title}"]
-    for key, value in values.items():
-        text = json.dumps(value, ensure_ascii=False)
-        if isinstance(value, float) and "e" in text and "." not in text:
-            text = text.replace("e", ".0e")  # YAML 1.1 takes 5e-06 for a word
-        lines.append(f"{key}: {text}" + (f"  # {why[key]}" if why and key in why else ""))
-    return "\n".join(lines) + "\n"

@@ -14,14 +14,12 @@ iterations: batches, not epochs and not steps of the optimizer. What follows fro
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from curator import Conversation, Exporter, ExportJob, Recipe, UsageError, hookimpl
+from curator import Conversation, Exporter, ExportJob, Recipe, UsageError, hookimpl, yaml_with_reasons
 
 VERSION = "0.32.2"
 BASE, ADAPTERS, FUSED = "base", "adapters", "fused_model"
@@ -160,7 +158,12 @@ def recipe(job: ExportJob) -> Recipe:
         "mlx_lm.lora --config lora.yaml",
         f"mlx_lm.fuse --model {model} --adapter-path {ADAPTERS} --save-path {FUSED}",
     ]
-    return Recipe({"lora.yaml": _yaml(title, _config(job, pace))}, tuple(commands), _UNUSED, tuple(_notes(job, pace)))
+    return Recipe(
+        {"lora.yaml": yaml_with_reasons(title, _config(job, pace), _WHY, flow=True)},
+        tuple(commands),
+        _UNUSED,
+        tuple(_notes(job, pace)),
+    )
 
 
 def _notes(job: ExportJob, pace: _Pace) -> list[str]:
@@ -186,21 +189,3 @@ def _notes(job: ExportJob, pace: _Pace) -> list[str]:
             "type in which they are stored: in bf16 small steps are lost to rounding"
         )
     return notes
-
-
-def _yaml(title: str, values: Mapping[str, Any]) -> str:
-    """Return a YAML file; each value as JSON, which is YAML too, with the reason beside it where there is one."""
-    lines = [f"# {title}"]
-    for key, value in values.items():
-        lines.append(f"{key}: {_json(value)}" + (f"  # {_WHY[key]}" if key in _WHY else ""))
-    return "\n".join(lines) + "\n"
-
-
-def _json(value: Any) -> str:
-    """Return a value as JSON that YAML 1.1 reads the same: it takes 5e-06 for a word, 5.0e-06 for a number."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(key)}: {_json(one)}" for key, one in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_json, value)) + "]"
-    text = json.dumps(value, ensure_ascii=False)
-    return text.replace("e", ".0e") if isinstance(value, float) and "e" in text and "." not in text else text

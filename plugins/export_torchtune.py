@@ -14,17 +14,15 @@ Nothing is validated, and a state is saved at the end of each epoch alone.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from curator import Conversation, Exporter, ExportJob, Recipe, UsageError, hookimpl
+from curator import Conversation, Exporter, ExportJob, Recipe, UsageError, hookimpl, yaml_with_reasons
 
 VERSION = "0.6.1"
 BASE, OUTPUT, OURS = "base", "output", "persona_torchtune"
@@ -272,7 +270,7 @@ def recipe(job: ExportJob) -> Recipe:
     kind = "lora_finetune" if job.method == "lora" else "full_finetune"
     run = f"tune run {kind}_single_device --config recipe.yaml"
     files = {
-        "recipe.yaml": _yaml(f"torchtune {VERSION}, in this folder: {run}", _config(job, pace)),
+        "recipe.yaml": yaml_with_reasons(f"torchtune {VERSION}, in this folder: {run}", _config(job, pace), _WHY),
         f"{OURS}.py": _OURS,
         "chat_template.jinja": job.chat_template,
     }
@@ -320,21 +318,3 @@ def _method_notes(job: ExportJob) -> list[str]:
     elif job.keys["bf16"]:
         notes.append("in bf16 weights and optimizer states are kept in 16 bits: small steps are lost to rounding")
     return notes
-
-
-def _yaml(title: str, values: Mapping[str, Any]) -> str:
-    """Return a YAML file, a component's arguments below its name; each value as JSON, which is YAML too."""
-    lines = [f"# {title}"]
-    for key, value in values.items():
-        why = f"  # {_WHY[key]}" if key in _WHY else ""
-        if isinstance(value, Mapping):
-            lines += [f"{key}:{why}", *(f"  {name}: {_json(one)}" for name, one in value.items())]
-        else:
-            lines.append(f"{key}: {_json(value)}{why}")
-    return "\n".join(lines) + "\n"
-
-
-def _json(value: Any) -> str:
-    """Return a value as JSON that YAML 1.1 reads the same: it takes 5e-06 for a word, 5.0e-06 for a number."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text.replace("e", ".0e") if isinstance(value, float) and "e" in text and "." not in text else text

@@ -11,18 +11,15 @@ Read in its sources (trl/trainer/sft_trainer.py, trl/data_utils.py), and settled
 - an adapter that is saved under FSDP's own activation checkpointing has no weights (seen with peft 0.21.2).
 """
 
-from typing import Any
-
 from curator import (
-    Conversation,
     Exporter,
     ExportJob,
-    Message,
     Recipe,
     hookimpl,
     launch_guide,
     read_recipe,
     script_notes,
+    script_row,
     training_json,
     training_script,
 )
@@ -37,17 +34,7 @@ SCRIPTS = {"lora": "train_lora.py", "full": "train_full_finetune.py"}
 @hookimpl
 def register_exporters() -> list[Exporter]:
     """Export to TRL."""
-    return [Exporter("trl", "TRL", row, recipe)]
-
-
-def row(conversation: Conversation, job: ExportJob) -> dict[str, Any]:
-    """Return prompt and completion as messages: of all that TRL takes, the form whose mask needs no template's help."""
-    *earlier, reply = conversation.messages
-    return {"prompt": [_message(one) for one in earlier], "completion": [_message(reply)]}
-
-
-def _message(message: Message) -> dict[str, str]:
-    return {"role": message.role, "content": message.content}
+    return [Exporter("trl", "TRL", script_row, recipe)]
 
 
 def recipe(job: ExportJob) -> Recipe:

@@ -9,17 +9,14 @@ Read in its sources (unsloth/models/rl.py, unsloth_zoo/dataset_utils.py), and se
 - left to itself it lays rows end to end without padding, and then cuts them by rules of its own.
 """
 
-from typing import Any
-
 from curator import (
-    Conversation,
     Exporter,
     ExportJob,
-    Message,
     Recipe,
     hookimpl,
     launch_guide,
     script_notes,
+    script_row,
     training_json,
     training_script,
 )
@@ -36,17 +33,7 @@ SCRIPT = "train_unsloth.py"
 @hookimpl
 def register_exporters() -> list[Exporter]:
     """Export to Unsloth."""
-    return [Exporter("unsloth", "Unsloth", row, recipe)]
-
-
-def row(conversation: Conversation, job: ExportJob) -> dict[str, Any]:
-    """Return prompt and completion as messages: what is trained is then a place, and no text has to be looked for."""
-    *earlier, reply = conversation.messages
-    return {"prompt": [_message(one) for one in earlier], "completion": [_message(reply)]}
-
-
-def _message(message: Message) -> dict[str, str]:
-    return {"role": message.role, "content": message.content}
+    return [Exporter("unsloth", "Unsloth", script_row, recipe)]
 
 
 def recipe(job: ExportJob) -> Recipe:

@@ -43,19 +43,21 @@ def family(name: str) -> Family:
     return load_family(shipped_etc() / "schemas" / f"{name}.json")
 
 
-def conversation(*texts: str, system: str = "", train: tuple[bool, ...] = (), split: str = "train") -> Conversation:
+def conversation(
+    *texts: str, system: str = "", train: tuple[bool, ...] = (), split: Literal["train", "holdout"] = "train"
+) -> Conversation:
     """user, assistant, user, assistant ...; by default only the last reply is trained."""
     replies = len(texts) // 2
     train = train or (False,) * (replies - 1) + (True,)
     messages = [Message("system", system)] if system else []
     for number in range(replies):
         messages += [Message("user", texts[2 * number]), Message("assistant", texts[2 * number + 1], train[number])]
-    return Conversation("0123456789abcdef-0", "dual", split, tuple(messages))  # type: ignore[arg-type]
+    return Conversation("0123456789abcdef-0", "dual", split, tuple(messages))
 
 
 def job(
     name: str = "qwen", method: Literal["lora", "full"] = "lora", rows: int = 100, holdout: int = 5,
-    data: tuple[str, str] = ("train.jsonl", "validation.jsonl"), system: bool = False, context: bool = False,
+    data: tuple[str, str] = ("train.jsonl", "validation.jsonl"),
     **changes: Any,
 ) -> ExportJob:  # fmt: skip
     """The job of a set of `rows` training rows for the family called `name`; `changes` are keys of etc/."""
@@ -66,7 +68,7 @@ def job(
     own = not any(token in one.user_prefix + one.user_suffix + one.assistant_prefix for token in one.control_tokens)
     return ExportJob(
         method, BASE_MODELS[name], one, Wrapper(one), keys, chat_template(one), own, data,
-        system=system, context=context, train_rows=rows, holdout_rows=holdout, steps=steps,
+        train_rows=rows, holdout_rows=holdout, steps=steps,
     )  # fmt: skip
 
 

@@ -80,7 +80,7 @@ def exported(tmp_path: Path) -> Any:
 @pytest.mark.parametrize("tool", TOOLS)
 def test_a_row_is_the_prompt_as_messages_and_the_reply_as_its_completion(tool: str) -> None:
     sample = conversation("<user>: One?", "Yes.", "<user>: Two?", "Schön 🌊.\n", system="Be him.")
-    assert TOOLS[tool].row(sample, job()) == {
+    assert TOOLS[tool].register_exporters()[0].row(sample, job()) == {
         "prompt": [
             {"role": "system", "content": "Be him."},
             {"role": "user", "content": "<user>: One?"},

@@ -81,7 +81,7 @@ def export(folder: Path, tool: str, one: ExportJob, given: tuple[Conversation, .
 
 def a_job(name: str, **changes: Any) -> ExportJob:
     BASE_MODELS.setdefault(name, f"someone/{name}")
-    return job(name, context=True, system=True, **changes)
+    return job(name, **changes)
 
 
 def drive(tool: str, *pairs: tuple[Path, Path]) -> dict[Path, dict[str, Any]]:

@@ -81,7 +81,7 @@ def a_job(tool: str, template: str, **changes: Any) -> ExportJob:
     name = MLX[template]
     BASE_MODELS.setdefault(name, f"someone/{name}")
     count = 9
-    one = job(name, rows=count, holdout=count, context=True, system=True, **changes)
+    one = job(name, rows=count, holdout=count, **changes)
     base_model = TORCHTUNE[template] if tool == "torchtune" else one.base_model
     return replace(one, data=exporter(tool).data, base_model=base_model)
 

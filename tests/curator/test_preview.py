@@ -128,6 +128,15 @@ def test_a_row_past_the_length_and_one_without_a_trained_token_are_found(
     assert "no token is trained" in done.out
 
 
+def test_a_template_that_rewrites_a_reply_trains_nothing_that_is_known(
+    home: Home, run: Path, curate: Curate, tmp_path: Path
+) -> None:
+    template = "{% for message in messages %}{{ message.content|upper + '<|im_end|>' }}{% endfor %}"
+    folder = make_tokenizer(tmp_path / "tokenizer", "qwen", template)
+    done = preview(curate, home, run, "--tokenizer", folder, "--strict", to="each")
+    assert (done.status, "no token is trained" in done.out) == (1, True), done.out
+
+
 def test_a_template_that_refuses_the_messages_is_one_error(
     home: Home, run: Path, curate: Curate, tmp_path: Path
 ) -> None:
