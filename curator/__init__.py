@@ -3,118 +3,120 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from curator.contract import __version__ as __version__
 
 # Imported on first use: `curate --help` must not pay for what it does not show.
 _WHERE = {
-    "hookimpl": "curator.spec",
-    "Cleaner": "curator.spec",
-    "Exporter": "curator.spec",
-    "ExportJob": "curator.spec",
-    "Filter": "curator.spec",
-    "MemorySource": "curator.spec",
-    "Mode": "curator.spec",
-    "Recipe": "curator.spec",
-    "Reject": "curator.spec",
+    "hookimpl": "curator.hooks",
+    "Cleaner": "curator.hooks",
+    "Exporter": "curator.hooks",
+    "ExportJob": "curator.hooks",
+    "Filter": "curator.hooks",
+    "MemorySource": "curator.hooks",
+    "Mode": "curator.hooks",
+    "Recipe": "curator.hooks",
+    "Reject": "curator.hooks",
     "Change": "curator.records",
     "Conversation": "curator.records",
     "CuratedSample": "curator.records",
     "Drop": "curator.records",
-    "Exchange": "curator.records",
-    "Family": "curator.records",
+    "Exchange": "curator.contract.records",
+    "Family": "curator.contract.records",
     "MemoryEvent": "curator.records",
-    "Message": "curator.records",
+    "Message": "curator.contract.records",
     "Pair": "curator.records",
-    "Source": "curator.records",
+    "Source": "curator.contract.records",
     "ToolCall": "curator.records",
     "Turn": "curator.records",
-    "BadShape": "curator.events",
-    "event_from_json": "curator.events",
-    "event_key": "curator.events",
-    "BadJson": "curator.strict_json",
-    "parse_json": "curator.strict_json",
-    "Unreadable": "curator.files",
-    "printable": "curator.files",
-    "read_once": "curator.files",
-    "walk": "curator.files",
+    "BadShape": "curator.reading.events",
+    "event_from_json": "curator.reading.events",
+    "event_key": "curator.reading.events",
+    "BadJson": "curator.contract.strict_json",
+    "parse_json": "curator.contract.strict_json",
+    "Unreadable": "curator.contract.files",
+    "printable": "curator.contract.errors",
+    "read_once": "curator.contract.files",
+    "walk": "curator.contract.files",
     "Settings": "curator.config",
-    "Pairing": "curator.pairing",
-    "default_pairs": "curator.pairing",
-    "dual_pairs": "curator.pairing",
-    "find_tags": "curator.disguise",
-    "may_hold_tags": "curator.disguise",
-    "load_family": "curator.families",
-    "Wrapper": "curator.families",
-    "Keys": "curator.hyperparameters",
-    "read_recipe": "curator.shipped",
-    "launch_guide": "curator.scripts",
-    "script_notes": "curator.scripts",
-    "script_row": "curator.scripts",
-    "training_json": "curator.scripts",
-    "training_script": "curator.scripts",
-    "yaml_with_reasons": "curator.yaml_text",
-    "UsageError": "curator.errors",
-    "count_words": "curator.splitting",
-    "ends_sentence": "curator.splitting",
-    "first_sentences": "curator.splitting",
-    "sentences": "curator.splitting",
-    "chosen_by_hash": "curator.splitting",
+    "Pairing": "curator.hooks",
+    "default_pairs": "curator.sampling.pairing",
+    "dual_pairs": "curator.sampling.pairing",
+    "find_tags": "curator.contract.special_tokens",
+    "may_hold_tags": "curator.contract.special_tokens",
+    "load_family": "curator.contract.chat_format",
+    "ChatFormat": "curator.contract.chat_format",
+    "Keys": "curator.contract.finetune_config",
+    "read_recipe": "curator.exports.scripts",
+    "launch_guide": "curator.exports.scripts",
+    "script_notes": "curator.exports.scripts",
+    "script_row": "curator.exports.scripts",
+    "training_json": "curator.exports.scripts",
+    "training_script": "curator.exports.scripts",
+    "yaml_with_reasons": "curator.exports.yaml_text",
+    "find_secret": "curator.contract.secret_scan",
+    "UsageError": "curator.contract.errors",
+    "count_words": "curator.sampling.sentences",
+    "ends_sentence": "curator.sampling.sentences",
+    "first_sentences": "curator.sampling.sentences",
+    "sentences": "curator.sampling.sentences",
+    "chosen_by_hash": "curator.sampling.sentences",
 }
 __all__ = sorted([*_WHERE, "__version__"])
 
 if TYPE_CHECKING:
     from curator.config import Settings as Settings
-    from curator.disguise import find_tags as find_tags
-    from curator.disguise import may_hold_tags as may_hold_tags
-    from curator.errors import UsageError as UsageError
-    from curator.events import BadShape as BadShape
-    from curator.events import event_from_json as event_from_json
-    from curator.events import event_key as event_key
-    from curator.families import Wrapper as Wrapper
-    from curator.families import load_family as load_family
-    from curator.files import Unreadable as Unreadable
-    from curator.files import printable as printable
-    from curator.files import read_once as read_once
-    from curator.files import walk as walk
-    from curator.hyperparameters import Keys as Keys
-    from curator.pairing import Pairing as Pairing
-    from curator.pairing import default_pairs as default_pairs
-    from curator.pairing import dual_pairs as dual_pairs
+    from curator.contract.chat_format import ChatFormat as ChatFormat
+    from curator.contract.chat_format import load_family as load_family
+    from curator.contract.errors import UsageError as UsageError
+    from curator.contract.errors import printable as printable
+    from curator.contract.files import Unreadable as Unreadable
+    from curator.contract.files import read_once as read_once
+    from curator.contract.files import walk as walk
+    from curator.contract.finetune_config import Keys as Keys
+    from curator.contract.records import Exchange as Exchange
+    from curator.contract.records import Family as Family
+    from curator.contract.records import Message as Message
+    from curator.contract.records import Source as Source
+    from curator.contract.secret_scan import find_secret as find_secret
+    from curator.contract.special_tokens import find_tags as find_tags
+    from curator.contract.special_tokens import may_hold_tags as may_hold_tags
+    from curator.contract.strict_json import BadJson as BadJson
+    from curator.contract.strict_json import parse_json as parse_json
+    from curator.exports.scripts import launch_guide as launch_guide
+    from curator.exports.scripts import read_recipe as read_recipe
+    from curator.exports.scripts import script_notes as script_notes
+    from curator.exports.scripts import script_row as script_row
+    from curator.exports.scripts import training_json as training_json
+    from curator.exports.scripts import training_script as training_script
+    from curator.exports.yaml_text import yaml_with_reasons as yaml_with_reasons
+    from curator.hooks import Cleaner as Cleaner
+    from curator.hooks import Exporter as Exporter
+    from curator.hooks import ExportJob as ExportJob
+    from curator.hooks import Filter as Filter
+    from curator.hooks import MemorySource as MemorySource
+    from curator.hooks import Mode as Mode
+    from curator.hooks import Pairing as Pairing
+    from curator.hooks import Recipe as Recipe
+    from curator.hooks import Reject as Reject
+    from curator.hooks import hookimpl as hookimpl
+    from curator.reading.events import BadShape as BadShape
+    from curator.reading.events import event_from_json as event_from_json
+    from curator.reading.events import event_key as event_key
     from curator.records import Change as Change
     from curator.records import Conversation as Conversation
     from curator.records import CuratedSample as CuratedSample
     from curator.records import Drop as Drop
-    from curator.records import Exchange as Exchange
-    from curator.records import Family as Family
     from curator.records import MemoryEvent as MemoryEvent
-    from curator.records import Message as Message
     from curator.records import Pair as Pair
-    from curator.records import Source as Source
     from curator.records import ToolCall as ToolCall
     from curator.records import Turn as Turn
-    from curator.scripts import launch_guide as launch_guide
-    from curator.scripts import script_notes as script_notes
-    from curator.scripts import script_row as script_row
-    from curator.scripts import training_json as training_json
-    from curator.scripts import training_script as training_script
-    from curator.shipped import read_recipe as read_recipe
-    from curator.spec import Cleaner as Cleaner
-    from curator.spec import Exporter as Exporter
-    from curator.spec import ExportJob as ExportJob
-    from curator.spec import Filter as Filter
-    from curator.spec import MemorySource as MemorySource
-    from curator.spec import Mode as Mode
-    from curator.spec import Recipe as Recipe
-    from curator.spec import Reject as Reject
-    from curator.spec import hookimpl as hookimpl
-    from curator.splitting import chosen_by_hash as chosen_by_hash
-    from curator.splitting import count_words as count_words
-    from curator.splitting import ends_sentence as ends_sentence
-    from curator.splitting import first_sentences as first_sentences
-    from curator.splitting import sentences as sentences
-    from curator.strict_json import BadJson as BadJson
-    from curator.strict_json import parse_json as parse_json
-    from curator.yaml_text import yaml_with_reasons as yaml_with_reasons
+    from curator.sampling.pairing import default_pairs as default_pairs
+    from curator.sampling.pairing import dual_pairs as dual_pairs
+    from curator.sampling.sentences import chosen_by_hash as chosen_by_hash
+    from curator.sampling.sentences import count_words as count_words
+    from curator.sampling.sentences import ends_sentence as ends_sentence
+    from curator.sampling.sentences import first_sentences as first_sentences
+    from curator.sampling.sentences import sentences as sentences
 
 
 def __getattr__(name: str) -> Any:

@@ -6,34 +6,24 @@ All mistakes of all files are reported at once, each with its file and line.
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import json_source_map
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from curator.errors import UsageError
-from curator.shipped import shipped_etc
-
-Share = Annotated[float, Field(ge=0, le=1)]
+from curator.contract.finetune_config import FineTuneConfig
+from curator.contract.homes import shipped_etc
+from curator.contract.settings_file import ConfigFile, Share, etc_file, load_or_refuse, parse_settings, refuse
 
 
-class _File(BaseModel):
-    """Base of the configuration models: unknown keys are errors, values are never converted in silence."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-    comment: str = ""
-
-
-class Limits(_File):
+class Limits(ConfigFile):
     """What is read at all."""
 
     max_file_bytes: int = Field(4_194_304, ge=1, description="larger files are dropped unread")
 
 
-class PairingConfig(_File):
+class PairingConfig(ConfigFile):
     """How memories become pairs."""
 
     outward_window_hours: float = Field(6.0, ge=0, description="how long after a thought the world may answer it")
@@ -46,7 +36,7 @@ class PairingConfig(_File):
     sentence_language: str = Field("en", pattern="^[a-z]{2,3}$", description="whose abbreviations end no sentence")
 
 
-class ReplyConfig(_File):
+class ReplyConfig(ConfigFile):
     """How replies of the assistant are trimmed."""
 
     sentences: int = Field(3, ge=1, description="sentences that a trimmed reply keeps at most")
@@ -57,7 +47,7 @@ class ReplyConfig(_File):
     cut_off_words: int = Field(20, ge=1, description="a reply of so many words that stops in mid-sentence was cut off")
 
 
-class NearDuplicateConfig(_File):
+class NearDuplicateConfig(ConfigFile):
     """Near-duplicates: word shingles and MinHash."""
 
     threshold: Share = Field(0.7, description="Jaccard similarity of the word shingles from which on two are one")
@@ -66,7 +56,7 @@ class NearDuplicateConfig(_File):
     rows: Literal[3, 4] = Field(3, description="hashes in a band; bands x rows permutations in all")
 
 
-class HoldoutConfig(_File):
+class HoldoutConfig(ConfigFile):
     """The held-out split."""
 
     share: Share = Field(0.05, description="share of the set that is held out")
@@ -74,7 +64,7 @@ class HoldoutConfig(_File):
     minimum_from: int = Field(400, ge=0, description="set size from which on the minimum holds")
 
 
-class PluginsConfig(_File):
+class PluginsConfig(ConfigFile):
     """Which plugins run."""
 
     home_plugins: bool = Field(False, description="load <home>/plugins/*.py")
@@ -84,7 +74,7 @@ class PluginsConfig(_File):
     )
 
 
-class CurateConfig(_File):
+class CurateConfig(ConfigFile):
     """etc/curate.json: how memories become a training set."""
 
     limits: Limits = Limits()
@@ -104,7 +94,7 @@ class CurateConfig(_File):
     hybrid_limit: Share = Field(0.9, description="share of one mode from which on hybrid goes by type")
 
 
-class TypesConfig(_File):
+class TypesConfig(ConfigFile):
     """etc/types.json: what each memory type is."""
 
     modes: dict[str, str] = Field(description="memory type -> mode")
@@ -116,13 +106,13 @@ class TypesConfig(_File):
     notices: dict[str, Annotated[str, Field(min_length=1)]] = Field({}, description="name -> RE2 of bot notices")
 
 
-class FillersConfig(_File):
+class FillersConfig(ConfigFile):
     """etc/fillers.json: per language, openers to take off a reply's first sentence and sentences to take out."""
 
     languages: dict[str, FillerLanguage] = Field(description="language -> its fillers; all languages are looked for")
 
 
-class FillerLanguage(_File):
+class FillerLanguage(ConfigFile):
     """The fillers of one language. Plain phrases, matched without regard to case."""
 
     openers: tuple[str, ...] = Field((), description="taken off where a comma, dash or sentence end follows")
@@ -130,13 +120,13 @@ class FillerLanguage(_File):
     patterns: tuple[str, ...] = Field((), description="RE2 patterns taken off the start of a reply")
 
 
-class ContextConfig(_File):
+class ContextConfig(ConfigFile):
     """etc/context.json: per language, how to tell that a reply cannot stand without the turn before it."""
 
     languages: dict[str, ContextLanguage] = Field(description="language -> its phrases; all languages are looked for")
 
 
-class ContextLanguage(_File):
+class ContextLanguage(ConfigFile):
     """Phrases of one language, in lower case."""
 
     replies: tuple[str, ...] = Field((), description="a reply that begins so leans on what was said before")
@@ -146,7 +136,7 @@ class ContextLanguage(_File):
     )
 
 
-class PromptsConfig(_File):
+class PromptsConfig(ConfigFile):
     """etc/prompts.json: questions that one-sided memories answer."""
 
     dual: dict[str, tuple[str, ...]] = Field(description="memory type, or default -> questions put to oneself")
@@ -175,14 +165,14 @@ class PromptsConfig(_File):
         return lists.get(memory_type) or lists.get("default") or self.emulation["default"]
 
 
-class Range(_File):
+class Range(ConfigFile):
     """A target range, both ends included; None is open."""
 
     least: float | None = Field(None, description="lowest good value")
     most: float | None = Field(None, description="highest good value")
 
 
-class TargetsConfig(_File):
+class TargetsConfig(ConfigFile):
     """etc/targets.json: what a good set looks like. Shares are in percent."""
 
     average_reply_words: Range
@@ -197,7 +187,22 @@ class TargetsConfig(_File):
     characters_per_token: float = Field(4.0, gt=0, description="by which tokens are estimated")
 
 
-MODELS: dict[str, type[_File]] = {
+class ExportConfig(ConfigFile):
+    """etc/export.json: the words that exports add, and what their dataset card says."""
+
+    system: dict[str, str] = Field(description="mode -> its system message with --tags none")
+    other_system: str = Field("Mode: {mode}.", description="that of a mode not named above")
+    language: str = Field("en", pattern="^[a-z]{2,3}$", description="language of the memories, for the dataset card")
+    licence: str = Field("other", min_length=1, description="licence of the set, for the dataset card")
+    licence_note: str = Field("", description="what the card says of the licence")
+    consent: str = Field("", description="who consented to what; empty: the card says that nobody did")
+
+    def system_text(self, mode: str) -> str:
+        """Return the system message of a mode."""
+        return self.system.get(mode) or self.other_system.replace("{mode}", mode)
+
+
+MODELS: dict[str, type[ConfigFile]] = {
     "curate": CurateConfig,
     "types": TypesConfig,
     "fillers": FillersConfig,
@@ -205,6 +210,10 @@ MODELS: dict[str, type[_File]] = {
     "context": ContextConfig,
     "targets": TargetsConfig,
 }
+
+
+# Read for exports alone, so a mistake in them stops no run.
+EXPORT_MODELS: dict[str, type[ConfigFile]] = {"fine-tune-config": FineTuneConfig, "export": ExportConfig}
 
 
 @dataclass(frozen=True)
@@ -224,7 +233,7 @@ class Settings:
 
 
 def load_settings(home: Path | None) -> Settings:
-    """Load every file of etc/, the home's before the shipped. Raises one UsageError that lists all mistakes."""
+    """Load every file of etc/: the home's own, else the shipped. Raises one UsageError that lists all mistakes."""
     shipped, own = shipped_etc(), home / "etc" if home else None
     problems: list[str] = []
     loaded: dict[str, Any] = {}
@@ -242,85 +251,19 @@ def load_settings(home: Path | None) -> Settings:
         hashes[f"etc/{name}.json"] = hashlib.sha256(raw).hexdigest()
         if path.parent == own and raw != (shipped / f"{name}.json").read_bytes():
             overridden[f"etc/{name}.json"] = str(path)
-        loaded[name], found = _load(path, raw, model)
-        problems += found
+        loaded[name], wrong = parse_settings(path, raw, model)
+        problems += wrong
     if problems:
-        raise UsageError(
-            "the configuration has mistakes:\n  " + "\n  ".join(problems),
-            "mend these lines, or take the file away to use the shipped one; then run: curate doctor",
-        )
+        refuse(problems, "mend these lines, or take the file away to use the shipped one; then run: curate doctor")
     families = own / "schemas" if own and (own / "schemas").is_dir() else None
     if families and families.resolve() == (shipped / "schemas").resolve():
         families = None
     return Settings(**loaded, families=shipped / "schemas", home_families=families, files=hashes, overridden=overridden)
 
 
-def load_file(path: Path, model: type[_File]) -> tuple[_File | None, list[str]]:
-    """Read one configuration file; return it, or None and its mistakes with their lines."""
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        return None, [f"{path}: {error.strerror}"]
-    return _load(path, raw, model)
-
-
-class _TwiceError(Exception):
-    def __init__(self, key: str) -> None:
-        self.key = key
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise _TwiceError(key)
-        found[key] = value
-    return found
-
-
-def _line_of(text: str, key: str) -> int:
-    """Return the line (from 1) of the last place where a key is written."""
-    return text.count("\n", 0, max(0, text.rfind(json.dumps(key, ensure_ascii=False)))) + 1
-
-
-def _load(path: Path, raw: bytes, model: type[_File]) -> tuple[_File | None, list[str]]:
-    try:
-        text = raw.decode("utf-8-sig")
-        json.loads(text, object_pairs_hook=_unique)
-    except UnicodeDecodeError as error:
-        return None, [f"{path}: not UTF-8 at byte {error.start}"]
-    except _TwiceError as error:
-        return None, [f"{path}:{_line_of(text, error.key)}: the key {error.key!r} stands twice in one object"]
-    except (ValueError, RecursionError) as error:
-        line = getattr(error, "lineno", 1)
-        return None, [f"{path}:{line}: not JSON: {getattr(error, 'msg', error)}"]
-    try:
-        return model.model_validate_json(text), []
-    except ValidationError as error:
-        lines = line_finder(text)
-        return None, [
-            f"{path}:{lines(item['loc'])}: {'.'.join(map(str, item['loc'])) or 'file'}: {item['msg']}"
-            for item in error.errors()
-        ]
-
-
-def line_finder(text: str) -> Any:
-    """Return a function from a path of keys and indexes to the line (from 1) on which it stands in `text`."""
-    try:
-        places = json_source_map.calculate(text)
-    except Exception:
-        places = {}
-
-    def line(loc: tuple[Any, ...]) -> int:
-        for end in range(len(loc), -1, -1):
-            pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in loc[:end])
-            if pointer in places:
-                entry = places[pointer]
-                start = entry.key_start or entry.value_start
-                return int(start.line) + 1
-        return 1
-
-    return line
+def load_export(home: Path | None) -> ExportConfig:
+    """Return etc/export.json: the home's own, else the shipped. Raises UsageError that lists every mistake."""
+    return load_or_refuse(etc_file(home, "export.json"), ExportConfig, "mend these lines")
 
 
 FillersConfig.model_rebuild()

@@ -18,19 +18,36 @@ from typing import Any, Protocol, TypeVar
 
 import pluggy
 
-from curator import __version__, spec
+from curator import hooks
 from curator.config import Settings
-from curator.errors import CuratorError, PluginError, UsageError, unknown_name
-from curator.records import CuratedSample, Family, MemoryEvent
-from curator.spec import Cleaner, Exporter, Filter, MemorySource, Mode, Reject
+from curator.contract import __version__
+from curator.contract.chat_format import pick_family
+from curator.contract.errors import CuratorError, PluginError, UsageError, unknown_name
+from curator.contract.modes import MODE_NAME, Tags, bare, check_tag
+from curator.contract.records import Family
+from curator.hooks import Cleaner, Exporter, Filter, MemorySource, Mode, Reject
+from curator.records import CuratedSample, MemoryEvent
 
-EXPORTERS = (
-    "export_llama_factory", "export_axolotl", "export_trl", "export_unsloth", "export_mlx", "export_torchtune",
-    "export_openai",
-)  # fmt: skip
-BUILT_IN = (
-    "metahuman", "jsonl", "modes", "metadata", "type", "mapping", "cleaners", "filters", "families", *EXPORTERS,
-)  # fmt: skip
+# Name of a plugin, as settings and --no-plugin have it -> its module in curator_plugins.
+BUILT_IN = {
+    "metahuman": "sources.metahuman",
+    "jsonl": "sources.jsonl",
+    "modes": "modes.cognitive",
+    "metadata": "mode_mappers.metadata",
+    "type": "mode_mappers.memory_type",
+    "mapping": "mode_mappers.mapping",
+    "cleaners": "cleaners.replies",
+    "filters": "filters.screens",
+    "secrets": "filters.secrets",
+    "families": "families.etc_schemas",
+    "export_llama_factory": "exporters.llama_factory",
+    "export_axolotl": "exporters.axolotl",
+    "export_trl": "exporters.trl",
+    "export_unsloth": "exporters.unsloth",
+    "export_mlx": "exporters.mlx",
+    "export_torchtune": "exporters.torchtune",
+    "export_openai": "exporters.openai",
+}
 _REASON = re.compile(r"[a-z0-9_]+")
 
 
@@ -44,7 +61,7 @@ N = TypeVar("N", bound=_Named)
 
 @dataclass
 class Registry:
-    """All that the plugins gave, in order, each thing with the plugin it came from."""
+    """All that the plugins gave, in order, each item with the plugin it came from."""
 
     manager: pluggy.PluginManager
     versions: dict[str, str]
@@ -63,7 +80,12 @@ class Registry:
     @property
     def tags(self) -> tuple[str, ...]:
         """All tags of all modes, without brackets."""
-        return tuple(tag for mode in self.modes.values() for tag in (mode.user_tag, mode.assistant_tag))
+        return bare(mode.tags for mode in self.modes.values())
+
+    @property
+    def mode_table(self) -> dict[str, Tags]:
+        """Every mode's openings by its name."""
+        return {name: mode.tags for name, mode in self.modes.items()}
 
     @property
     def control_tokens(self) -> tuple[str, ...]:
@@ -72,16 +94,16 @@ class Registry:
 
 
 def load_plugins(settings: Settings, home: Path | None, disabled: Iterable[str] = ()) -> Registry:
-    """Load the built-in plugins, installed ones (entry-point group `curator`) and the home's where it says so.
+    """Load the built-in plugins, installed ones (entry-point group `curator`) and, if settings say so, the home's.
 
-    Raises UsageError for a name that stands twice or is unknown, PluginError for one that cannot be loaded.
+    Raises UsageError for a name that is given twice or is unknown, PluginError for one that cannot be loaded.
     """
     off = {*settings.curate.plugins.disabled, *disabled}
-    manager = pluggy.PluginManager(spec.PROJECT)
-    manager.add_hookspecs(spec.CuratorSpec)
+    manager = pluggy.PluginManager(hooks.PROJECT)
+    manager.add_hookspecs(hooks.CuratorSpec)
     origins: dict[str, str] = {}
     versions: dict[str, str] = {}
-    for name, module, origin, version in _found(settings, home):
+    for name, module, origin, version in _available(settings, home):
         if name in origins:
             raise UsageError(
                 f"two plugins are called {name!r}: {origins[name]} and {origin}", "rename or remove one of them"
@@ -89,17 +111,17 @@ def load_plugins(settings: Settings, home: Path | None, disabled: Iterable[str] 
         origins[name] = origin
         if name in off:
             continue
-        _register(manager, name, guarded(name, "import", "", module), origin)
+        _register(manager, name, call_plugin(name, "import", "", module), origin)
         versions[name] = version
     _check_hooks(manager)
     return Registry(manager, versions, set(origins), off)
 
 
-def _found(settings: Settings, home: Path | None) -> Iterable[tuple[str, Callable[[], Any], str, str]]:
-    for name in BUILT_IN:
-        module = f"curator_plugins.{name}"
+def _available(settings: Settings, home: Path | None) -> Iterable[tuple[str, Callable[[], Any], str, str]]:
+    for name, place in BUILT_IN.items():
+        module = f"curator_plugins.{place}"
         yield name, lambda module=module: importlib.import_module(module), f"built in ({module})", __version__  # type: ignore[misc]
-    for point in sorted(importlib.metadata.entry_points(group=spec.PROJECT), key=lambda point: point.name):
+    for point in sorted(importlib.metadata.entry_points(group=hooks.PROJECT), key=lambda point: point.name):
         version = point.dist.version if point.dist else "unknown"
         yield point.name, point.load, f"installed ({point.value})", version
     folder = home / "plugins" if home else None
@@ -130,19 +152,24 @@ def _check_hooks(manager: pluggy.PluginManager) -> None:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         name = manager.get_name(error.plugin)
-        known = [hook for hook in dir(spec.CuratorSpec) if not hook.startswith("_")]
+        known = [hook for hook in dir(hooks.CuratorSpec) if not hook.startswith("_")]
         raise PluginError(f"plugin {name!r}: {error}", f"the hooks are {', '.join(known)}") from None
 
 
 def fill(registry: Registry, settings: Settings, family: Callable[[dict[str, Family]], Family]) -> Family:
-    """Ask every plugin what it registers; `family` picks the run's family among all. Returns that family."""
+    """Ask every plugin what it registers; `family` picks the run's family among all. Returns that family.
+
+    Raises UsageError for a name that is given twice or is unknown, PluginError for an answer that breaks a contract.
+    """
     registry.sources = _collect(registry, "register_sources", MemorySource)
     for plugin, mode in _collect(registry, "register_modes", Mode):
         _add_mode(registry, plugin, mode)
-    for plugin, one in _collect(registry, "register_families", Family, settings=settings):
-        if one.family in registry.families:
-            raise UsageError(f"two plugins give the family {one.family!r}: {registry.owners[one.family]} and {plugin}")
-        registry.families[one.family], registry.owners[one.family] = one, plugin
+    for plugin, candidate in _collect(registry, "register_families", Family, settings=settings):
+        if candidate.family in registry.families:
+            raise UsageError(
+                f"two plugins give the family {candidate.family!r}: {registry.owners[candidate.family]} and {plugin}"
+            )
+        registry.families[candidate.family], registry.owners[candidate.family] = candidate, plugin
     for plugin, exporter in _collect(registry, "register_exporters", Exporter, settings=settings):
         if exporter.name in registry.exporters:
             owner = registry.owners[f"export {exporter.name}"]
@@ -151,26 +178,36 @@ def fill(registry: Registry, settings: Settings, family: Callable[[dict[str, Fam
     chosen = family(registry.families)
     cleaners = _collect(registry, "register_cleaners", Cleaner, settings=settings)
     registry.cleaners = _ordered("cleaner", cleaners, settings.curate.cleaners, registry)
-    given = {"family": chosen, "tags": registry.tags, "control_tokens": registry.control_tokens}
-    filters = _collect(registry, "register_filters", Filter, settings=settings, **given)
+    arguments = {"family": chosen, "tags": registry.tags, "control_tokens": registry.control_tokens}
+    filters = _collect(registry, "register_filters", Filter, settings=settings, **arguments)
     ordered = _ordered("filter", filters, settings.curate.filters, registry)
-    registry.memory_filters = [(plugin, one) for plugin, one in ordered if one.on == "memory"]
-    registry.sample_filters = [(plugin, one) for plugin, one in ordered if one.on == "sample"]
-    registry.mappers = _mappers(registry, settings)
-    known = registry.names | {one.name for _, one in cleaners} | {one.name for _, one in filters}
+    registry.memory_filters = [(plugin, filter_) for plugin, filter_ in ordered if filter_.on == "memory"]
+    registry.sample_filters = [(plugin, filter_) for plugin, filter_ in ordered if filter_.on == "sample"]
+    registry.mappers = _mappers(registry, settings, tuple(registry.modes))
+    known = registry.names | {cleaner.name for _, cleaner in cleaners} | {filter_.name for _, filter_ in filters}
     if missing := registry.off - known:
         raise unknown_name("plugin", sorted(missing)[0], known, "it stands in plugins.disabled or --no-plugin")
     return chosen
 
 
+def load_registry(settings: Settings, home: Path | None, family: str | None = None) -> Registry:
+    """Return all that plugins give, for commands that wrap nothing: the family is the one named, else the default.
+
+    Raises UsageError and PluginError as `load_plugins` and `fill` do.
+    """
+    registry = load_plugins(settings, home)
+    fill(registry, settings, lambda families: pick_family(families, family, None, settings.curate.default_family))
+    return registry
+
+
 def _add_mode(registry: Registry, plugin: str, mode: Mode) -> None:
-    if not isinstance(mode.name, str) or not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", mode.name):
+    if not isinstance(mode.name, str) or not MODE_NAME.fullmatch(mode.name):
         raise PluginError(f"plugin {plugin!r}: {_show(mode.name)} is no name of a mode", "use a-z, 0-9, _ and -")
     owner = registry.owners.get(f"mode {mode.name}")
     if owner:
         raise UsageError(f"two plugins give the mode {mode.name!r}: {owner} and {plugin}", "rename one of the modes")
     for tag in (mode.user_tag, mode.assistant_tag):
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", tag):
+        if not check_tag(tag):
             raise PluginError(f"plugin {plugin!r}: mode {mode.name!r}: {tag!r} is no tag", "use a-z, 0-9 and _")
         if tag in registry.tags or mode.user_tag == mode.assistant_tag:
             raise UsageError(f"plugin {plugin!r}: mode {mode.name!r}: the tag {tag!r} is already in use")
@@ -180,55 +217,62 @@ def _add_mode(registry: Registry, plugin: str, mode: Mode) -> None:
 
 def _collect(registry: Registry, hook: str, kind: type[Any], **arguments: Any) -> list[tuple[str, Any]]:
     """Call `hook` of each plugin by itself; every answer must be a list of `kind`."""
-    found: list[tuple[str, Any]] = []
-    implementations = {one.plugin_name: one for one in getattr(registry.manager.hook, hook).get_hookimpls()}
+    collected: list[tuple[str, Any]] = []
+    implementations = {impl.plugin_name: impl for impl in getattr(registry.manager.hook, hook).get_hookimpls()}
     for plugin in registry.versions:
         if plugin not in implementations:
             continue
         implementation = implementations[plugin]
-        answer = guarded(plugin, hook, "", implementation.function, *[arguments[a] for a in implementation.argnames])
-        if not isinstance(answer, list) or not all(isinstance(one, kind) for one in answer):
+        answer = call_plugin(
+            plugin, hook, "", implementation.function, *[arguments[a] for a in implementation.argnames]
+        )
+        if not isinstance(answer, list) or not all(isinstance(item, kind) for item in answer):
             raise PluginError(f"plugin {plugin!r}: {hook} returned {_show(answer)}: expected a list of {kind.__name__}")
-        found += [(plugin, one) for one in answer]
-    return found
+        collected += [(plugin, item) for item in answer]
+    return collected
 
 
-def _ordered(what: str, found: list[tuple[str, N]], order: Sequence[str], registry: Registry) -> list[tuple[str, N]]:
-    """Put things in the order of etc/curate.json, those it does not name after them; leave out what is switched off."""
+def _ordered(kind: str, items: list[tuple[str, N]], order: Sequence[str], registry: Registry) -> list[tuple[str, N]]:
+    """Put items in the order of etc/curate.json, those it does not name last; leave out what is switched off."""
     by_name: dict[str, tuple[str, N]] = {}
-    for plugin, one in found:
-        if one.name in by_name:
-            raise UsageError(f"two plugins give the {what} {one.name!r}: {by_name[one.name][0]} and {plugin}")
-        by_name[one.name] = (plugin, one)
+    for plugin, item in items:
+        if item.name in by_name:
+            raise UsageError(f"two plugins give the {kind} {item.name!r}: {by_name[item.name][0]} and {plugin}")
+        by_name[item.name] = (plugin, item)
     missing = [name for name in order if name not in by_name]
-    if missing and what + "s" in registry.versions:  # with the built-in plugin switched off its names are gone too
-        raise unknown_name(what, missing[0], by_name, f"it stands in '{what}s' of etc/curate.json")
+    if missing and not registry.off & {"cleaners", "filters", "secrets"}:  # switched off, its names are gone too
+        raise unknown_name(kind, missing[0], by_name, f"it stands in '{kind}s' of etc/curate.json")
     names = [name for name in order if name in by_name] + [name for name in sorted(by_name) if name not in order]
     return [by_name[name] for name in names if name not in registry.off]
 
 
-def _mappers(registry: Registry, settings: Settings) -> list[tuple[str, Callable[..., Any]]]:
-    """The implementations of map_mode: those that are not named in `plugins.order` come first, so that they count."""
+def _mappers(registry: Registry, settings: Settings, modes: tuple[str, ...]) -> list[tuple[str, Callable[..., Any]]]:
+    """Return the implementations of map_mode; those that `plugins.order` does not name come first and so decide."""
     hooks = registry.manager.hook.map_mode.get_hookimpls()
-    arguments = {one.plugin_name: (one.function, one.argnames) for one in hooks}
+    arguments = {impl.plugin_name: (impl.function, impl.argnames) for impl in hooks}
     order = settings.curate.plugins.order
     names = [name for name in registry.versions if name in arguments]
     names = [name for name in names if name not in order] + [name for name in order if name in arguments]
-    return [(name, _pick_arguments(*arguments[name], settings)) for name in names]
+    return [(name, _pick_arguments(*arguments[name], settings, modes)) for name in names]
 
 
-def _pick_arguments(function: Callable[..., Any], names: Sequence[str], settings: Settings) -> Callable[..., Any]:
+def _pick_arguments(
+    function: Callable[..., Any], names: Sequence[str], settings: Settings, modes: tuple[str, ...]
+) -> Callable[..., Any]:
     def call(event: MemoryEvent, mode_from: str) -> Any:
-        given = {"event": event, "mode_from": mode_from, "settings": settings}
-        return function(*[given[name] for name in names])
+        arguments = {"event": event, "mode_from": mode_from, "settings": settings, "modes": modes}
+        return function(*[arguments[name] for name in names])
 
     if tuple(names) == ("event", "mode_from"):
         return function
     return call
 
 
-def guarded(plugin: str, hook: str, memory: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a plugin's function; whatever it raises, SystemExit too, becomes a PluginError that names it."""
+def call_plugin(plugin: str, hook: str, memory: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a plugin's function and return its answer.
+
+    Raises PluginError, which names the plugin, in place of any exception that is no CuratorError, even SystemExit.
+    """
     try:
         return function(*arguments)
     except (KeyboardInterrupt, CuratorError):  # a CuratorError already says what a user should know
@@ -245,17 +289,20 @@ def raised(error: BaseException) -> str:
         return f"raised {type(error).__name__}"
 
 
-def plugin_failed(plugin: str, hook: str, memory: str, what: str) -> PluginError:
+def plugin_failed(plugin: str, hook: str, memory: str, problem: str) -> PluginError:
     """Build the error for a plugin that broke its contract on `memory` ("" for none)."""
     where = f" on memory {memory}" if memory else ""
     return PluginError(
-        f"plugin {plugin!r}: {hook}{where}: {what}",
+        f"plugin {plugin!r}: {hook}{where}: {problem}",
         f"run again with --keep-going to drop such memories with a reason, or with --no-plugin {plugin}",
     )
 
 
 def map_mode(registry: Registry, event: MemoryEvent, mode_from: str) -> tuple[str, str]:
-    """Return (mode, which plugin said so) for an event; raises PluginError for an answer that is no known mode."""
+    """Return (mode, the plugin that chose it) for an event.
+
+    Raises PluginError where a plugin raises, where an answer is no known mode, and where no plugin has one.
+    """
     for plugin, function in registry.mappers:
         try:
             answer = function(event, mode_from)
@@ -265,8 +312,8 @@ def map_mode(registry: Registry, event: MemoryEvent, mode_from: str) -> tuple[st
             raise plugin_failed(plugin, "map_mode", event.path, raised(error)) from error
         if answer is not None:
             if not isinstance(answer, str) or answer not in registry.modes:
-                what = f"returned {_show(answer)}: expected None or one of {', '.join(registry.modes)}"
-                raise plugin_failed(plugin, "map_mode", event.path, what)
+                problem = f"returned {_show(answer)}: expected None or one of {', '.join(registry.modes)}"
+                raise plugin_failed(plugin, "map_mode", event.path, problem)
             return answer, plugin
     raise PluginError(f"no plugin maps {event.path} to a mode", "enable the plugin 'mapping' again")
 
@@ -274,25 +321,31 @@ def map_mode(registry: Registry, event: MemoryEvent, mode_from: str) -> tuple[st
 def apply_filters(
     filters: list[tuple[str, Filter]], item: MemoryEvent | CuratedSample, memory: str
 ) -> tuple[str, str] | None:
-    """Return (reason, detail) of the first filter that turns `item` down, or None."""
-    for plugin, one in filters:
+    """Return (reason, detail) of the first filter that turns `item` down, or None.
+
+    Raises PluginError where a filter raises, or answers neither None nor a reason code.
+    """
+    for plugin, filter_ in filters:
         try:
-            answer = one.check(item)  # type: ignore[arg-type]
+            answer = filter_.check(item)  # type: ignore[arg-type]
         except (KeyboardInterrupt, CuratorError):
             raise
         except BaseException as error:
-            raise plugin_failed(plugin, f"filter {one.name}", memory, raised(error)) from error
+            raise plugin_failed(plugin, f"filter {filter_.name}", memory, raised(error)) from error
         if answer is not None:
             if not isinstance(answer, str) or not _REASON.fullmatch(answer.partition(": ")[0]):
-                what = f"returned {_show(answer)}: expected None or a reason code"
-                raise plugin_failed(plugin, f"filter {one.name}", memory, what)
+                problem = f"returned {_show(answer)}: expected None or a reason code"
+                raise plugin_failed(plugin, f"filter {filter_.name}", memory, problem)
             reason, _, detail = answer.partition(": ")
             return reason, detail
     return None
 
 
 def apply_cleaner(plugin: str, cleaner: Cleaner, reply: str, event: MemoryEvent) -> str | Reject:
-    """Call one cleaner and hold it to its contract."""
+    """Call one cleaner and hold it to its contract.
+
+    Raises PluginError where it raises, or returns neither a text nor a Reject.
+    """
     try:
         answer = cleaner.clean(reply, event)
     except (KeyboardInterrupt, CuratorError):
@@ -304,8 +357,8 @@ def apply_cleaner(plugin: str, cleaner: Cleaner, reply: str, event: MemoryEvent)
             return answer
     elif isinstance(answer, Reject) and isinstance(answer.reason, str) and _REASON.fullmatch(answer.reason):
         return answer
-    what = f"returned {_show(answer)}: expected the reply as text, or a Reject with a reason code"
-    raise plugin_failed(plugin, f"cleaner {cleaner.name}", event.path, what)
+    problem = f"returned {_show(answer)}: expected the reply as text, or a Reject with a reason code"
+    raise plugin_failed(plugin, f"cleaner {cleaner.name}", event.path, problem)
 
 
 def _can_be_written(text: str) -> bool:

@@ -9,22 +9,14 @@ hundreds of thousands of passages. The JSON Schemas in `schemas/` are generated 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 
-RUN_FORMAT = "persona-curator-run"
-RUN_VERSION = 1
+from curator.contract.records import Exchange, Message, Record, Source
+
 EXPORT_FORMAT = "persona-curator-export"
 EXPORT_VERSION = 1
-
-
-# Part of a run folder's name, so nothing that a file system or the last line of stdout could stumble over.
-Name = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-
-
-class Record(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
-    """Base of all records: frozen, defaults left out on disk, unknown keys refused."""
 
 
 class Turn(Record, frozen=True, gc=False):
@@ -32,6 +24,14 @@ class Turn(Record, frozen=True, gc=False):
 
     speaker: Literal["user", "assistant", "me", "other"]
     text: str
+
+
+class Shape(Record, frozen=True, gc=False):
+    """A memory's text: the `turns` of a conversation, or one-sided `text`; `truncated` where its end was cut off."""
+
+    turns: tuple[Turn, ...] = ()
+    text: str = ""
+    truncated: bool = False
 
 
 class ToolCall(Record, frozen=True, gc=False):
@@ -89,21 +89,6 @@ class Change(Record, frozen=True, gc=False):
     note: str
     before: int
     after: int
-
-
-class Exchange(Record, frozen=True, gc=False):
-    """An earlier turn kept as context: what was said and what was answered; tagged once its sample is."""
-
-    user_text: str
-    assistant_text: str
-
-
-class Source(Record, frozen=True, gc=False):
-    """Where a text came from: file (relative to the profile), sha256 of its bytes, index of the turn within it."""
-
-    path: str
-    sha256: str
-    turn: int = 0
 
 
 class Pair(Record, frozen=True, gc=False):
@@ -200,14 +185,6 @@ class LineageLine(Record, frozen=True, gc=False):
     changes: tuple[Change, ...] = ()
 
 
-class Message(Record, frozen=True, gc=False):
-    """One message of a conversation as it goes out to another tool. `train` says whether its tokens are learnt."""
-
-    role: Literal["system", "user", "assistant"]
-    content: str
-    train: bool = False
-
-
 class Conversation(Record, frozen=True, gc=False):
     """A sample as messages: the common form of all exports. An optional system message comes first, then user and
     assistant strictly in turn; the last message is an assistant's and is trained."""
@@ -231,43 +208,6 @@ class Drop(Record, frozen=True, gc=False):
     path: str = ""
     memory_id: str = ""
     sample_id: str = ""
-
-
-class Family(Record, frozen=True, gc=False):
-    """A model family's wrapper: the texts put around a sample, in the order in which they stand.
-
-    user_prefix + input + user_suffix + separator + assistant_prefix | output + assistant_suffix + eos_token
-
-    `eos_token` is left out where `assistant_suffix` already holds it. `turn_separator` joins two exchanges.
-    A system text stands between `system_prefix` and `system_suffix`: before the first turn ("turn"), or inside the
-    first or the last user's turn behind its `user_prefix` ("first_user", "last_user"). `default_system` is what the
-    published template puts there where none is given, `reply_lead` what it puts before the last reply alone and
-    `document_end` what it puts behind the whole conversation.
-    `bos_token` is added by the downstream tokenizer, never by us. `models` are names by which a base model is
-    recognised, `control_tokens` what no memory may contain, `line_markers` what no line of one may begin with.
-    """
-
-    family: Name
-    user_prefix: str
-    assistant_prefix: str
-    description: str = ""
-    user_suffix: str = ""
-    separator: str = ""
-    assistant_suffix: str = ""
-    eos_token: str = ""
-    turn_separator: str = ""
-    bos_token: str = ""
-    system_prefix: str = ""
-    system_suffix: str = ""
-    system_place: Literal["turn", "first_user", "last_user"] = "turn"
-    default_system: str = ""
-    reply_lead: str = ""
-    document_end: str = ""
-    models: tuple[str, ...] = ()
-    control_tokens: tuple[str, ...] = ()
-    line_markers: tuple[str, ...] = ()
-    source: str = ""
-    notes: str = ""
 
 
 class ExportIndex(Record, frozen=True, gc=False):
@@ -310,6 +250,7 @@ class RunSummary(Record, frozen=True, gc=False, omit_defaults=False):
     """run-summary.json, written last: without it there is no run. The only file of a run that carries the clock.
 
     `metrics` are the values of the report's checks, `config` is etc/curate.json as it was resolved for this run.
+    `modes` are the modes of the samples, each with its two tags without brackets.
     """
 
     format: str
@@ -325,6 +266,7 @@ class RunSummary(Record, frozen=True, gc=False, omit_defaults=False):
     dual_direction: str
     counts: dict[str, int]
     metrics: dict[str, float]
+    modes: dict[str, list[str]]
     config: msgspec.Raw
     options: dict[str, str]
     plugins: dict[str, str]

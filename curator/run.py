@@ -11,38 +11,26 @@ from pathlib import Path
 
 import msgspec
 
-from curator import __version__
 from curator.config import Settings, load_settings
-from curator.errors import UsageError, ValidationFailed, unknown_name
-from curator.families import Wrapper, load_family, pick_family
-from curator.files import printable
-from curator.homes import RUNS, find_home, find_profile
-from curator.pipeline import (
-    Choice,
-    DropLog,
-    Options,
-    Progress,
-    Sampler,
-    SampleStore,
-    choose,
-    no_progress,
-    read_memories,
-    settle_mode_from,
-)
+from curator.contract import __version__
+from curator.contract.chat_format import ChatFormat, load_family, pick_family
+from curator.contract.cli_frame import Progress, no_progress
+from curator.contract.errors import UsageError, ValidationFailed, printable, unknown_name
+from curator.contract.homes import RUNS, find_home, find_profile, owner_names
+from curator.contract.records import REPORT, REPORT_PAGE, RUN_FORMAT, RUN_VERSION, Family
 from curator.plugin_manager import Registry, fill, load_plugins
-from curator.records import (
-    RUN_FORMAT,
-    RUN_VERSION,
-    Drop,
-    Family,
-    LineageLine,
-    MemoryEvent,
-    RunSummary,
-)
-from curator.report import Report, Tally, build_report
-from curator.timeline import Timeline
-from curator.validation import SampleChecker
-from curator.writing import RunFiles, run_folder, stoppable, tagged, write_summary
+from curator.reading.drop_log import DropLog
+from curator.reading.read import read_memories, settle_mode_from
+from curator.reading.timeline import Timeline
+from curator.records import CuratedSample, Drop, FormattedSample, LineageLine, MemoryEvent, RunSummary
+from curator.reports.build import ReportContext, Tally, build_report
+from curator.reports.page import render_html
+from curator.reports.report import Report
+from curator.reports.validation import SampleChecker
+from curator.run_folder import RunFiles, run_folder, stoppable, tagged, wrapped, write_summary
+from curator.sampling.sampler import Options, Sampler, ScreenedSample
+from curator.selection.choose import Choice, choose
+from curator.selection.sample_store import Collected, SampleStore, collect
 
 
 @dataclass(frozen=True)
@@ -78,7 +66,7 @@ def prepare(request: Request) -> Setup:
     home = find_home(request.home)
     profile = find_profile(home, request.username)
     settings = _overridden(load_settings(home), request)
-    registry = load_plugins(settings, home, request.disabled)
+    registry = load_plugins(settings, home, request.disabled + (("secret",) if request.options.keep_secrets else ()))
 
     def family_of(families: dict[str, Family]) -> Family:
         if request.schema:
@@ -91,13 +79,13 @@ def prepare(request: Request) -> Setup:
     if request.options.mode and request.options.mode not in registry.modes:
         raise unknown_name("mode", request.options.mode, registry.modes)
     if request.source and not (request.source.is_file() or request.source.is_dir()):
-        what = "no regular file" if request.source.exists() else "no such file"
-        raise UsageError(f"--source {printable(str(request.source))}: {what}", "name a JSONL file of memories")
+        problem = "no regular file" if request.source.exists() else "no such file"
+        raise UsageError(f"--source {printable(str(request.source))}: {problem}", "name a JSONL file of memories")
     return Setup(profile, settings, registry, family)
 
 
 def _overridden(settings: Settings, request: Request) -> Settings:
-    """Put the options of the command line that are configuration in place of it."""
+    """Return the settings with the command line's options in place of those of etc/."""
     curate = settings.curate
     if request.max_file_bytes:
         limits = curate.limits.model_copy(update={"max_file_bytes": request.max_file_bytes})
@@ -116,7 +104,7 @@ class Outcome:
 
 
 def run(request: Request, progress: Progress = no_progress) -> Outcome:
-    """Make a training set. Raises CuratorError; what it raises, nothing was published."""
+    """Make a training set. If it raises a CuratorError, nothing was published."""
     setup = prepare(request)
     with stoppable(), _no_garbage_collection():
         if request.dry_run:
@@ -133,7 +121,7 @@ def run(request: Request, progress: Progress = no_progress) -> Outcome:
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Stop looking for reference cycles meanwhile: records have none, and looking costs a tenth of the time."""
+    """Switch off the search for reference cycles: records have none, and the search takes a tenth of the time."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -165,47 +153,39 @@ def _make(request: Request, setup: Setup, files: RunFiles | None, progress: Prog
     ):
         read_memories(timeline, request.source or setup.profile, registry, settings, log, progress)
         mode_from, why = settle_mode_from(timeline, options.mode_from, registry, settings.curate.hybrid_limit)
-        sampler = Sampler(timeline, registry, settings, options, mode_from, store, log, setup.profile)
-        sampler.run(progress)
-        choice = choose(sampler, progress)
-        tally = _write_samples(setup, sampler, choice, files, progress)
-        notices = _notices(setup, request, sampler, choice, log, why)
-        return build_report(request.username, sampler, choice, log, tally, setup.family.family, notices)
+        owners = owner_names(setup.profile)
+        sampler = Sampler(timeline, registry, settings, options, mode_from, owners)
+        collected = collect(sampler, timeline, store, log, progress)
+        choice = choose(collected, settings, options, progress)
+        tally = _write_samples(setup, collected, choice, files, progress)
+        notices = _notices(setup, request, collected, choice, why)
+        context = ReportContext(request.username, setup.family.family, settings, options)
+        return build_report(context, collected, choice, tally, notices)
 
 
 def _forget(drop: Drop) -> None:
     """Write nothing: a dry run."""
 
 
-def _write_samples(setup: Setup, sampler: Sampler, choice: Choice, files: RunFiles | None, progress: Progress) -> Tally:
+def _write_samples(
+    setup: Setup, collected: Collected, choice: Choice, files: RunFiles | None, progress: Progress
+) -> Tally:
     """Tag, wrap, check and write every chosen sample; nothing that fails the check is ever published."""
-    modes, wrapper = setup.registry.modes, Wrapper(setup.family)
+    modes, chat_format = setup.registry.mode_table, ChatFormat(setup.family)
     checker = SampleChecker(modes, setup.registry.control_tokens)
     tally = Tally(setup.settings.targets, _filler_left(setup))
-    store, held = sampler.store, set(choice.holdout.rows.tolist())
+    store, held = collected.store, set(choice.holdout.rows.tolist())
     problems: list[str] = []
     for number, row in enumerate(choice.rows.tolist()):
-        parked = store.spool.get(row)
-        curated = parked.sample
-        if row in held:
-            metadata = msgspec.structs.replace(curated.metadata, split="holdout")
-            curated = msgspec.structs.replace(curated, metadata=metadata)
+        screened = store.spool.get(row)
+        curated = _held_out(screened.sample) if row in held else screened.sample
         formatted = tagged(curated, modes[curated.mode])
-        wrapped = wrapper.wrap(formatted)
-        texts = [(one.user_text, one.assistant_text) for one in formatted.context]
-        for asked, answered in (*texts, (formatted.input, formatted.output)):
-            for mode, name, offset, what in checker.check(asked, answered, curated.mode):
-                problems.append(f"{curated.metadata.sample_id} ({mode}): {name} at {offset}: {what}")
-        tally.beside.update(parked.events[1:])
-        tally.add(curated, len(wrapped.input) + len(wrapped.output), store.columns.times[row])
+        whole = wrapped(formatted, chat_format)
+        problems += _problems(checker, formatted)
+        tally.beside.update(screened.events[1:])
+        tally.add(curated, len(whole.input) + len(whole.output), store.columns.times[row])
         if files:
-            name, line = files.next_line(curated.metadata.split)
-            data = curated.metadata
-            lineage = LineageLine(
-                name, line, data.sample_id, curated.mode, data.mode_source, data.original_id, parked.events,
-                data.sources, parked.changes,
-            )  # fmt: skip
-            files.sample(curated, formatted, wrapped, lineage)
+            files.sample(curated, formatted, whole, _lineage(files, curated, screened))
         if not number & 1023:
             progress("writing", number, len(choice.rows))
     if problems:
@@ -215,13 +195,36 @@ def _write_samples(setup: Setup, sampler: Sampler, choice: Choice, files: RunFil
     return tally
 
 
+def _held_out(sample: CuratedSample) -> CuratedSample:
+    metadata = msgspec.structs.replace(sample.metadata, split="holdout")
+    return msgspec.structs.replace(sample, metadata=metadata)
+
+
+def _problems(checker: SampleChecker, sample: FormattedSample) -> Iterator[str]:
+    """Yield what is wrong with a tagged sample or with an exchange before it."""
+    texts = [(turn.user_text, turn.assistant_text) for turn in sample.context]
+    for asked, answered in (*texts, (sample.input, sample.output)):
+        for mode, name, offset, problem in checker.check(asked, answered, sample.mode):
+            yield f"{sample.metadata.sample_id} ({mode}): {name} at {offset}: {problem}"
+
+
+def _lineage(files: RunFiles, sample: CuratedSample, screened: ScreenedSample) -> LineageLine:
+    """Return the lineage of the sample's dataset line, which is the next one of its split."""
+    data = sample.metadata
+    name, line = files.next_line(data.split)
+    return LineageLine(
+        name, line, data.sample_id, sample.mode, data.mode_source, data.original_id, screened.events, data.sources,
+        screened.changes,
+    )  # fmt: skip
+
+
 def _filler_left(setup: Setup) -> Callable[[str], bool]:
     """Return a test that tells whether a reply still holds a filler: the filler cleaner would change it."""
-    found = [one.clean for _, one in setup.registry.cleaners if one.name == "fillers"]
+    cleaners = [cleaner.clean for _, cleaner in setup.registry.cleaners if cleaner.name == "fillers"]
     nobody = MemoryEvent("", "", "", "", 0, "")
 
     def left(reply: str) -> bool:
-        return any(clean(reply, nobody) != reply for clean in found)
+        return any(clean(reply, nobody) != reply for clean in cleaners)
 
     return left
 
@@ -236,48 +239,47 @@ _NOTES = {
 }
 
 
-def _notices(setup: Setup, request: Request, sampler: Sampler, choice: Choice, log: DropLog, why: str) -> list[str]:
+def _notices(setup: Setup, request: Request, collected: Collected, choice: Choice, why: str) -> list[str]:
     """Put into words what a user should know of this run beside its figures."""
-    options, found = request.options, []
+    options, notices = request.options, []
     if why:
-        found.append(why)
-    for kind, count in sorted(sampler.unknown_types.items()):
+        notices.append(why)
+    for kind, count in sorted(collected.counts.unknown_types.items()):
         mode = setup.settings.types.mapping.get(kind, setup.settings.types.unknown)
-        found.append(f"type {kind!r} is not in etc/types.json: {_memories(count)} mapped to {mode}")
-    for mode, count in sorted(sampler.foreign_modes.items()):
-        found.append(f"cognitiveMode {mode!r} has no tags of its own: {_memories(count)} went by type")
-    for code, count in sorted(sampler.timeline.notes.items()):
-        found.append(f"{_memories(count)}: {_NOTES.get(code, f'decoded from {code}')}")
-    counts = {reason.code: count for reason, count in log.counts.items() if reason.stage == "read"}
+        notices.append(f"type {kind!r} is not in etc/types.json: {_memories(count)} mapped to {mode}")
+    for mode, count in sorted(collected.counts.foreign_modes.items()):
+        notices.append(f"cognitiveMode {mode!r} has no tags of its own: {_memories(count)} went by type")
+    for code, count in sorted(collected.timeline.notes.items()):
+        notices.append(f"{_memories(count)}: {_NOTES.get(code, f'decoded from {code}')}")
+    counts = {reason.code: count for reason, count in collected.log.counts.items() if reason.stage == "read"}
     if counts.get("encrypted"):
-        names = ", ".join(log.encrypted) + (", ..." if counts["encrypted"] > len(log.encrypted) else "")
-        found.append(f"{counts['encrypted']} encrypted files were not read; decrypt the profile to use them: {names}")
+        names = ", ".join(collected.log.encrypted) + (
+            ", ..." if counts["encrypted"] > len(collected.log.encrypted) else ""
+        )
+        notices.append(f"{counts['encrypted']} encrypted files were not read; decrypt the profile to use them: {names}")
     if options.most is not None and len(choice.rows) < options.most:
-        what = f"{options.mode} samples" if options.mode else "samples"
-        found.append(
-            f"--max {options.most:,} asked for more than there is: {len(choice.rows):,} {what} passed every stage"
+        noun = f"{options.mode} samples" if options.mode else "samples"
+        notices.append(
+            f"--max {options.most:,} asked for more than there is: {len(choice.rows):,} {noun} passed every stage"
         )
     if len(choice.holdout.rows) < 0.95 * choice.holdout.wanted:
-        found.append(
+        notices.append(
             f"the holdout has {len(choice.holdout.rows)} of {choice.holdout.wanted} samples: the other conversations "
             "are too large, or too near to the training set"
         )
-    wrapper = Wrapper(setup.family)
-    if wrapper.touches:
-        found.append(f"family {setup.family.family!r}: nothing stands between question and answer but the mode tags")
+    if ChatFormat(setup.family).touches:
+        notices.append(f"family {setup.family.family!r}: nothing stands between question and answer but the mode tags")
     for name in sorted(setup.settings.overridden):
-        found.append(f"{name}: the home's own file is used")
-    return found
+        notices.append(f"{name}: the home's own file is used")
+    return notices
 
 
 def _publish(request: Request, setup: Setup, files: RunFiles, report: Report, label: str) -> None:
-    from curator.report_html import render_html
-
     data = msgspec.json.encode(report)
-    files.whole("report.json", msgspec.json.format(data, indent=2) + b"\n")
-    files.whole("report.html", render_html(report).encode())
+    files.whole(REPORT, msgspec.json.format(data, indent=2) + b"\n")
+    files.whole(REPORT_PAGE, render_html(report).encode())
     hashes = files.finish()
-    options = request.options
+    options, modes = request.options, setup.registry.modes
     write_summary(
         files.folder,
         RunSummary(
@@ -298,9 +300,10 @@ def _publish(request: Request, setup: Setup, files: RunFiles, report: Report, la
                 "samples": report.samples,
                 "train": report.train,
                 "holdout": report.samples - report.train,
-                "dropped": sum(one.count for one in report.drops),
+                "dropped": sum(drop.count for drop in report.drops),
             },
             metrics={check.name: check.value for check in report.checks},
+            modes={name: [modes[name].user_tag, modes[name].assistant_tag] for name in report.modes},
             config=msgspec.Raw(setup.settings.curate.model_dump_json().encode()),
             options={name: str(value) for name, value in asdict(options).items()},
             plugins=setup.registry.versions,

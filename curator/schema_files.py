@@ -13,8 +13,10 @@ from typing import Any
 import msgspec
 
 from curator import config, records
-from curator.hyperparameters import EXPORT_MODELS
-from curator.shipped import shipped_schemas
+from curator.contract import records as contract
+from curator.contract.finetune_config import FineTuneConfig
+from curator.contract.homes import shipped_schemas
+from curator.reports.report import Report
 
 _LINES = {
     "curated_sample": records.CuratedSample,
@@ -24,9 +26,10 @@ _LINES = {
     "lineage_line": records.LineageLine,
     "drop": records.Drop,
     "run_summary": records.RunSummary,
-    "family": records.Family,
+    "family": contract.Family,
     "export_index_line": records.ExportIndex,
     "export_summary": records.ExportSummary,
+    "report": Report,
 }
 _MEMORY: dict[str, Any] = {
     "title": "A memory as MetaHuman OS writes it; unknown keys are tolerated",
@@ -62,17 +65,16 @@ _MEMORY: dict[str, Any] = {
 
 def all_schemas() -> dict[str, dict[str, Any]]:
     """Return every schema by its file's name."""
-    found = {"memory_event": _MEMORY}
-    from curator.report import Report  # here, since a family file's schema is read long before any report is made
-
-    for name, record in (_LINES | {"report": Report}).items():
-        found[name] = msgspec.json.schema(record)
-    for name, model in (config.MODELS | EXPORT_MODELS).items():
-        found[f"etc_{name.replace('-', '_')}"] = model.model_json_schema()
-    for schema in found.values():
+    schemas = {"memory_event": _MEMORY}
+    for name, record in _LINES.items():
+        schemas[name] = msgspec.json.schema(record)
+    models = {name.replace("-", "_"): model for name, model in (config.MODELS | config.EXPORT_MODELS).items()}
+    for name, model in (models | {"mode": FineTuneConfig}).items():
+        schemas[f"etc_{name}"] = model.model_json_schema()
+    for schema in schemas.values():
         _dedent(schema)
         schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    return {f"{name}.schema.json": found[name] for name in sorted(found)}
+    return {f"{name}.schema.json": schemas[name] for name in sorted(schemas)}
 
 
 def _dedent(schema: Any) -> None:

@@ -1,1 +1,1 @@
-"""The built-in plugins, each as small as one that a user would write."""
+"""The built-in plugins, a folder a hook and a file a plugin. They use curator's public names and nothing else of it."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def usual_width() -> Iterator[None]:
+    """No test depends on how wide the terminal is of whoever runs it: pytest-xdist says 80 columns in its workers."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delenv("COLUMNS", raising=False)
+        yield
 
 
 @dataclass(frozen=True)
@@ -35,15 +46,13 @@ class Result:
         return Path(self.last_line)
 
 
-@pytest.fixture
-def curate(capfd: pytest.CaptureFixture[str]) -> Callable[..., Result]:
-    """Run `curate ARGS` in this process."""
-    from curator.cli import _guarded
+def in_process(run_command: Callable[[list[str]], int], capfd: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+    """A function that runs `PROGRAM ARGS` in this process."""
 
     def command(*arguments: object) -> Result:
         capfd.readouterr()
         try:
-            status = _guarded([str(argument) for argument in arguments])
+            status = run_command([str(argument) for argument in arguments])
         except SystemExit as leave:  # argparse leaves so
             status = int(leave.code or 0)
         captured = capfd.readouterr()
@@ -53,12 +62,31 @@ def curate(capfd: pytest.CaptureFixture[str]) -> Callable[..., Result]:
 
 
 @pytest.fixture
+def curate(capfd: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+    """Run `curate ARGS` in this process."""
+    from curator.cli import run_command
+
+    return in_process(run_command, capfd)
+
+
+def curate_once(*arguments: object) -> Result:
+    """Run `curate ARGS` in this process, for what is made once for several tests; it must go well."""
+    from curator.cli import run_command
+
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = run_command([str(argument) for argument in arguments])
+    assert status == 0, err.getvalue()
+    return Result(status, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture
 def curate_process() -> Callable[..., Result]:
     """Run `curate ARGS` as a process of its own."""
 
     def command(*arguments: object, **options: Any) -> Result:
         done = subprocess.run(
-            [sys.executable, "-m", "curator.cli", *map(str, arguments)], capture_output=True, text=True, **options
+            [sys.executable, "-m", "curator", *map(str, arguments)], capture_output=True, text=True, **options
         )
         return Result(done.returncode, done.stdout, done.stderr)
 
@@ -74,6 +102,11 @@ class Home:
         self.episodic = self.profile / "memory" / "episodic"
         self.episodic.mkdir(parents=True)
         self._count = 0
+
+    def take(self, other: Home) -> None:
+        """Become a copy of another home, which was made once for several tests; a copy may be changed."""
+        shutil.copytree(other.folder, self.folder, dirs_exist_ok=True)
+        self._count = other._count
 
     def memory(self, content: str = "", **keys: Any) -> Path:
         """Write one memory; minutes apart from the one before unless it names a timestamp. Returns its path."""

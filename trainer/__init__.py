@@ -1,9 +1,9 @@
-"""The model side: tokenizer, knowledge modules, the small Llama, training, use, import and export.
+"""The model side: a small Llama on a plain CPU, from text and dialogues to a checkpoint that runs anywhere.
 
-    text --tokenizer--> modules (.bin) --windows--> Batch --train--> checkpoint --export--> bin, q8, npz, gguf, hf
-    run folder --samples--> Sample --pack--> Batch --train--> checkpoint
+    text --tokenizer--> token shards (.bin) --> Batch --train--> checkpoint --export--> bin, q8, npz, gguf, hf, ollama
+    run folder --dialogues--> TokenisedExample --pack--> Batch --train--> checkpoint
 
-It reads a run's folder as `curate` wrote it and imports nothing of the curator.
+Of the curator it imports `curator.contract`, what both programs must agree on, and nothing else.
 """
 
-__version__ = "0.1.0"
+from curator.contract import __version__ as __version__

@@ -1,7 +1,7 @@
-"""From others' files to a native checkpoint: llama2.c's ckpt.pt and .bin, and Hugging Face's Llama folders.
+"""From other programs' files to a native checkpoint: llama2.c's ckpt.pt and .bin, and Hugging Face's Llama folders.
 
-What a file is, its content says, not its name. Nothing in it is run, and nothing is allocated before its configuration
-is checked against the limits of model.py.
+A file is recognised by its content, not by its name. Nothing in it is run, and nothing is allocated before its
+configuration is checked against the limits of model/llama.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainer.checkpoint import (
+from curator.contract.errors import UsageError, disk_error
+from curator.contract.files import read_json, sha256_of
+from trainer.exports.llama2c import NAMES
+from trainer.exports.paths import shown_name
+from trainer.exports.readers import Weights, read_v0, read_v1, version_of
+from trainer.model.checkpoint import (
     RECORD,
     WEIGHTS,
     Record,
@@ -25,14 +30,9 @@ from trainer.checkpoint import (
     require_finite,
     save_checkpoint,
 )
-from trainer.errors import UsageError, disk_error
-from trainer.exports.llama2c import NAMES
-from trainer.exports.placing import shown_name
-from trainer.exports.reading import Weights, read_v0, read_v1, version_of
-from trainer.files import read_json, sha256_of
-from trainer.layouts import State, from_huggingface, from_llama2c, huggingface_shapes, llama2c_shapes
-from trainer.model import ModelConfig
-from trainer.tokenizer import Tokenizer
+from trainer.model.convert import StateDict, from_huggingface, from_llama2c, huggingface_shapes, llama2c_shapes
+from trainer.model.llama import ModelConfig
+from trainer.model.tokenizer import Tokenizer
 
 READABLE = (
     "it reads llama2.c's ckpt.pt, llama2.c's model.bin (version 0 or 1) and Hugging Face folders with model.safetensors"
@@ -47,11 +47,11 @@ _REFUSED = {
     b"\xfd7zXZ": ("packed with xz", "unpack it first"),
     b"BZh": ("packed with bzip2", "unpack it first"),
 }
-Read = Callable[[Path], tuple[ModelConfig, State]]
+Read = Callable[[Path], tuple[ModelConfig, StateDict]]
 
 
 def import_checkpoint(
-    source: Path, out: Path, tokenizer: Path | None = None, say: Callable[[str], None] = lambda text: None
+    source: Path, out: Path, tokenizer: Path | None = None, log: Callable[[str], None] = lambda text: None
 ) -> Path:
     """Write the native checkpoint of a foreign model to `out` and return `out`.
 
@@ -63,20 +63,20 @@ def import_checkpoint(
         config, state = read(source)
         require_finite(state, str(source))
         path = _tokenizer_of(source, tokenizer)
-        found = Tokenizer.load(path)
-        check_vocabulary(found, config, source)
-        weights = next((one for one in (source / WEIGHTS, source / _INDEX) if one.is_file()), source)
+        loaded = Tokenizer.load(path)
+        check_vocabulary(loaded, config, source)
+        weights = next((file for file in (source / WEIGHTS, source / _INDEX) if file.is_file()), source)
         note = f"imported from {shown_name(source)} ({kind}); sha256 of {shown_name(weights)}: {sha256_of(weights)}"
-        save_checkpoint(out, state, config, found, Record(made_by="import", notes=[note]))
+        save_checkpoint(out, state, config, loaded, Record(made_by="import", notes=[note]))
     except OSError as error:
         raise disk_error(error, "cannot read", source) from None
     size = f"{config.parameters():,} parameters, {config.vocab_size:,} ids, {config.max_seq_len} tokens of context"
-    say(f"{kind}: {size}; tokenizer: {path}")
+    log(f"{kind}: {size}; tokenizer: {path}")
     return out
 
 
 def recognise(source: Path) -> tuple[str, Read]:
-    """Return what a file or folder is and who reads it. Raises UsageError, saying what it is, where nobody may."""
+    """Return what a file or folder is, and the function that reads it. Raises UsageError where it cannot be read."""
     if not source.exists():
         raise UsageError(f"{source}: there is no such file or folder", READABLE)
     if source.is_dir():
@@ -88,9 +88,9 @@ def recognise(source: Path) -> tuple[str, Read]:
         return "llama2.c's ckpt.pt", read_ckpt
     if start[:1] == b"\x80" and len(start) > 1 and 2 <= start[1] <= 5:
         raise UsageError(f"{source} is a pickle: reading one can run code, so it was not read", READABLE)
-    for magic, (what, instead) in _REFUSED.items():
+    for magic, (kind, instead) in _REFUSED.items():
         if start.startswith(magic):
-            raise UsageError(f"{source} is {what}; this trainer cannot import it", instead)
+            raise UsageError(f"{source} is {kind}; this trainer cannot import it", instead)
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < source.stat().st_size:
         raise UsageError(f"{source} is the weights of a Hugging Face folder", "name the folder that it lies in")
     if version := version_of(source):
@@ -113,7 +113,9 @@ def _start(path: Path) -> bytes:
 def _looks_like_v0(start: bytes) -> bool:
     """Say whether a file begins with seven numbers that could be the size of a model; v0 has no other mark."""
     numbers = [int.from_bytes(start[at : at + 4], "little", signed=True) for at in range(0, 28, 4)]
-    return len(start) >= 28 and all(0 < abs(one) < 1 << 24 for one in numbers) and min(numbers[:5] + numbers[6:]) > 0
+    return (
+        len(start) >= 28 and all(0 < abs(number) < 1 << 24 for number in numbers) and min(numbers[:5] + numbers[6:]) > 0
+    )
 
 
 def _recognise_folder(source: Path) -> tuple[str, Read]:
@@ -165,7 +167,7 @@ def _zip_reader(source: Path) -> Read:
     return read_ckpt
 
 
-def read_ckpt(path: Path) -> tuple[ModelConfig, State]:
+def read_ckpt(path: Path) -> tuple[ModelConfig, StateDict]:
     """Read llama2.c's ckpt.pt: tensors, numbers and texts. Raises UsageError where the pickle holds anything else."""
     loaded = _load_tensors(path)
     if not isinstance(loaded, dict) or not isinstance(loaded.get("model"), dict):
@@ -180,8 +182,8 @@ def read_ckpt(path: Path) -> tuple[ModelConfig, State]:
         raise UsageError(f"{path} is too small for {config.parameters():,} parameters", "it is damaged: copy it again")
     if config.tied:
         tensors.pop("output.weight", None)
-    check_shapes(path, {name: tuple(one.shape) for name, one in tensors.items()}, llama2c_shapes(config))
-    return config, from_llama2c({name: one.float() for name, one in tensors.items()}, config)
+    check_shapes(path, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, llama2c_shapes(config))
+    return config, from_llama2c({name: tensor.float() for name, tensor in tensors.items()}, config)
 
 
 def _load_tensors(path: Path) -> Any:
@@ -200,8 +202,8 @@ def _load_tensors(path: Path) -> Any:
         raise UsageError(f"{path} is damaged: {str(error).splitlines()[0][:200]}", "copy it again") from None
 
 
-def _plain_names(path: Path, tensors: dict[Any, Any]) -> State:
-    """Return the tensors without rotary tables and the prefixes of torch.compile and DistributedDataParallel."""
+def _plain_names(path: Path, tensors: dict[Any, Any]) -> StateDict:
+    """Return the tensors without rotary tables, names without the prefixes of torch.compile and DDP."""
     out, size = dict[str, Tensor](), path.stat().st_size
     for name, tensor in tensors.items():
         is_tensor = isinstance(tensor, Tensor) and tensor.is_floating_point() and tensor.layout == torch.strided
@@ -217,8 +219,8 @@ def _plain_names(path: Path, tensors: dict[Any, Any]) -> State:
     return out
 
 
-def _config_of_ckpt(path: Path, arguments: dict[str, Any], tensors: State) -> ModelConfig:
-    """Return the size that model_args names. What they leave out llama2.c takes from its defaults or the weights."""
+def _config_of_ckpt(path: Path, arguments: dict[str, Any], tensors: StateDict) -> ModelConfig:
+    """Return the size that model_args names. What is missing there comes from llama2.c's defaults or the weights."""
     first = tensors.get("layers.0.feed_forward.w1.weight")
     given = {name: value for name, value in arguments.items() if value is not None}
     same = given.keys() & {
@@ -246,14 +248,14 @@ def _config_of_ckpt(path: Path, arguments: dict[str, Any], tensors: State) -> Mo
         raise UsageError(f"{path}: {error.what}") from None
 
 
-def _of_llama2c(config: ModelConfig, weights: Weights) -> tuple[ModelConfig, State]:
-    """Return our weights of run.c's, which are stacked over the layers."""
-    tensors: State = {}
+def _of_llama2c(config: ModelConfig, weights: Weights) -> tuple[ModelConfig, StateDict]:
+    """Return our weights, made from run.c's, which are stacked over the layers."""
+    tensors: StateDict = {}
     for name, pattern in NAMES.items():
         if name in weights:
             array = torch.tensor(weights[name])
             tensors |= (
-                {pattern: array} if "{}" not in pattern else {pattern.format(i): one for i, one in enumerate(array)}
+                {pattern: array} if "{}" not in pattern else {pattern.format(i): layer for i, layer in enumerate(array)}
             )
     return config, from_llama2c(tensors, config)
 
@@ -261,24 +263,24 @@ def _of_llama2c(config: ModelConfig, weights: Weights) -> tuple[ModelConfig, Sta
 # --- Hugging Face --------------------------------------------------------------------------------------------------
 
 
-def read_huggingface(folder: Path) -> tuple[ModelConfig, State]:
+def read_huggingface(folder: Path) -> tuple[ModelConfig, StateDict]:
     """Read config.json and the weights, in one file or in several. Raises UsageError for what is no plain Llama."""
     config = parse_huggingface_config(folder / "config.json")
     expected = huggingface_shapes(config)
     if (folder / WEIGHTS).is_file():
         return config, from_huggingface(load_weights(folder / WEIGHTS, expected), config)
-    tensors: State = {}
+    tensors: StateDict = {}
     for name, shapes in _shards(folder, expected).items():
         tensors |= load_weights(folder / name, shapes)
     return config, from_huggingface(tensors, config)
 
 
 def _shards(folder: Path, expected: dict[str, tuple[int, ...]]) -> dict[str, dict[str, tuple[int, ...]]]:
-    """Return file -> its tensors' shapes, of the index of weights in several files."""
+    """Return file -> its tensors' shapes, by the index of a model in several files."""
     path = folder / _INDEX
     raw = read_json(path)
     places = raw.get("weight_map") if isinstance(raw, dict) else None
-    if not isinstance(places, dict) or not all(isinstance(one, str) for one in places.values()):
+    if not isinstance(places, dict) or not all(isinstance(place, str) for place in places.values()):
         raise UsageError(f"{path} has no weight_map", "expected the index of a model in several safetensors files")
     out: dict[str, dict[str, tuple[int, ...]]] = {}
     for name, shape in expected.items():

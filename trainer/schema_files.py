@@ -6,14 +6,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from trainer.checkpoint import Record
-from trainer.modes import ModeSettings
-from trainer.modules import Manifest
-from trainer.report import HealthReport
+from trainer.data.token_shards import Manifest
+from trainer.evaluation.report import HealthReport
+from trainer.model.checkpoint import Record
 from trainer.settings import TrainerSettings
 
 _MODELS: dict[str, type[BaseModel]] = {
-    "etc_mode": ModeSettings,
     "etc_trainer": TrainerSettings,
     "checkpoint": Record,
     "knowledge_module": Manifest,
@@ -23,7 +21,7 @@ _MODELS: dict[str, type[BaseModel]] = {
 
 def all_schemas() -> dict[str, dict[str, Any]]:
     """Return every schema by its file's name."""
-    found = {f"{name}.schema.json": model.model_json_schema() for name, model in _MODELS.items()}
-    for schema in found.values():
+    schemas = {f"{name}.schema.json": model.model_json_schema() for name, model in _MODELS.items()}
+    for schema in schemas.values():
         schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    return found
+    return schemas

@@ -7,45 +7,51 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
-import json_source_map
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from trainer.errors import UsageError
-from trainer.files import read_json
+from curator.contract.errors import UsageError
+from curator.contract.finetune_config import FineTuneConfig
+from curator.contract.settings_file import ConfigFile, ConfigModel, Share, etc_file, load_or_refuse
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Model = TypeVar("Model", bound=BaseModel)
-Settings = TypeVar("Settings", bound=BaseModel)
+SomeSettings = TypeVar("SomeSettings", bound=ConfigModel)
 
 
-class _File(BaseModel):
-    """Base of the configuration models: unknown keys are errors, values are never converted in silence."""
+class TrainSettings(ConfigModel):
+    """How a model is trained. A step is per_device_batch_size x gradient_accumulation_steps rows of the context."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class TrainSettings(_File):
-    """How a model is trained. A step is `batch_rows` x `accumulate` rows of the model's context."""
-
-    batch_rows: int = Field(
+    renamed: ClassVar[dict[str, str]] = {
+        "batch_rows": "per_device_batch_size",
+        "accumulate": "gradient_accumulation_steps",
+        "embedding_rate": "embedding_lr_scale",
+        "final_share": "min_lr_ratio",
+        "clip": "max_grad_norm",
+        "eval_every": "eval_steps",
+        "save_every": "save_steps",
+        "validation_share": "holdout_share",
+        "replay_weight": "kl_weight",
+        "end_loss_weight": "eos_loss_weight",
+    }
+    per_device_batch_size: int = Field(
         8, ge=1, le=4096, description="rows in memory at a time; changes speed and memory, never the step"
     )
-    accumulate: int = Field(4, ge=1, le=4096, description="times so many rows make one step")
+    gradient_accumulation_steps: int = Field(4, ge=1, le=4096, description="times so many rows make one step")
     learning_rate: float = Field(1e-3, gt=0, le=1, description="highest learning rate of AdamW")
-    embedding_rate: float = Field(1.0, gt=0, le=100, description="learning rate of the embedding, as a multiple of it")
-    final_share: Share = Field(0.1, description="share of it that the cosine ends at")
+    embedding_lr_scale: float = Field(
+        1.0, gt=0, le=100, description="learning rate of the embedding, as a multiple of it"
+    )
+    min_lr_ratio: Share = Field(0.1, description="share of it that the cosine ends at")
     warmup_steps: int = Field(100, ge=0, description="steps over which it rises, half of all steps at most")
     weight_decay: float = Field(0.1, ge=0, le=10, description="of matrices; norms are not decayed")
     beta1: float = Field(0.9, ge=0, lt=1, description="AdamW's decay of the mean")
     beta2: float = Field(0.95, ge=0, lt=1, description="AdamW's decay of the square")
-    clip: float = Field(1.0, gt=0, description="greatest norm of the gradient")
+    max_grad_norm: float = Field(1.0, gt=0, description="greatest norm of the gradient")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of the embedding's values left out in training")
-    eval_every: int = Field(100, ge=1, description="steps from one validation to the next")
-    save_every: int = Field(100, ge=1, description="steps from one saved state to the next")
+    eval_steps: int = Field(100, ge=1, description="steps from one validation to the next")
+    save_steps: int = Field(100, ge=1, description="steps from one saved state to the next")
     patience: int = Field(0, ge=0, description="validations without a lower loss before it ends early; 0: never")
-    validation_share: float = Field(0.05, ge=0, le=0.5, description="share of the documents held out")
+    holdout_share: float = Field(0.05, ge=0, le=0.5, description="share of the documents held out")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: by a trial of three passes each")
     compile: Literal["auto", "always", "never"] = Field("auto", description="torch.compile; auto: where it repays")
     threads: int = Field(0, ge=0, le=1024, description="threads of the CPU; 0: one for each core")
@@ -55,30 +61,32 @@ class TrainSettings(_File):
 class FinetuneSettings(TrainSettings):
     """How a base is fine-tuned on dialogues; docs/experiments.md says why so. Rows of replay come on top."""
 
-    batch_rows: int = Field(
+    per_device_batch_size: int = Field(
         4, ge=1, le=4096, description="rows in memory at a time; changes speed and memory, never the step"
     )
-    accumulate: int = Field(1, ge=1, le=4096, description="times so many rows make one step")
+    gradient_accumulation_steps: int = Field(1, ge=1, le=4096, description="times so many rows make one step")
     learning_rate: float = Field(2.5e-4, gt=0, le=1, description="highest learning rate of AdamW")
-    embedding_rate: float = Field(2.0, gt=0, le=100, description="learning rate of the embedding, as a multiple of it")
+    embedding_lr_scale: float = Field(
+        2.0, gt=0, le=100, description="learning rate of the embedding, as a multiple of it"
+    )
     warmup_steps: int = Field(5, ge=0, description="steps over which it rises, half of all steps at most")
     weight_decay: float = Field(0.01, ge=0, le=10, description="of matrices; norms are not decayed")
     dropout: float = Field(0.05, ge=0, lt=1, description="share of the embedding's values left out in training")
-    eval_every: int = Field(10, ge=1, description="steps from one validation to the next")
-    save_every: int = Field(20, ge=1, description="steps from one saved state to the next")
+    eval_steps: int = Field(10, ge=1, description="steps from one validation to the next")
+    save_steps: int = Field(20, ge=1, description="steps from one saved state to the next")
     patience: int = Field(3, ge=0, description="validations without a better score before it ends early; 0: never")
-    validation_share: float = Field(0.05, ge=0, le=0.5, description="share of the conversations held out")
+    holdout_share: float = Field(0.05, ge=0, le=0.5, description="share of the conversations held out")
     epochs: float = Field(8.0, gt=0, description="times that every sample is trained on, where no steps are named")
     method: Literal["full", "lora"] = Field("full", description="train all weights, or low-rank changes to them")
-    lora_rank: int = Field(16, ge=1, le=512, description="rank of those changes")
+    lora_rank: int = Field(16, ge=1, le=1024, description="rank of those changes")
     lora_alpha: float = Field(32.0, gt=0, description="their weight, divided by the rank")
     lora_learning_rate: float = Field(
         2e-3, gt=0, le=1, description="learning rate with lora, in place of learning_rate"
     )
     prompt_loss_weight: Share = Field(0.3, description="weight of the words of the prompt; the reply's is 1")
-    end_loss_weight: float = Field(3.0, ge=0, le=100, description="weight of the end mark; the reply's is 1")
+    eos_loss_weight: float = Field(3.0, ge=0, le=100, description="weight of the end mark; the reply's is 1")
     replay_ratio: float = Field(2.0, ge=0, le=16, description="rows of the base's text for each of dialogues; 0: none")
-    replay_weight: float = Field(20.0, ge=0, le=1000, description="of the divergence from the base on those rows")
+    kl_weight: float = Field(20.0, ge=0, le=1000, description="of the divergence from the base on those rows")
     mode_tags: Literal["auto", "none", "keep"] = Field(
         "auto", description="<thought> and the like in the model's text; auto: where a run has several modes"
     )
@@ -88,15 +96,15 @@ class PretrainSettings(TrainSettings):
     """How a base is trained from nothing."""
 
     learning_rate: float = Field(1.5e-3, gt=0, le=1, description="highest learning rate of AdamW")
-    final_share: Share = Field(0.05, description="share of it that the cosine ends at")
+    min_lr_ratio: Share = Field(0.05, description="share of it that the cosine ends at")
     warmup_steps: int = Field(200, ge=0, description="steps over which it rises, half of all steps at most")
-    eval_every: int = Field(200, ge=1, description="steps from one validation to the next")
-    save_every: int = Field(200, ge=1, description="steps from one saved state to the next")
-    validation_share: float = Field(0.02, ge=0, le=0.5, description="share of the documents held out")
+    eval_steps: int = Field(200, ge=1, description="steps from one validation to the next")
+    save_steps: int = Field(200, ge=1, description="steps from one saved state to the next")
+    holdout_share: float = Field(0.02, ge=0, le=0.5, description="share of the documents held out")
     steps: int = Field(4000, ge=1, description="steps of the whole training")
 
 
-class SamplingSettings(_File):
+class SamplingSettings(ConfigModel):
     """How text is drawn from a model, where the command line says nothing else."""
 
     temperature: float = Field(0.8, ge=0, le=10, description="0: always the likeliest token")
@@ -107,7 +115,7 @@ class SamplingSettings(_File):
     max_tokens: int = Field(120, ge=1, description="tokens of a reply at most")
 
 
-class HealthSettings(_File):
+class HealthSettings(ConfigModel):
     """How the health of a fine-tune is measured."""
 
     replies: int = Field(192, ge=8, le=10_000, description="replies to unseen prompts, at the end")
@@ -123,20 +131,25 @@ class HealthSettings(_File):
     prompts: list[str] = Field(default_factory=list, description="asked where there are too few held-out dialogues")
 
 
-class GateSettings(_File):
+class BudgetSettings(ConfigModel):
     """The budgets of a fine-tune. A checkpoint past one of them is not kept."""
 
+    renamed: ClassVar[dict[str, str]] = {
+        "invented": "oov_rate",
+        "verbatim": "memorisation",
+        "stopped": "eos_rate",
+    }
     base_perplexity: float = Field(0.02, ge=0, description="rise of the perplexity of the base's own text, at most")
-    invented: float = Field(0.003, ge=0, le=1, description="share of invented words above the base's, at most")
-    verbatim: Share = Field(0.02, description="share of 8-grams from the training replies, unseen prompts, at most")
+    oov_rate: float = Field(0.003, ge=0, le=1, description="share of invented words above the base's, at most")
+    memorisation: Share = Field(0.02, description="share of 8-grams from the training replies, unseen prompts, at most")
     reply_perplexity: Share = Field(0.1, description="fall of the perplexity of held-out replies, at least")
-    stopped: Share = Field(0.8, description="share of replies that stop by themselves, at least")
+    eos_rate: Share = Field(0.8, description="share of replies that stop by themselves, at least")
 
 
-class TrainerSettings(_File):
+class TrainerSettings(ConfigFile):
     """etc/trainer.json."""
 
-    comment: str = ""
+    renamed: ClassVar[dict[str, str]] = {"gate": "budgets"}
     small_model_parameters: int = Field(
         50_000_000,
         ge=1,
@@ -146,49 +159,16 @@ class TrainerSettings(_File):
     finetune: FinetuneSettings = FinetuneSettings()
     sampling: SamplingSettings = SamplingSettings()
     health: HealthSettings = HealthSettings()
-    gate: GateSettings = GateSettings()
+    budgets: BudgetSettings = BudgetSettings()
     preview_prompts: list[str] = Field(default_factory=list, description="prompts sampled at each evaluation")
 
 
-def shipped_etc() -> Path:
-    """Return the folder of the default configuration: in a wheel beside the curator's code, else at the top."""
-    top = Path(__file__).resolve().parent.parent
-    in_wheel = top / "curator" / "etc"
-    return in_wheel if in_wheel.is_dir() else top / "etc"
-
-
-def settings_file(home: Path | None, name: str) -> Path:
-    """Return the file of etc/ that counts: the home's where it has one, else the shipped one."""
-    own = home / "etc" / name if home else None
-    return own if own and own.is_file() else shipped_etc() / name
-
-
 def load_settings(home: Path | None) -> TrainerSettings:
-    """Read etc/trainer.json. Raises UsageError with every mistake, each with its line."""
-    path = settings_file(home, "trainer.json")
-    return parse(path, TrainerSettings)
+    """Return etc/trainer.json of the home, else the shipped one. Raises UsageError with every mistake and its line."""
+    return load_or_refuse(etc_file(home, "trainer.json"), TrainerSettings)
 
 
-def parse(path: Path, model: type[Model]) -> Model:
-    """Return a JSON file as a model of it. Raises UsageError with every mistake, each with its line."""
-    raw = read_json(path)
-    try:
-        return model.model_validate(raw)
-    except ValidationError as error:
-        lines = [_line(path, one["loc"], one["msg"]) for one in error.errors()]
-        raise UsageError("\n".join(lines), "docs/settings.md lists every key") from None
-
-
-def _line(path: Path, place: tuple[int | str, ...], message: str) -> str:
-    try:
-        entry = json_source_map.calculate(path.read_text("utf-8")).get("/" + "/".join(map(str, place)))
-    except (OSError, ValueError):
-        entry = None
-    number = f":{entry.value_start.line + 1}" if entry else ""
-    return f"{path}{number}: {'.'.join(map(str, place)) or 'the whole'}: {message}"
-
-
-def with_options(settings: Settings, options: dict[str, Any]) -> Settings:
+def with_options(settings: SomeSettings, options: dict[str, Any]) -> SomeSettings:
     """Return settings with the command line's options in place. Raises UsageError for a value out of range."""
     given = {name: value for name, value in options.items() if value is not None}
     try:
@@ -197,3 +177,42 @@ def with_options(settings: Settings, options: dict[str, Any]) -> Settings:
         first = error.errors()[0]
         name = str(first["loc"][0]).replace("_", "-")
         raise UsageError(f"--{name} {json.dumps(first['input'])}: {first['msg']}") from None
+
+
+def large_model_settings(
+    config: FineTuneConfig, given: dict[str, Path], settings: FinetuneSettings
+) -> tuple[FinetuneSettings, list[str]]:
+    """Return the settings of a large model's fine-tune, and the keys of etc/ that are not used here, each with why.
+
+    `given` are the keys that a file holds, with that file (see `load_fine_tune`). Raises UsageError for fp16.
+    """
+    if config.fp16:
+        raise UsageError(
+            f"{given.get('fp16', 'etc')}: fp16 is true", "this trainer knows fp32 and bf16: set it to false"
+        )
+    values: dict[str, Any] = {
+        "learning_rate": config.learning_rate,
+        "lora_learning_rate": config.learning_rate if config.training_mode == "lora" else config.lora_learning_rate,
+        "lora_rank": config.lora_rank, "lora_alpha": float(config.lora_alpha),
+        "epochs": float(config.num_train_epochs),
+        "per_device_batch_size": config.per_device_train_batch_size,
+        "gradient_accumulation_steps": config.gradient_accumulation_steps,
+        "warmup_steps": config.warmup_steps, "eval_steps": config.logging_steps, "save_steps": config.save_steps,
+        "weight_decay": config.weight_decay, "max_grad_norm": config.max_grad_norm,
+        "precision": "auto" if config.bf16 else "fp32",
+        "method": "lora" if config.training_mode == "lora" else "full",
+        "replay_ratio": 0.0,  # replay needs a second large model in memory, and there is no text of that base
+    }  # fmt: skip
+    unused = []
+    if config.optim != "adamw":
+        unused.append(f"optim {config.optim}: this trainer uses adamw")
+    if config.save_total_limit != 2:
+        unused.append(f"save_total_limit {config.save_total_limit}: this trainer keeps two states")
+    if config.lr_scheduler_type != "cosine":
+        unused.append(f"lr_scheduler_type {config.lr_scheduler_type}: this trainer uses cosine")
+    others = {
+        "base_model": "the base is --base", "gguf_conversion": "see: trainer export --to gguf",
+        "lora_dropout": "this trainer has none", "load_in_4bit": "this trainer has none", "seed": "it is --seed",
+    }  # fmt: skip
+    unused += [f"{name}: {why}" for name, why in others.items() if name in given]
+    return FinetuneSettings.model_validate({**settings.model_dump(), **values}), unused

@@ -7,17 +7,46 @@ are the family's own. `transformers`, TRL and the other tools load the folder as
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from curator.chat_template import chat_template
-from curator.families import Wrapper, load_family
-from curator.hyperparameters import FineTuneConfig, keys_for
-from curator.records import Conversation, Family, Message
-from curator.shipped import shipped_etc
-from curator.spec import ExportJob
+from curator.contract.chat_format import ChatFormat, load_family
+from curator.contract.finetune_config import FineTuneConfig
+from curator.contract.homes import shipped_etc
+from curator.contract.jinja_chat import family_template
+from curator.contract.records import Family, Message
+from curator.exports.hyperparameters import keys_for
+from curator.hooks import ExportJob
+from curator.records import Conversation
 
+Method = Literal["lora", "full"]
+FAMILIES: Final = {path.stem: load_family(path) for path in sorted((shipped_etc() / "schemas").glob("*.json"))}
+EVERY_TOKEN: Final = " and ".join(sorted({token for family in FAMILIES.values() for token in family.control_tokens}))
+# Three tools of a home's own: a row that shows what an exporter is given, and a recipe that forgets its keys.
+PLUGIN: Final = """
+from curator import Exporter, Recipe, hookimpl
+
+def row(conversation, job):
+    return {"roles": [m.role for m in conversation.messages], "texts": [m.content for m in conversation.messages],
+            "train": [m.train for m in conversation.messages]}
+
+def recipe(job):
+    named = {name: "this tool has none" for name in job.keys if name != "learning_rate"}
+    return Recipe({"rate.txt": str(job.keys["learning_rate"])}, ("echo trained",), named)
+
+@hookimpl
+def register_exporters(settings):
+    return [Exporter("plain", "Plain", row, recipe),
+            Exporter("each", "Each message", row, recipe, per_message=True),
+            Exporter("forgets", "Forgets", row, lambda job: Recipe({}, ()))]
+"""
+SCRIPTS: Final = {
+    ("trl", "lora"): "train_lora.py", ("trl", "full"): "train_full_finetune.py",
+    ("unsloth", "lora"): "train_unsloth.py", ("unsloth", "full"): "train_unsloth.py",
+}  # fmt: skip
 BASE_MODELS = {
     "qwen": "Qwen/Qwen3-4B-Instruct-2507",
     "qwen2.5": "Qwen/Qwen2.5-7B-Instruct",
@@ -67,7 +96,7 @@ def job(
     one = family(name)
     own = not any(token in one.user_prefix + one.user_suffix + one.assistant_prefix for token in one.control_tokens)
     return ExportJob(
-        method, BASE_MODELS[name], one, Wrapper(one), keys, chat_template(one), own, data,
+        method, BASE_MODELS[name], one, ChatFormat(one), keys, family_template(one), own, data,
         train_rows=rows, holdout_rows=holdout, steps=steps,
     )  # fmt: skip
 
@@ -99,6 +128,20 @@ def make_tokenizer(folder: Path, name: str, template: str | None = None) -> Path
         "model_max_length": 2048, "clean_up_tokenization_spaces": False,
     } | ({"bos_token": bos} if bos else {})  # fmt: skip
     if template != "":
-        config["chat_template"] = template or chat_template(one)
+        config["chat_template"] = template or family_template(one)
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2), "utf-8")
     return folder
+
+
+def write_export(folder: Path, tool: str, one: ExportJob, samples: Sequence[Conversation]) -> Path:
+    """An export's folder, as `curate export` writes it: rows and the recipe's files. Returns its script."""
+    folder.mkdir(parents=True)
+    exporter = import_module(f"curator_plugins.exporters.{tool}").register_exporters()[0]
+    for name, split in zip(one.data, ("train", "holdout"), strict=True):
+        rows = [exporter.row(sample, one) for sample in samples if sample.split == split]
+        if rows:
+            text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            (folder / name).write_text(text, "utf-8")
+    for name, text in exporter.recipe(one).files.items():
+        (folder / name).write_text(text, "utf-8")
+    return folder / SCRIPTS[tool, one.method]

@@ -26,7 +26,7 @@ AS_USER = "import ctypes\nfor capability in (1, 2): ctypes.CDLL(None).prctl(24, 
 
 def child(before: str, *arguments: object) -> Result:
     """Run `curate ARGS` as a process that has run the Python text `before` first."""
-    code = f"import os, sys\n{before}\nos.execv(sys.executable, [sys.executable, '-m', 'curator.cli', *sys.argv[1:]])"
+    code = f"import os, sys\n{before}\nos.execv(sys.executable, [sys.executable, '-m', 'curator', *sys.argv[1:]])"
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, cwd=ROOT, timeout=60
     )
@@ -170,7 +170,7 @@ def test_a_killed_run_leaves_all_or_nothing_and_the_next_one_succeeds(many: Home
     runs = runs_of(many)
     out = runs.with_name(f"killed-{list(MOMENTS).index(moment)}")
     with subprocess.Popen(
-        [sys.executable, "-m", "curator.cli", "run", "--username", "ann", "--home", many.folder, "--out", out],
+        [sys.executable, "-m", "curator", "run", "--username", "ann", "--home", many.folder, "--out", out],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT,
     ) as process:  # fmt: skip
         while process.poll() is None:
@@ -194,7 +194,7 @@ def test_a_stopped_run_leaves_nothing(many: Home, tmp_path: Path, sent: signal.S
     """Row 16, the mild way."""
     out_option = ("--out", tmp_path / "out")
     with subprocess.Popen(
-        [sys.executable, "-m", "curator.cli", "run", "--username", "ann", "--home", many.folder, *out_option],
+        [sys.executable, "-m", "curator", "run", "--username", "ann", "--home", many.folder, *out_option],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
         # A shell starts what goes into the background with SIGINT ignored, and that is handed on to us.
         preexec_fn=lambda: signal.signal(sent, signal.SIG_DFL),
@@ -233,7 +233,7 @@ def test_a_second_run_ends_at_once_and_names_the_first(home: Home, curate: Curat
     (home.folder / "plugins").mkdir()
     (home.folder / "plugins" / "waiting.py").write_text(WAITING.format(go=str(go)))
     with subprocess.Popen(
-        [sys.executable, "-m", "curator.cli", "run", "--username", "ann", "--home", home.folder],
+        [sys.executable, "-m", "curator", "run", "--username", "ann", "--home", home.folder],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
     ) as process:  # fmt: skip
         try:

@@ -474,7 +474,7 @@ def test_a_file_deleted_before_its_turn_is_unreadable(home: Home, curate: Curate
 
 def test_a_file_that_has_more_bytes_than_its_size_is_changed() -> None:
     """Row 14: the kernel's own files have no size."""
-    from curator.files import Unreadable, read_once
+    from curator.contract.files import Unreadable, read_once
 
     status = Path("/proc/self/status")
     if not status.is_file():

@@ -131,7 +131,7 @@ def build(folder: Path, backwards: bool) -> Home:
 
 def made(home: Home, out: Path, environment: dict[str, str] | None = None, umask: int = 0o022) -> dict[str, bytes]:
     """Run as a process of its own and return the bytes of the run's files, but for the summary."""
-    command = [sys.executable, "-m", "curator.cli", "run", "--username", "ann", "--home", str(home.folder)]
+    command = [sys.executable, "-m", "curator", "run", "--username", "ann", "--home", str(home.folder)]
     done = subprocess.run(
         [*command, "--out", str(out), "--max", "70"],
         capture_output=True,

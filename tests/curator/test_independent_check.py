@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Home, Result
+from conftest import Home, curate_once
 from independent_check import Verdict, check, marks
 
-Curate = Callable[..., Result]
 TREES = ("amber", "birch", "cedar", "dogwood", "elder", "fir", "gorse", "hazel", "ivy", "juniper")
 ORDER = "Cast off the bow line first.  Then come\naft and take the tiller."
 REPLY = "She lies at the north pier. Bring both oars and the blue sail."
 DIARY = "Up early. Scraped the hull with Mr. Lee until noon. Rain after that, and a long walk. Slept badly."
 
 
-@pytest.fixture
-def made(curate: Curate, home: Home) -> tuple[Path, Path]:
-    """A run's folder and the profile it was made from."""
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A run's folder and the profile it was made from; what is changed is a copy of the run."""
+    home = Home(tmp_path_factory.mktemp("made") / "home")
     home.memory("Where is  the dinghy?", response=REPLY)
     home.memory(ORDER, response="It is done, and the fenders are in as well.")
     home.memory(DIARY, type="journal")
@@ -40,15 +40,13 @@ def made(curate: Curate, home: Home) -> tuple[Path, Path]:
             messages=[{"role": ("user", "assistant")[i % 2], "content": turn} for i, turn in enumerate(turns)],
             metadata={"conversationId": f"c-{n}"},
         )
-    result = curate("run", "--username", "ann", "--home", home.folder, "--holdout", "0.1")
-    assert result.status == 0, result.err
-    return result.run, home.profile
+    return curate_once("run", "--username", "ann", "--home", home.folder, "--holdout", "0.1").run, home.profile
 
 
-def planted(made: tuple[Path, Path], change: Callable[[Path], None]) -> Verdict:
-    """Check a copy of the run with a change made to it."""
+def planted(made: tuple[Path, Path], folder: Path, change: Callable[[Path], None]) -> Verdict:
+    """Check a copy of the run, in `folder`, with a change made to it."""
     run, profile = made
-    copy = run.parent / "copy"
+    copy = folder / "copy"
     shutil.copytree(run, copy)
     change(copy)
     return check(copy, profile)
@@ -136,9 +134,9 @@ PLANTS: dict[str, tuple[Callable[[Path], None], str, str]] = {
 
 
 @pytest.mark.parametrize("name", PLANTS)
-def test_a_planted_violation_is_found(made: tuple[Path, Path], name: str) -> None:
+def test_a_planted_violation_is_found(made: tuple[Path, Path], tmp_path: Path, name: str) -> None:
     change, rule, words = PLANTS[name]
-    findings = planted(made, change).findings
+    findings = planted(made, tmp_path, change).findings
     assert [one for one in findings if one.rule == rule and words in one.detail], findings
 
 
@@ -149,8 +147,8 @@ def swapped(rows: list[Any]) -> list[Any]:
     return rows
 
 
-def test_a_conversation_on_both_sides_is_found(made: tuple[Path, Path]) -> None:
-    findings = planted(made, edit("schema_applied.json", swapped)).findings
+def test_a_conversation_on_both_sides_is_found(made: tuple[Path, Path], tmp_path: Path) -> None:
+    findings = planted(made, tmp_path, edit("schema_applied.json", swapped)).findings
     assert [one for one in findings if one.rule == "holdout" and one.where.startswith("conversation c-")]
 
 
@@ -166,18 +164,18 @@ def copied(rows: list[Any]) -> list[Any]:
     return rows
 
 
-def test_a_near_duplicate_across_the_holdout_is_found(made: tuple[Path, Path]) -> None:
-    findings = planted(made, edit("schema_applied.json", copied)).findings
+def test_a_near_duplicate_across_the_holdout_is_found(made: tuple[Path, Path], tmp_path: Path) -> None:
+    findings = planted(made, tmp_path, edit("schema_applied.json", copied)).findings
     assert [one for one in findings if one.rule == "holdout" and one.detail.startswith("Jaccard 0.9")]
 
 
-def test_a_holdout_of_another_size_is_found(made: tuple[Path, Path]) -> None:
-    findings = planted(made, edit("schema_applied.json", lambda rows: rows * 20)).findings
+def test_a_holdout_of_another_size_is_found(made: tuple[Path, Path], tmp_path: Path) -> None:
+    findings = planted(made, tmp_path, edit("schema_applied.json", lambda rows: rows * 20)).findings
     assert [one for one in findings if one.rule == "holdout" and "held out of" in one.detail]
 
 
-def test_a_memory_changed_or_added_later_is_found(made: tuple[Path, Path]) -> None:
-    run, profile = made
+def test_a_memory_changed_or_added_later_is_found(made: tuple[Path, Path], tmp_path: Path) -> None:
+    run, profile = made[0], shutil.copytree(made[1], tmp_path / "profile")
     first, *_ = sorted((profile / "memory").rglob("*.json"))
     first.write_text(first.read_text("utf-8") + "\n", "utf-8")
     first.with_name("new.json").write_text("{}", "utf-8")
@@ -186,14 +184,14 @@ def test_a_memory_changed_or_added_later_is_found(made: tuple[Path, Path]) -> No
     assert "the file is neither used nor dropped" in details
 
 
-def test_too_few_memories_with_samples_are_found(made: tuple[Path, Path]) -> None:
-    findings = planted(made, edit("lineage.jsonl", lambda rows: rows[:4])).findings
+def test_too_few_memories_with_samples_are_found(made: tuple[Path, Path], tmp_path: Path) -> None:
+    findings = planted(made, tmp_path, edit("lineage.jsonl", lambda rows: rows[:4])).findings
     assert [one for one in findings if one.rule == "coverage" and "make a sample" in one.detail]
 
 
-def test_a_mode_that_is_not_there_is_found(made: tuple[Path, Path]) -> None:
+def test_a_mode_that_is_not_there_is_found(made: tuple[Path, Path], tmp_path: Path) -> None:
     def without(rows: list[Any]) -> list[Any]:
         return [row for row in rows if row["mode"] != "agent"]
 
-    findings = planted(made, edit("schema_applied.json", without)).findings
+    findings = planted(made, tmp_path, edit("schema_applied.json", without)).findings
     assert [one for one in findings if one.rule == "coverage" and "modes" in one.detail]

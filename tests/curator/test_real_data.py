@@ -25,7 +25,7 @@ def run(home: Path, out: Path, *options: object) -> Path:
     """Run on a home and return the run's folder."""
     command = ["run", "--username", "greggles", "--home", home, "--out", out, *options]
     done = subprocess.run(
-        [sys.executable, "-m", "curator.cli", *map(str, command)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "curator", *map(str, command)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.splitlines()[-1])
@@ -113,6 +113,6 @@ def test_recent_days_are_counted_from_the_newest_memory(home: Path, whole: Path,
 def test_the_run_validates(whole: Path) -> None:
     for path in (whole, whole / "fine_tune_dataset.jsonl"):
         done = subprocess.run(
-            [sys.executable, "-m", "curator.cli", "validate", str(path)], capture_output=True, text=True, check=False
+            [sys.executable, "-m", "curator", "validate", str(path)], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Result
 
-from curator.shipped import shipped_demo
+from curator.contract.homes import shipped_demo
 
 
 @pytest.mark.verify
@@ -29,7 +29,7 @@ def test_a_run_killed_at_two_hundred_random_moments_leaves_all_or_nothing(
     usual = time.monotonic() - begun + 0.5
     dice = random.Random(16)
     for _ in range(200):
-        command = [sys.executable, "-m", "curator.cli", *map(str, arguments)]
+        command = [sys.executable, "-m", "curator", *map(str, arguments)]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT) as process:
             time.sleep(dice.random() * usual)
             process.kill()

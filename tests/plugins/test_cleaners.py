@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 import pytest
 from conftest import Home, Result, rows
-from curator_plugins import cleaners
+from curator_plugins.cleaners import replies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +19,7 @@ from curator.config import FillerLanguage, FillersConfig, load_settings
 SETTINGS: Final = load_settings(None)
 EVENT: Final = MemoryEvent("0" * 16, "evt", "a.json", "", 0, "conversation")
 LONG: Final = msgspec.structs.replace(EVENT, long_output=True)
-CLEAN: Final = {one.name: one.clean for one in cleaners.register_cleaners(SETTINGS)}
+CLEAN: Final = {one.name: one.clean for one in replies.register_cleaners(SETTINGS)}
 SHARE: Final = SETTINGS.curate.reply.long_share
 
 
@@ -162,7 +162,7 @@ def test_an_emptied_reply_is_dropped_and_a_changed_one_tells_which_cleaner_did_i
 def test_patterns_of_the_users_own_file_are_re2_and_a_bad_one_is_an_error() -> None:
     def with_pattern(pattern: str) -> Callable[[str, MemoryEvent], str]:
         own = FillersConfig(languages={"xx": FillerLanguage(patterns=(pattern,))})
-        return cleaners.filler_cleaner(dataclasses.replace(SETTINGS, fillers=own))
+        return replies.filler_cleaner(dataclasses.replace(SETTINGS, fillers=own))
 
     assert with_pattern(r"(ahem|hrm)[,.]\s*")("Ahem, the pump.", EVENT) == "The pump."
     for bad in ("(", r"(?=x)", r"(a)\1"):

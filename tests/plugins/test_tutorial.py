@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, rows
 
-from curator.shipped import shipped_demo
+from curator.contract.homes import shipped_demo
 
 
 @pytest.fixture

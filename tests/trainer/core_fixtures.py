@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainer.cli import _guarded
-from trainer.model import Llama, ModelConfig
+from trainer.cli import run_command
+from trainer.model.llama import Llama, ModelConfig
+from trainer.model.tokenizer import Tokenizer, train_tokenizer
 from trainer.settings import PretrainSettings
-from trainer.tokenizer import Tokenizer, train_tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 torch.set_num_threads(1)
@@ -94,8 +94,8 @@ def document(seed: int, length: int) -> np.ndarray:
 
 
 SETTINGS = PretrainSettings(
-    steps=6, batch_rows=4, accumulate=1, warmup_steps=2, learning_rate=1e-2, eval_every=2, save_every=2,
-    precision="fp32", compile="never", threads=1,
+    steps=6, per_device_batch_size=4, gradient_accumulation_steps=1, warmup_steps=2, learning_rate=1e-2, eval_steps=2,
+    save_steps=2, precision="fp32", compile="never", threads=1,
 )  # fmt: skip
 
 
@@ -123,11 +123,11 @@ def no_waiting_for_the_disk() -> Iterator[None]:
 
 
 def trainer(*arguments: object) -> Result:
-    """Run `trainer ARGS` in this process. An error that is no TrainerError goes up, as a traceback would."""
+    """Run `trainer ARGS` in this process. An error that is no CuratorError goes up, as a traceback would."""
     out, err, begun = io.StringIO(), io.StringIO(), time.monotonic()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), no_waiting_for_the_disk():
         try:
-            status = _guarded([str(one) for one in arguments])
+            status = run_command([str(one) for one in arguments])
         except SystemExit as leave:  # argparse leaves so
             status = int(leave.code or 0)
     return Result(status, out.getvalue(), err.getvalue(), time.monotonic() - begun)
@@ -137,7 +137,7 @@ def trainer(*arguments: object) -> Result:
 _SERVER = """
 import json, os, resource, signal, sys, time, traceback
 import torch, torch._dynamo
-import trainer.cli, trainer.pretrain, trainer.progress, trainer.shell
+import trainer.cli, trainer.training.pretrain, trainer.training.progress
 torch.set_num_threads(1)
 os.fsync = lambda handle: None  # see no_waiting_for_the_disk
 print("ready", flush=True)
@@ -295,17 +295,17 @@ class Place:
         return self.text(name, np.asarray(tokens, "<u2").tobytes())
 
     def add(self, name: str, what: str, *files: object, run: Callable[..., Result] = trainer) -> Result:
-        return run("modules", "add", name, what, *files, *self._tokenizer, "--modules", self.modules)
+        return run("modules", "add", name, what, *files, *self._tokenizer, "--shards", self.modules)
 
     def pretrain(self, out: Path, *more: object) -> list[object]:
         """The arguments of `trainer pretrain`."""
-        return [*"pretrain --modules".split(), self.modules, *self._tokenizer, "--out", out, *self.options, *more]
+        return [*"pretrain --shards".split(), self.modules, *self._tokenizer, "--out", out, *self.options, *more]
 
 
-# Small enough that a step takes milliseconds; every eval_every and save_every is met before the 12th step.
+# Small enough that a step takes milliseconds; every eval_steps and save_steps is met before the 12th step.
 TINY_OPTIONS: list[object] = (
-    "--dim 32 --n-layers 2 --n-heads 2 --hidden-dim 64 --context 32 --batch-rows 4 --accumulate 1 --precision fp32 "
-    "--threads 1 --steps 12 --save-every 3 --eval-every 4 --seed 5"
+    "--dim 32 --n-layers 2 --n-heads 2 --hidden-dim 64 --context 32 --per-device-batch-size 4 "
+    "--gradient-accumulation-steps 1 --precision fp32 --threads 1 --steps 12 --save-steps 3 --eval-steps 4 --seed 5"
 ).split()  # fmt: skip
 
 
@@ -333,7 +333,7 @@ def shared_place() -> Place:
 # Few replies, and a gate that lets everything pass: for fine-tunes whose health is not what a test is about.
 WIDE_OPEN: dict[str, Any] = {
     "health": {"replies": 8, "training_replies": 0, "quick_replies": 8, "text_rows": 8, "sweep": [1.0]},
-    "gate": {"base_perplexity": 1e9, "invented": 1.0, "verbatim": 1.0, "reply_perplexity": 0.0, "stopped": 0.0},
+    "budgets": {"base_perplexity": 1e9, "oov_rate": 1.0, "memorisation": 1.0, "reply_perplexity": 0.0, "eos_rate": 0.0},
     "preview_prompts": ["Ba ko?"],
 }
 
@@ -347,8 +347,42 @@ def home_with(folder: Path, settings: str | dict[str, Any]) -> Path:
     return folder
 
 
+# --- what version 0.1 left ---
+
+# What version 0.1 called a setting or a figure, by its name of today.
+OLD_NAMES = {
+    "per_device_batch_size": "batch_rows", "gradient_accumulation_steps": "accumulate", "min_lr_ratio": "final_share",
+    "embedding_lr_scale": "embedding_rate", "max_grad_norm": "clip", "eval_steps": "eval_every",
+    "save_steps": "save_every", "holdout_share": "validation_share", "kl_weight": "replay_weight",
+    "eos_loss_weight": "end_loss_weight", "budgets": "gate", "oov_rate": "invented", "memorisation": "verbatim",
+    "eos_rate": "stopped",
+}  # fmt: skip
+
+
+def old_names(value: dict[str, Any]) -> dict[str, Any]:
+    """The same values under the names of version 0.1, in objects within too."""
+    return {OLD_NAMES.get(key, key): old_names(one) if isinstance(one, dict) else one for key, one in value.items()}
+
+
+def as_version_0_1_wrote_it(training: Path) -> None:
+    """Write the plan, the states and the metrics of a training that was stopped as version 0.1 wrote them."""
+    plan = json.loads((training / "plan.json").read_text("utf-8"))
+    plan["settings"] = old_names(plan["settings"])
+    assert "batch_rows" in plan["settings"]
+    if "replay" in plan["data"]:
+        plan["data"]["replay"] = plan["data"]["replay"].replace("shards of", "modules of")
+    (training / "plan.json").write_text(json.dumps(plan), "utf-8")
+    for path in training.glob("step-*/state.json"):
+        told = json.loads(path.read_text("utf-8"))
+        told["state"]["rows"] = told["state"].pop("micro_batch")
+        path.write_text(json.dumps(told), "utf-8")
+    log = training / "metrics.jsonl"
+    rows = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    log.write_text("".join(json.dumps(old_names(row)) + "\n" for row in rows), "utf-8")
+
+
 @functools.cache
 def wide_open_home(**finetune: float) -> Path:
-    """A home with WIDE_OPEN and settings of the fine-tune; all else is as shipped, replay and its anchor too."""
+    """A home with WIDE_OPEN and settings of the fine-tune; all else is as shipped, replay and its KL term too."""
     folder = tempfile.mkdtemp(prefix="home-", dir=shared_place().folder)
     return home_with(Path(folder), WIDE_OPEN | {"finetune": finetune})

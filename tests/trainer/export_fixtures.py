@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainer.checkpoint import Checkpoint, Record, load_checkpoint, save_checkpoint
-from trainer.layouts import State
-from trainer.model import Llama, ModelConfig
-from trainer.templates import Template
-from trainer.tokenizer import Tokenizer, train_tokenizer
+from trainer.model.checkpoint import Checkpoint, Record, load_checkpoint, save_checkpoint
+from trainer.model.convert import StateDict
+from trainer.model.llama import Llama, ModelConfig
+from trainer.model.prompt_template import Template
+from trainer.model.tokenizer import Tokenizer, train_tokenizer
 
 Array = NDArray[np.float32]
 VOCABULARY = 384
@@ -42,7 +42,7 @@ def tiny_tokenizer() -> Tokenizer:
     return Tokenizer(train_tokenizer(lines, VOCABULARY))
 
 
-def random_state(config: ModelConfig, seed: int = 0) -> State:
+def random_state(config: ModelConfig, seed: int = 0) -> StateDict:
     """Return weights large enough that every part of the model, positions too, tells in the next token."""
     model = Llama(config)
     model.reset(seed)
@@ -160,7 +160,7 @@ def run_c_logits(p: dict[str, int], w: dict[str, Array], tokens: list[int]) -> A
 # --- llama2.c's own checkpoint, made as its train.py makes one -------------------------------------------------------
 
 
-def llama2c_tensors(config: ModelConfig, seed: int = 11) -> State:
+def llama2c_tensors(config: ModelConfig, seed: int = 11) -> StateDict:
     """Return random weights under the names of llama2.c's model.py."""
     d, hidden, kv = config.dim, config.hidden_dim, config.n_kv_heads * config.head_dim
     random = torch.Generator().manual_seed(seed)
@@ -193,7 +193,7 @@ def llama2c_checkpoint(config: ModelConfig, prefix: str = "", **changes: Any) ->
     } | changes  # fmt: skip
 
 
-def run_c_file(config: ModelConfig, tensors: State) -> bytes:
+def run_c_file(config: ModelConfig, tensors: StateDict) -> bytes:
     """Return the v0 file of llama2.c's weights, byte by byte as its documentation has it."""
     steps = torch.arange(0, config.head_dim, 2)[: config.head_dim // 2].float() / config.head_dim
     angles = torch.outer(torch.arange(config.max_seq_len), 1.0 / (10000.0**steps)).float()

@@ -16,20 +16,20 @@ from typing import Any
 import torch
 from core_fixtures import _SYLLABLES, Place, paragraph, place_in, trainer
 
-from trainer.batches import Packed
-from trainer.checkpoint import load_checkpoint
-from trainer.datasets import Samples, encode_dataset, read_jsonl
-from trainer.files import sha256_of
-from trainer.health import Probes
-from trainer.layouts import State
-from trainer.lexicon import LEXICON, Lexicon, pack_words
-from trainer.lora import merged_state
-from trainer.model import Llama
-from trainer.modules import list_modules
-from trainer.replay import HELD_OUT, REPLAY
+from curator.contract.files import sha256_of
+from trainer.data.batches import PackedDataset
+from trainer.data.dialogues import Samples, encode_dataset, read_file
+from trainer.data.pretraining_replay import HELD_OUT, REPLAY
+from trainer.data.token_shards import list_shards
+from trainer.evaluation.lexicon import LEXICON, Lexicon, pack_words
+from trainer.evaluation.probes import EvalSuite
+from trainer.model.checkpoint import load_checkpoint
+from trainer.model.convert import StateDict
+from trainer.model.llama import Llama
+from trainer.model.lora import merged_state
+from trainer.model.prompt_template import Template
 from trainer.settings import HealthSettings
-from trainer.templates import Template
-from trainer.training import gradients
+from trainer.training.loop import gradients
 
 CONTEXT = 64
 # Every word of the tiny language, which its tokenizer can write and no list of English holds.
@@ -51,7 +51,7 @@ def text_modules(place: Place, folder: Path, name: str, documents: int, seed: in
     rng = random.Random(seed)
     texts = [json.dumps({"text": paragraph(rng, rng.randint(10, 40))}) for _ in range(documents)]
     path = place.text(f"{name}.jsonl", "\n".join(texts))
-    done = trainer("modules", "add", name, "--text", path, "--tokenizer", place.tokenizer, "--modules", folder)
+    done = trainer("modules", "add", name, "--text", path, "--tokenizer", place.tokenizer, "--shards", folder)
     assert done.status == 0, done.err
     return folder
 
@@ -71,9 +71,10 @@ def base() -> Path:
     kept = text_modules(here, here.folder / REPLAY, "read", 120, 11)
     new = text_modules(here, here.folder / HELD_OUT, "unread", 30, 12)
     out = here.folder / "tiny-base"
-    size = "--dim 32 --n-layers 2 --n-heads 2 --hidden-dim 64 --context 64 --batch-rows 8 --accumulate 1".split()
-    way = "--steps 100 --learning-rate 0.015 --eval-every 100 --save-every 100 --precision fp32 --compile never".split()
-    options = ("--modules", kept, "--tokenizer", here.tokenizer, "--out", out, "--threads", 1, "--seed", 5)
+    size = "--dim 32 --n-layers 2 --n-heads 2 --hidden-dim 64 --context 64 --per-device-batch-size 8".split()
+    size += ["--gradient-accumulation-steps", "1"]
+    way = "--steps 100 --learning-rate 0.015 --eval-steps 100 --save-steps 100 --precision fp32 --compile never".split()
+    options = ("--shards", kept, "--tokenizer", here.tokenizer, "--out", out, "--threads", 1, "--seed", 5)
     done = trainer("pretrain", *options, *size, *way)
     assert done.status == 0, done.err
     shutil.copytree(kept, out / REPLAY, ignore=shutil.ignore_patterns(".lock"))
@@ -109,7 +110,7 @@ def home(folder: Path, **parts: dict[str, Any]) -> Path:
 
 def samples_of(path: Path, share: float = 0.0) -> Samples:
     """Dialogues as tokens of the tiny base, a share of them held out."""
-    return encode_dataset(read_jsonl(path, Template()), Template(), load_checkpoint(base()).tokenizer, CONTEXT, share)
+    return encode_dataset(read_file(path, Template()), Template(), load_checkpoint(base()).tokenizer, CONTEXT, share)
 
 
 @functools.cache
@@ -117,14 +118,14 @@ def samples() -> Samples:
     """Twelve dialogues that share two replies, so few that they can be learnt by heart; four others held out."""
     train = samples_of(dialogues(place().folder, 12, replies=2))
     held = samples_of(dialogues(place().folder, 4, seed=2))
-    return replace(train, held=held.train, held_dialogues=held.train_dialogues)
+    return replace(train, holdout=held.train, holdout_dialogues=held.train_dialogues)
 
 
 @functools.cache
-def tuned(steps: int = 120, rate: float = 0.02) -> State:
+def tuned(steps: int = 120, rate: float = 0.02) -> StateDict:
     """The weights of the tiny base after so many steps on `samples()`: after 120 it knows them by heart."""
     model = load_checkpoint(base()).model().train()
-    data = Packed(samples().train, [], 4, CONTEXT, 1)
+    data = PackedDataset(samples().train, [], 4, CONTEXT, 1)
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0)
     for step in range(steps):
         for group in optimizer.param_groups:
@@ -135,16 +136,19 @@ def tuned(steps: int = 120, rate: float = 0.02) -> State:
     return merged_state(model)
 
 
-def model_with(state: State) -> Llama:
+def model_with(state: StateDict) -> Llama:
     """A model of the tiny base's size with other weights."""
     model = Llama(load_checkpoint(base()).config)
     model.load_state_dict(state)
     return model.eval()
 
 
-def probes_with(samples: Samples | None, lexicon: Lexicon | None = None, seed: int = 7, **health: Any) -> Probes:
+def probes_with(samples: Samples | None, lexicon: Lexicon | None = None, seed: int = 7, **health: Any) -> EvalSuite:
     """What is asked of the tiny base and of its fine-tunes."""
     found = load_checkpoint(base())
-    held = list_modules(base() / HELD_OUT)[0].read(found.tokenizer.vocab_size, found.tokenizer.sha256)
+    held = list_shards(base() / HELD_OUT)[0].read(found.tokenizer.vocab_size, found.tokenizer.sha256)
     settings = HealthSettings.model_validate(HEALTH | health)
-    return Probes(Template(), found.tokenizer, samples, held, lexicon or Lexicon(VOCABULARY), CONTEXT, settings, seed)
+    return EvalSuite(
+        template=Template(), tokenizer=found.tokenizer, samples=samples, text=held,
+        lexicon=lexicon or Lexicon(VOCABULARY), context=CONTEXT, settings=settings, seed=seed,
+    )  # fmt: skip

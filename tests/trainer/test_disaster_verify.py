@@ -11,9 +11,9 @@ from conftest import ROOT
 from core_fixtures import trainer
 from health_fixtures import file_hashes
 
-from curator.cli import _guarded
-from trainer.checkpoint import builtin_base
-from trainer.settings import shipped_etc
+from curator.cli import run_command
+from curator.contract.homes import shipped_etc
+from trainer.model.checkpoint import builtin_base
 
 
 def home_of(folder: Path) -> Path:
@@ -21,7 +21,7 @@ def home_of(folder: Path) -> Path:
     person = folder / "profiles" / "greggles"
     shutil.copytree(ROOT / "profiles" / "greggles", person, ignore=shutil.ignore_patterns("out"))
     run = ["run", "--username", "greggles", "--mode", "dual", "--max", "3000", "--home", str(folder)]
-    assert _guarded(run) == 0
+    assert run_command(run) == 0
     return folder
 
 

@@ -32,14 +32,14 @@ from export_fixtures import (
     tree,
 )
 
-from trainer.checkpoint import load_checkpoint, sha256_of
-from trainer.errors import HostError, TrainerError, UsageError
+from curator.contract.errors import CuratorError, HostError, UsageError
 from trainer.exports import export
 from trainer.importing import import_checkpoint
-from trainer.model import ModelConfig
+from trainer.model.checkpoint import load_checkpoint, sha256_of
+from trainer.model.llama import ModelConfig
+from trainer.model.prompt_template import Template
+from trainer.model.tokenizer import train_tokenizer
 from trainer.names import TARGETS
-from trainer.templates import Template
-from trainer.tokenizer import train_tokenizer
 
 IDS = [1, 300, 270, 13, 84, 261, 350, 7, 299, 320, 1, 260]
 
@@ -73,7 +73,7 @@ def test_ckpt_pt_becomes_the_file_that_run_c_reads(
 ) -> None:
     torch.save(llama2c_checkpoint(config, prefix), source / "ckpt.pt")
     said: list[str] = []
-    assert import_checkpoint(source / "ckpt.pt", tmp_path / "out", say=said.append) == tmp_path / "out"
+    assert import_checkpoint(source / "ckpt.pt", tmp_path / "out", log=said.append) == tmp_path / "out"
     checkpoint = load_checkpoint(tmp_path / "out")
     assert checkpoint.config == config
     assert checkpoint.record.made_by == "import"
@@ -458,7 +458,7 @@ def test_what_may_not_be_read_is_the_hosts_error(source: Path, tmp_path: Path, m
         return opened(self, *arguments, **options)
 
     monkeypatch.setattr(Path, "open", closed)
-    with pytest.raises(TrainerError, match=r"cannot read .*ckpt\.pt: Permission denied") as caught:
+    with pytest.raises(CuratorError, match=r"cannot read .*ckpt\.pt: Permission denied") as caught:
         import_checkpoint(path, tmp_path / "out")
     assert caught.value.status == 3
 

@@ -12,10 +12,10 @@ import torch
 from core_fixtures import paragraph, tokenizer, tokenizer_bytes, trainer, wide_open_home, words
 from export_fixtures import llama2c_checkpoint, read_run_c, run_c_logits
 
-from trainer.model import ModelConfig
+from trainer.model.llama import ModelConfig
 
 CONFIG = ModelConfig(vocab_size=400, dim=32, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=64, max_seq_len=64)
-FAST = "--precision fp32 --threads 1 --compile never --learning-rate 0.01 --steps 30 --eval-every 10".split()
+FAST = "--precision fp32 --threads 1 --compile never --learning-rate 0.01 --steps 30 --eval-steps 10".split()
 
 
 def done(*arguments: object) -> str:

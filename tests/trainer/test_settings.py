@@ -9,23 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from core_fixtures import ROOT, home_with, model_of, shared_place, trainer, trainer_process
+from core_fixtures import OLD_NAMES, ROOT, home_with, model_of, shared_place, trainer, trainer_process
 from pydantic import BaseModel
 
-from trainer.errors import UsageError
+from curator.contract.errors import UsageError
+from curator.contract.homes import shipped_etc
+from curator.contract.settings_file import etc_file
 from trainer.settings import (
+    BudgetSettings,
     FinetuneSettings,
-    GateSettings,
     HealthSettings,
     PretrainSettings,
     TrainerSettings,
     TrainSettings,
     load_settings,
-    settings_file,
-    shipped_etc,
     with_options,
 )
-from trainer.training import make_optimizer
+from trainer.training.loop import make_optimizer
 
 
 def keys_of(model: type[BaseModel], before: str = "") -> dict[str, Any]:
@@ -56,7 +56,8 @@ def test_the_shipped_file_loads_and_holds_known_keys_only():
     found = flat(loaded.model_dump())
     assert {key: found[key] for key in flat(shipped)} == flat(shipped)
     # The seeds' scale: 4,000 steps of 8,192 tokens.
-    assert (loaded.pretrain.steps, loaded.pretrain.batch_rows * loaded.pretrain.accumulate * 256) == (4000, 8192)
+    rows = loaded.pretrain.per_device_batch_size * loaded.pretrain.gradient_accumulation_steps
+    assert (loaded.pretrain.steps, rows * 256) == (4000, 8192)
     assert loaded.preview_prompts
 
 
@@ -98,21 +99,24 @@ def test_documented_defaults_are_values():
 
 def test_a_homes_own_file_replaces_the_shipped_one(tmp_path: Path):
     home = home_with(tmp_path / "home", {"pretrain": {"steps": 7, "learning_rate": 1}})
-    assert settings_file(home, "trainer.json") == home / "etc" / "trainer.json"
+    assert etc_file(home, "trainer.json") == home / "etc" / "trainer.json"
     assert (load_settings(home).pretrain.steps, load_settings(home).pretrain.learning_rate) == (7, 1.0)
     assert load_settings(tmp_path) == load_settings(None)  # a home without the file
 
 
 def test_what_the_file_and_the_command_line_say_is_what_a_training_does(tmp_path: Path):
-    own = {"steps": 3, "beta1": 0.8, "clip": 0.5, "weight_decay": 0.2, "eval_every": 1, "validation_share": 0}
+    own = {"steps": 3, "beta1": 0.8, "max_grad_norm": 0.5, "weight_decay": 0.2, "eval_steps": 1, "holdout_share": 0}
     home = home_with(tmp_path / "home", {"pretrain": own})
     base = shared_place().pretrain(tmp_path / "out")
     at = base.index("--steps")
     done = trainer(*base[:at], *base[at + 2 :], "--home", home, "--learning-rate", 0.002)
     assert done.status == 0, done.err
     record = json.loads((tmp_path / "out" / "trainer.json").read_text())
-    given = {"learning_rate": 0.002, "batch_rows": 4, "accumulate": 1, "threads": 1, "seed": 5, "precision": "fp32"}
-    expected = own | given | {"eval_every": 4}  # the command line counts over the file
+    given = {
+        "learning_rate": 0.002, "per_device_batch_size": 4, "gradient_accumulation_steps": 1, "threads": 1, "seed": 5,
+        "precision": "fp32",
+    }  # fmt: skip
+    expected = own | given | {"eval_steps": 4}  # the command line counts over the file
     assert {key: record["settings"][key] for key in expected} == expected
     assert record["steps"] == 3 and record["data"]["documents_held_out"] == 0
 
@@ -127,13 +131,14 @@ def test_what_the_file_and_the_command_line_say_is_what_a_training_does(tmp_path
         ('{\n "pretrain": {"steps": true}\n}', [":2:", "pretrain.steps"]),
         ('{\n "pretrain": {"steps": null}\n}', [":2:", "pretrain.steps"]),
         ('{\n "pretrain": {"steps": 0}\n}', [":2:", "pretrain.steps", "1"]),
-        ('{\n "pretrain": {"clip": -1}\n}', [":2:", "pretrain.clip", "greater than 0"]),
-        ('{\n "pretrain": {"clip": NaN}\n}', [":2:", "pretrain.clip"]),
-        ('{\n "pretrain": {"clip": 1e999}\n}', [":2:", "pretrain.clip"]),
+        ('{\n "pretrain": {"max_grad_norm": -1}\n}', [":2:", "pretrain.max_grad_norm", "greater than 0"]),
+        ('{\n "pretrain": {"max_grad_norm": NaN}\n}', [":2: not JSON: NaN is no JSON number"]),
+        ('{\n "pretrain": {"max_grad_norm": 1e999}\n}', [":2: not JSON: 1e999 is out of range"]),
         ('{\n "pretrain": {"dropout": 1}\n}', [":2:", "pretrain.dropout", "less than 1"]),
-        ('{\n "pretrain": {"validation_share": 0.6}\n}', [":2:", "pretrain.validation_share", "0.5"]),
+        ('{\n "pretrain": {"holdout_share": 0.6}\n}', [":2:", "pretrain.holdout_share", "0.5"]),
         ('{\n "pretrain": {"precision": "fp16"}\n}', [":2:", "pretrain.precision", "bf16"]),
         ('{\n "pretrain": {"seed": 2147483648}\n}', [":2:", "pretrain.seed"]),
+        ('{\n "comment": "98765432109876543210",\n "pretrain": {"seed": 98765432109876543210}\n}', [":3: not JSON: "]),
         ('{\n "pretrain": {"a/b~c": 1}\n}', [":2:", "pretrain.a/b~c"]),
         ('{\n "pretrain": 3\n}', [":2:", "pretrain"]),
         ('{\n "preview_prompts": "a"\n}', [":2:", "preview_prompts"]),
@@ -142,18 +147,20 @@ def test_what_the_file_and_the_command_line_say_is_what_a_training_does(tmp_path
             ["finetune.method", "finetune.epochs"],
         ),  # every mistake
         ('{\n "sampling": {"top_p": 1.5}\n}', [":2:", "sampling.top_p"]),
-        ('{\n "gate": {"stopped": 1.5}\n}', [":2:", "gate.stopped"]),
-        ('{\n "gate": {"perplexity": 0.02}\n}', [":2:", "gate.perplexity"]),
+        ('{\n "budgets": {"eos_rate": 1.5}\n}', [":2:", "budgets.eos_rate"]),
+        ('{\n "budgets": {"perplexity": 0.02}\n}', [":2:", "budgets.perplexity"]),
+        ('{\n "gate": {\n  "stopped": 1.5\n }\n}', [":3:", "gate.stopped"]),  # under the names of version 0.1
         ('{\n "health": {"replies": 0}\n}', [":2:", "health.replies"]),
         ('{\n "health": {"sweep": ["all"]}\n}', [":2:", "health.sweep.0"]),
         ('{\n "health": {"sweep": [1.0, 1.5]}\n}', [":2:", "health.sweep.1"]),
         ('{\n "health": {"sweep": []}\n}', [":2:", "health.sweep"]),  # nothing could be chosen
         ('{\n "finetune": {"replay_ratio": -1}\n}', [":2:", "finetune.replay_ratio"]),
-        ("[]", ["the whole"]),
-        ("", ["is no JSON"]),
-        ('{\n "pretrain": {,}\n}', ["is no JSON", "line 2"]),
-        ("[" * 100_000, ["is no JSON"]),
-        ('{\n "pretrain": {"steps": 3,\n "steps": 4}\n}', ["steps"]),  # the first is neither honoured nor refused
+        ("[]", [":1: file: ", "object"]),
+        ("", [":1: not JSON"]),
+        ('{\n "pretrain": {,}\n}', [":2: not JSON"]),
+        ("[" * 100_000, [":1: not JSON"]),
+        # The first would be neither honoured nor refused.
+        ('{\n "pretrain": {"steps": 3,\n "steps": 4}\n}', [":3: ", "'steps' stands twice"]),
     ],
 )
 def test_a_mistake_is_reported_with_file_line_and_key(tmp_path: Path, text: str, told: list[str]):
@@ -161,6 +168,7 @@ def test_a_mistake_is_reported_with_file_line_and_key(tmp_path: Path, text: str,
     with pytest.raises(UsageError) as caught:
         load_settings(home)
     message = str(caught.value)
+    assert message.startswith("the configuration has mistakes:\n  ")
     assert [one for one in (str(home / "etc" / "trainer.json"), *told) if one not in message] == [], message
 
 
@@ -186,15 +194,82 @@ def test_an_option_out_of_range_is_named(tmp_path: Path, option: str, value: flo
 
 @pytest.mark.parametrize("value", ["x", "-1", "1.5", "", "nan", "²"])
 def test_an_option_that_is_no_number_is_refused(value: str):
-    done = trainer("pretrain", "--modules", "m", "--tokenizer", "t", "--out", "o", "--steps", value)
+    done = trainer("pretrain", "--shards", "m", "--tokenizer", "t", "--out", "o", "--steps", value)
     assert done.status == 2 and "--steps" in done.err
 
 
 def test_options_count_over_settings_and_none_leaves_them():
     settings = PretrainSettings(steps=5, seed=1)
     assert with_options(settings, {"steps": 9, "seed": None, "threads": 0}) == PretrainSettings(steps=9, seed=1)
-    with pytest.raises(UsageError, match="--batch-rows 0"):
-        with_options(settings, {"batch_rows": 0})
+    with pytest.raises(UsageError, match="--per-device-batch-size 0"):
+        with_options(settings, {"per_device_batch_size": 0})
+
+
+# --- names of version 0.1 ---
+
+# A file of version 0.1, a key a line, and the names of today.
+OLD = {
+    "pretrain": {
+        "batch_rows": 4, "accumulate": 2, "embedding_rate": 1.5, "final_share": 0.2, "clip": 0.5, "eval_every": 7,
+        "save_every": 9, "validation_share": 0.1, "steps": 3,
+    },
+    "finetune": {"replay_weight": 3.0, "end_loss_weight": 2.0, "epochs": 2.0},
+    "gate": {"invented": 0.5, "verbatim": 0.25, "stopped": 0.125, "base_perplexity": 0.5},
+}  # fmt: skip
+TODAY = {old: new for new, old in OLD_NAMES.items()}
+
+
+def of_today(value: dict[str, Any]) -> dict[str, Any]:
+    return {TODAY.get(key, key): of_today(one) if isinstance(one, dict) else one for key, one in value.items()}
+
+
+def test_a_file_of_version_0_1_is_read_and_a_line_says_each_new_name(tmp_path: Path):
+    home, today = home_with(tmp_path / "old", OLD), home_with(tmp_path / "new", of_today(OLD))
+    found, path = load_settings(home), home / "etc" / "trainer.json"
+    assert found.model_dump() == load_settings(today).model_dump() and load_settings(today).outdated == ()
+    assert flat(of_today(OLD)).items() <= flat(found.model_dump()).items()
+    told = [
+        f"{path}:{number}: {old} is called {TODAY[old]} now"
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if (old := line.strip().split('"')[1] if '"' in line else "") in TODAY
+    ]
+    assert len(told) == len(TODAY) and sorted(found.outdated) == sorted(told)
+
+
+def test_a_key_under_both_names_is_a_mistake(tmp_path: Path):
+    home = home_with(tmp_path, '{\n "pretrain": {\n  "clip": 1.0,\n  "max_grad_norm": 1.0\n }\n}')
+    with pytest.raises(UsageError, match=r"trainer\.json:3: pretrain\.clip: "):
+        load_settings(home)
+
+
+def test_the_commands_say_the_new_names_too(tmp_path: Path):
+    home = home_with(tmp_path / "home", OLD)
+    done = trainer(*shared_place().pretrain(tmp_path / "out"), "--home", home)
+    assert done.status == 0, done.err
+    assert f"{home / 'etc' / 'trainer.json'}:3: batch_rows is called per_device_batch_size now\n" in done.err
+    assert done.err.count(" is called ") == len(TODAY)
+    record = json.loads((tmp_path / "out" / "trainer.json").read_text())
+    assert (record["settings"]["max_grad_norm"], record["settings"]["min_lr_ratio"]) == (0.5, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("old", "key"),
+    [
+        ("--batch-rows", "per_device_batch_size"), ("--accumulate", "gradient_accumulation_steps"),
+        ("--eval-every", "eval_steps"), ("--save-every", "save_steps"),
+    ],
+)  # fmt: skip
+def test_an_option_of_version_0_1_works_and_says_its_new_name_on_stderr(tmp_path: Path, old: str, key: str):
+    place, new = shared_place(), f"--{key.replace('_', '-')}"
+    arguments = place.pretrain(tmp_path / "out", "--steps", 2)
+    if new in arguments:
+        at = arguments.index(new)
+        arguments = [*arguments[:at], *arguments[at + 2 :]]
+    done = trainer(*arguments, old, 4)
+    assert done.status == 0 and done.err.splitlines()[0] == f"{old} is called {new} now", done.err
+    assert json.loads((tmp_path / "out" / "trainer.json").read_text())["settings"][key] == 4
+    assert trainer(*arguments, old, 0).status == 2
+    assert old not in trainer("pretrain", "--help").out
 
 
 # --- every key is honoured or refused ---
@@ -220,7 +295,7 @@ def names_used_of(*owners: str) -> set[str]:
         (PretrainSettings, ("settings",)),
         (FinetuneSettings, ("settings",)),
         (HealthSettings, ("settings", "health")),
-        (GateSettings, ("budgets",)),
+        (BudgetSettings, ("budgets",)),
     ],
 )
 def test_every_setting_is_read_somewhere(model: type[BaseModel], owners: tuple[str, ...]):
@@ -236,3 +311,9 @@ def test_a_value_at_the_end_of_its_range_works(name: str):
         kind = type(field.default)
         settings = TrainSettings.model_validate({name: kind(value)})
         make_optimizer(model_of(), settings)
+
+
+def test_the_share_held_out_has_its_name_of_version_0_1_too(tmp_path: Path) -> None:
+    done = trainer("finetune", "--data", tmp_path / "none.jsonl", "--validation-share", 0.1)
+    assert done.status == 2
+    assert done.err.splitlines()[0] == "--validation-share is called --holdout-share now"

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from core_fixtures import TINY, no_waiting_for_the_disk, paragraph
 
-from trainer.checkpoint import Record, save_checkpoint
-from trainer.model import Llama, ModelConfig
-from trainer.templates import Template
-from trainer.tokenizer import BOS, Tokenizer, train_tokenizer
+from trainer.model.checkpoint import Record, save_checkpoint
+from trainer.model.llama import Llama, ModelConfig
+from trainer.model.prompt_template import Template
+from trainer.model.tokenizer import BOS, Tokenizer, train_tokenizer
 
 CONFIG = replace(TINY, dim=64, max_seq_len=96, tied=False)
 

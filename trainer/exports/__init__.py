@@ -1,28 +1,33 @@
-"""From a checkpoint to every place it runs. Each export is read back and compared with PyTorch before it appears."""
+"""Exports: from a checkpoint to every place where it runs.
+
+In: a checkpoint. Out: files that are read back and compared with PyTorch before they appear; nothing where they differ.
+It knows each runtime's format; it knows no training.
+"""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.checkpoint import Checkpoint
-from trainer.errors import UsageError
-from trainer.exports import gguf_file, huggingface, llama2c, npz, ollama, reading
-from trainer.exports.checking import check_export, check_modelfile
-from trainer.exports.placing import Files, placed, planned
-from trainer.layouts import State
+from curator.contract.errors import UsageError
+from trainer.exports import gguf_file, go_template, huggingface, llama2c, npz, ollama, readers
+from trainer.exports.paths import Files, placed, planned
+from trainer.exports.verify import check_export, check_modelfile
+from trainer.model.checkpoint import Checkpoint
+from trainer.model.convert import StateDict
+from trainer.model.prompt_template import Template
 from trainer.names import TARGETS
 
 
 @dataclass(frozen=True)
 class Target:
-    """One place where a model runs: who writes for it, who reads it back, and how it is run there."""
+    """A runtime to export to: the writer, the reader that checks it, and the command that runs the result."""
 
     suffix: str
-    write: Callable[[Checkpoint, Files, str], State | None]
-    read: Callable[[Files], reading.ReadBack]
+    write: Callable[[Checkpoint, Files, str], StateDict | None]
+    read: Callable[[Files], readers.ReadBack]
     run: str  # {main}, {beside}, {folder}: paths; {prompt}: for a shell; {context}: tokens
     companions: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = ("f32",)
@@ -32,27 +37,27 @@ class Target:
 _QUANTIZED = ("f32", "f16", "q8_0")
 _TARGETS = {
     "bin": Target(
-        ".bin", llama2c.write_bin, reading.read_bin,
+        ".bin", llama2c.write_bin, readers.read_bin,
         "./run {main} -z {beside}tokenizer.bin -t 0.8 -n {context} -i {prompt}", ("tokenizer.bin",),
     ),
     "q8": Target(
-        ".bin", llama2c.write_q8, reading.read_q8,
+        ".bin", llama2c.write_q8, readers.read_q8,
         "./runq {main} -z {beside}tokenizer.bin -t 0.8 -n {context} -i {prompt}", ("tokenizer.bin",),
     ),
     "npz": Target(
-        ".npz", npz.write, reading.read_npz, "python {beside}numpy_llama.py {main} {prompt}",
+        ".npz", npz.write, readers.read_npz, "python {beside}numpy_llama.py {main} {prompt}",
         (npz.RUNNER, "tokenizer.model"),
     ),
     "gguf": Target(
-        ".gguf", gguf_file.write, reading.read_gguf,
+        ".gguf", gguf_file.write, readers.read_gguf,
         "llama-completion -m {main} -c {context} -n 120 -no-cnv -p {prompt}", dtypes=_QUANTIZED,
     ),
     "ollama": Target(
-        ".gguf", ollama.write, reading.read_gguf, "ollama create NAME -f {beside}Modelfile && ollama run NAME",
-        (reading.MODELFILE,), _QUANTIZED, only_folder=True,
+        ".gguf", ollama.write, readers.read_gguf, "ollama create NAME -f {beside}Modelfile && ollama run NAME",
+        (go_template.MODELFILE,), _QUANTIZED, only_folder=True,
     ),
     "hf": Target(
-        ".safetensors", huggingface.write, reading.read_hf,
+        ".safetensors", huggingface.write, readers.read_hf,
         "transformers.AutoModelForCausalLM.from_pretrained({folder}) in Python", dtypes=("f32", "f16", "bf16"),
         only_folder=True,
     ),
@@ -65,30 +70,40 @@ def export(
     out: Path,
     *,
     dtype: str = "f32",
-    say: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = lambda text: None,
 ) -> Path:
     """Write a checkpoint for `target` (one of names.TARGETS) to `out`, check it there, and return `out`.
 
     `out` is a folder, or a file where it ends in .bin, .npz or .gguf; its companions are named after it then. It
-    appears whole or not at all. `say` gets lines for a person. Raises UsageError for a target, dtype, size or tokenizer
-    that cannot be and for a place that is taken, JobError where it does not run as PyTorch does, HostError for a full
-    disk.
+    appears whole or not at all. `log` gets lines for a person. Raises UsageError for an impossible target, dtype, size
+    or tokenizer and where `out` exists, JobError where it does not run as PyTorch does, HostError for a full disk.
     """
     if target not in _TARGETS:
         raise UsageError(f"unknown target {target!r}: expected one of {', '.join(TARGETS)}")
-    one = _TARGETS[target]
-    if dtype not in one.dtypes:
-        raise UsageError(f"--to {target} knows no dtype {dtype!r}: expected {' or '.join(one.dtypes)}")
+    runtime = _TARGETS[target]
+    if dtype not in runtime.dtypes:
+        raise UsageError(f"--to {target} knows no dtype {dtype!r}: expected {' or '.join(runtime.dtypes)}")
     _require_bytes(checkpoint)
-    names, is_folder = planned(out, one.suffix, one.only_folder)
-    with placed(names, is_folder, one.companions) as files:
-        rounded = one.write(checkpoint, files, dtype)
+    names, is_folder = planned(out, runtime.suffix, runtime.only_folder)
+    with placed(names, is_folder, runtime.companions) as files:
+        rounded = runtime.write(checkpoint, files, dtype)
         kind = "q8" if target == "q8" else dtype
-        check_export(checkpoint, lambda: one.read(files), rounded, kind, say)
+        check_export(checkpoint, lambda: runtime.read(files), rounded, kind, log)
         if target == "ollama":
             check_modelfile(files, checkpoint.record.template, checkpoint.config.max_seq_len)
-    say(f"run it: {how_to_run(one, names, checkpoint)}")
+    for note in _about_template(target, checkpoint.record.template):
+        log(note)
+    log(f"run it: {how_to_run(runtime, names, checkpoint)}")
     return out
+
+
+def _about_template(target: str, template: Template) -> Iterator[str]:
+    """Yield notes for a person on how the runtime uses the template."""
+    if len(template.tags) > 1 and target in ("gguf", "hf", "ollama"):
+        first, *others = template.tags
+        yield f"it answers in the mode {first}; for {' or '.join(others)}, give that word as the system text"
+    if template.plain_quotes and target == "ollama":
+        yield "Ollama cannot make curly quotes straight, as the training did: type straight ones"
 
 
 def _require_bytes(checkpoint: Checkpoint) -> None:

@@ -1,4 +1,4 @@
-"""GGUF for llama.cpp and what is built on it. Keys and names: its architecture `llama`, its tokenizer `llama` (SPM).
+"""GGUF for llama.cpp and programs built on it: the architecture `llama` with the tokenizer `llama` (SPM).
 
 llama.cpp pairs rotary dimensions (2i, 2i + 1), as llama2.c does, so the weights are llama2.c's under other names.
 """
@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 
-from trainer.checkpoint import Checkpoint, chat_template
-from trainer.errors import UsageError
-from trainer.exports.placing import Files, shown_name
-from trainer.layouts import State, to_llama2c
-from trainer.model import ModelConfig
-from trainer.tokenizer import BOS, EOS, UNK
+from curator.contract.errors import UsageError
+from trainer.exports.paths import Files, shown_name
+from trainer.model.checkpoint import Checkpoint, chat_template
+from trainer.model.convert import StateDict, to_llama2c
+from trainer.model.llama import ModelConfig
+from trainer.model.tokenizer import BOS, EOS, UNK
 
 _FILE_TYPES = {"f32": 0, "f16": 1, "q8_0": 7}
 _TOKEN_TYPES = {"normal": 1, "unknown": 2, "control": 3, "unused": 5, "byte": 6}
@@ -26,7 +26,7 @@ _BLOCK = 32
 NAMES = {
     "tok_embeddings.weight": "token_embd.weight",
     "norm.weight": "output_norm.weight",
-    "output.weight": "output.weight",  # left out where it is the embedding: llama.cpp takes that then
+    "output.weight": "output.weight",  # left out where it is tied: llama.cpp then uses the embedding
     "layers.{}.attention_norm.weight": "blk.{}.attn_norm.weight",
     "layers.{}.attention.wq.weight": "blk.{}.attn_q.weight",
     "layers.{}.attention.wk.weight": "blk.{}.attn_k.weight",
@@ -48,8 +48,8 @@ def load_gguf() -> ModuleType:
     return gguf
 
 
-def write(checkpoint: Checkpoint, files: Files, dtype: str) -> State | None:
-    """Write model.gguf with matrices in `dtype`, norms in fp32; return the weights as rounded, None where none is.
+def write(checkpoint: Checkpoint, files: Files, dtype: str) -> StateDict | None:
+    """Write model.gguf with matrices in `dtype`, norms in fp32; return the rounded weights, None where none is.
 
     Raises UsageError for a size that q8_0 cannot hold.
     """
@@ -71,13 +71,13 @@ def write(checkpoint: Checkpoint, files: Files, dtype: str) -> State | None:
     except OSError as error:
         with suppress(OSError):
             writer.close()
-        # numpy's tofile, which gguf uses, says how many values it wrote but not why no more
+        # numpy's tofile, which gguf uses, says how many values it wrote, but not why it stopped
         raise error if error.errno else OSError(errno.ENOSPC, "no space left to write it", str(files.main)) from None
     return None if dtype == "f32" else rounded(checkpoint.state, dtype)
 
 
-def rounded(state: State, dtype: str) -> State:
-    """Return the weights as llama.cpp gets them back. Blocks lie within rows, so that their order does not matter."""
+def rounded(state: StateDict, dtype: str) -> StateDict:
+    """Return the weights as llama.cpp reads them. Blocks lie within rows, so the order of rows does not matter."""
     gguf = load_gguf()
     kind = gguf.GGMLQuantizationType[dtype.upper()]
     out = {}
@@ -85,8 +85,8 @@ def rounded(state: State, dtype: str) -> State:
         if tensor.dim() < 2:
             out[name] = tensor
         else:
-            there = gguf.quants.quantize(tensor.contiguous().numpy(), kind)
-            out[name] = torch.from_numpy(gguf.quants.dequantize(there, kind))
+            blocks = gguf.quants.quantize(tensor.contiguous().numpy(), kind)
+            out[name] = torch.from_numpy(gguf.quants.dequantize(blocks, kind))
     return out
 
 

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import json
 
-from trainer.checkpoint import DTYPES, Checkpoint, write_huggingface
-from trainer.exports.placing import Files, shown_name
-from trainer.files import write_whole
-from trainer.layouts import State
+from curator.contract.files import write_whole
+from trainer.exports.paths import Files, shown_name
+from trainer.model.checkpoint import DTYPES, Checkpoint, write_huggingface
+from trainer.model.convert import StateDict
 
 _LONG = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
 
 
-def write(checkpoint: Checkpoint, files: Files, dtype: str) -> State | None:
-    """Write the folder with weights in `dtype`; return the weights as rounded, None where none is."""
+def write(checkpoint: Checkpoint, files: Files, dtype: str) -> StateDict | None:
+    """Write the folder with weights in `dtype`; return the rounded weights, or None where none is rounded."""
     name = _LONG[dtype]
     write_huggingface(
         files.folder, checkpoint.state, checkpoint.config, checkpoint.tokenizer, checkpoint.record.template, name
     )
     write_whole(files.folder / "README.md", model_card(checkpoint))
-    return None if dtype == "f32" else {key: one.to(DTYPES[name]).float() for key, one in checkpoint.state.items()}
+    if dtype == "f32":
+        return None
+    return {key: tensor.to(DTYPES[name]).float() for key, tensor in checkpoint.state.items()}
 
 
 def model_card(checkpoint: Checkpoint) -> str:
-    """Return README.md: what the model is, how it is asked, how it is loaded."""
+    """Return README.md: what the model is, the form of its prompt, how to load it."""
     config, record, template = checkpoint.config, checkpoint.record, checkpoint.record.template
-    made = {"pretrain": "trained from nothing", "finetune": "fine-tuned", "import": "imported"}[record.made_by]
+    origin = {"pretrain": "trained from nothing", "finetune": "fine-tuned", "import": "imported"}[record.made_by]
     parent = f" from {record.parent.name}" if record.parent else ""
     prompt = json.dumps(template.wrap("How are you?"), ensure_ascii=False)
     metrics = "".join(f"- {name}: {value:.4g}\n" for name, value in sorted(record.metrics.items()))
@@ -35,7 +37,7 @@ pipeline_tag: text-generation
 ---
 # {shown_name(checkpoint.folder)}
 
-A Llama of {config.parameters():,} parameters, {made}{parent} by persona-curator's trainer {record.trainer_version}.
+A Llama of {config.parameters():,} parameters, {origin}{parent} by persona-curator's trainer {record.trainer_version}.
 
 | layers | dim | heads | key/value heads | feed-forward | vocabulary | context | output |
 |---|---|---|---|---|---|---|---|

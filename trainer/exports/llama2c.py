@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainer.checkpoint import Checkpoint
-from trainer.errors import UsageError
-from trainer.exports.placing import Files
-from trainer.layouts import State, to_llama2c
-from trainer.model import ModelConfig, rope_tables
-from trainer.tokenizer import tokenizer_bin
+from curator.contract.errors import UsageError
+from trainer.exports.paths import Files
+from trainer.model.checkpoint import Checkpoint
+from trainer.model.convert import StateDict, to_llama2c
+from trainer.model.llama import ModelConfig, rope_tables
+from trainer.model.tokenizer import tokenizer_bin
 
 MAGIC = 0x616B3432
 GROUP = 64
@@ -42,7 +42,7 @@ NAMES = {
 }
 
 
-def stacked(state: State, config: ModelConfig) -> dict[str, NDArray[np.float32]]:
+def stacked(state: StateDict, config: ModelConfig) -> dict[str, NDArray[np.float32]]:
     """Return the weights under run.c's names, those of all layers stacked: wq is (layers, dim, dim), and so on."""
     theirs = to_llama2c(state, config)
     out = {}
@@ -55,7 +55,7 @@ def stacked(state: State, config: ModelConfig) -> dict[str, NDArray[np.float32]]
 
 
 def require_known_to_run_c(checkpoint: Checkpoint) -> None:
-    """Raise UsageError for a model that run.c would run wrongly: these numbers stand in its source."""
+    """Raise UsageError for a model that run.c would run wrongly: these numbers are fixed in its source."""
     config, tokenizer = checkpoint.config, checkpoint.tokenizer
     if any(tokenizer.piece(byte + 3) != f"<0x{byte:02X}>" for byte in range(256)):
         raise UsageError(
@@ -75,7 +75,7 @@ def _header(config: ModelConfig, vocabulary: int) -> tuple[int, ...]:
             config.max_seq_len)  # fmt: skip
 
 
-def write_v0(path: Path, state: State, config: ModelConfig) -> None:
+def write_v0(path: Path, state: StateDict, config: ModelConfig) -> None:
     """Write run.c's file: 28 bytes, then 4 for each parameter and each entry of the two rotary tables."""
     cos, sin = rope_tables(config, config.max_seq_len)
     weights = stacked(state, config)
@@ -86,7 +86,7 @@ def write_v0(path: Path, state: State, config: ModelConfig) -> None:
             file.write(array.astype("<f4", copy=False).tobytes())
 
 
-def write_bin(checkpoint: Checkpoint, files: Files, dtype: str) -> State | None:
+def write_bin(checkpoint: Checkpoint, files: Files, dtype: str) -> StateDict | None:
     """Write run.c's model and tokenizer. Raises UsageError for a model that it cannot run."""
     require_known_to_run_c(checkpoint)
     write_v0(files.main, checkpoint.state, checkpoint.config)
@@ -112,12 +112,12 @@ def quantize(weight: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Return int8 values and fp32 scales of a matrix in groups of `size`: (n/size, size) and (n/size, 1)."""
     groups = weight.float().reshape(-1, size)
     scale = groups.abs().amax(1, keepdim=True) / 127
-    scale = torch.where(scale > 0, scale, 1)  # a group of zeros: any scale will do but 0, which makes NaN
+    scale = torch.where(scale > 0, scale, 1)  # a group of zeros: any scale but 0, which would make NaN
     return (groups / scale).round().clamp(-127, 127).to(torch.int8), scale
 
 
-def rounded(state: State, size: int) -> State:
-    """Return the weights as runq.c gets them back: matrices in groups, norms untouched."""
+def rounded(state: StateDict, size: int) -> StateDict:
+    """Return the weights as runq.c reads them: matrices rounded in groups, norms unchanged."""
     out = {}
     for name, tensor in state.items():
         if tensor.dim() < 2:
@@ -128,8 +128,8 @@ def rounded(state: State, size: int) -> State:
     return out
 
 
-def write_q8(checkpoint: Checkpoint, files: Files, dtype: str) -> State | None:
-    """Write runq.c's model and tokenizer; return the weights as they were rounded."""
+def write_q8(checkpoint: Checkpoint, files: Files, dtype: str) -> StateDict | None:
+    """Write runq.c's model and tokenizer; return the rounded weights."""
     config = checkpoint.config
     require_known_to_run_c(checkpoint)
     size = group_size(config)

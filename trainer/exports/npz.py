@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.checkpoint import Checkpoint
 from trainer.exports import numpy_llama
 from trainer.exports.llama2c import stacked
-from trainer.exports.placing import Files
-from trainer.layouts import State
+from trainer.exports.paths import Files
+from trainer.model.checkpoint import Checkpoint
+from trainer.model.convert import StateDict
 
 RUNNER = "numpy_llama.py"
 
 
-def write(checkpoint: Checkpoint, files: Files, dtype: str) -> State | None:
+def write(checkpoint: Checkpoint, files: Files, dtype: str) -> StateDict | None:
     """Write model.npz (config and pieces as JSON text, no pickles), the runner and the tokenizer."""
     config = checkpoint.config.as_dict() | {"stops": checkpoint.record.template.stops}
     arrays = {

@@ -66,7 +66,7 @@ class Llama:
         return np.stack((a * cos - b * sin, a * sin + b * cos), -1).reshape(x.shape)
 
     def forward(self, tokens: list[int]) -> Array:
-        """Return the logits (T,V) after each of the new tokens, which are remembered."""
+        """Return the logits (T,V) after each new token; all are remembered. Raises SystemExit past the context."""
         start, end = self.length, self.length + len(tokens)
         if end > self.context:
             raise SystemExit(f"{end} tokens are too many: this model sees {self.context}")

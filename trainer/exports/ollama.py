@@ -1,24 +1,27 @@
 """A folder for `ollama create`: model.gguf and a Modelfile with the model's own template, stops and context.
 
-Ollama runs the template once for each exchange; in the last it leaves out all that stands after `.Response`. Its parser
-knows no escapes: a newline is a newline between triple quotes. Source: ollama's template.go and parser.go.
+Ollama runs the template once for each exchange, and in the last one leaves out all that follows `.Response`. Its parser
+has no escapes: a newline is a newline between triple quotes. Source: ollama's template.go and parser.go.
 """
 
 from __future__ import annotations
 
-from trainer.checkpoint import Checkpoint
-from trainer.errors import UsageError
+from collections.abc import Iterable, Iterator
+
+from curator.contract.errors import UsageError
 from trainer.exports import gguf_file
-from trainer.exports.placing import Files
-from trainer.layouts import State
+from trainer.exports.go_template import go_each, go_if, missing_blank, role_is
+from trainer.exports.paths import Files
+from trainer.model.checkpoint import Checkpoint
+from trainer.model.convert import StateDict
+from trainer.model.prompt_template import Template
 from trainer.settings import SamplingSettings
-from trainer.templates import Template
 
 PROMPT, RESPONSE = "{{ .Prompt }}", "{{ .Response }}"
 
 
-def write(checkpoint: Checkpoint, files: Files, dtype: str) -> State | None:
-    """Write model.gguf and Modelfile; return the weights as rounded, None where none is."""
+def write(checkpoint: Checkpoint, files: Files, dtype: str) -> StateDict | None:
+    """Write model.gguf and Modelfile; return the rounded weights, or None where none is rounded."""
     text = modelfile(checkpoint.record.template, checkpoint.config.max_seq_len, files.name)
     rounded = gguf_file.write(checkpoint, files, dtype)
     files.beside("Modelfile").write_text(text, "utf-8", newline="\n")
@@ -26,13 +29,39 @@ def write(checkpoint: Checkpoint, files: Files, dtype: str) -> State | None:
 
 
 def go_template(template: Template) -> str:
-    """Return Ollama's template of a model. What it wrote comes back as `.Response`, with the blank at its beginning."""
-    around = template.wrap("\0")
-    if "{{" in around + template.between or "}}" in around + template.between:
+    """Return Ollama's template of a model. A reply keeps the blank at its beginning.
+
+    In a model with several modes, the system text names the mode; otherwise it is the first. Raises UsageError for a
+    template that Ollama would take as its own.
+    """
+    modes: list[str | None] = [*template.tags] or [None]
+    around = {mode: template.wrap("\0", mode=mode) for mode in modes}
+    if any("{{" in text + template.between or "}}" in text + template.between for text in around.values()):
         raise UsageError(
             "the model's template holds '{{' or '}}', which Ollama takes as its own", "export it --to gguf"
         )
-    return around.replace("\0", PROMPT) + RESPONSE + template.between
+    if len(modes) == 1:
+        return around[modes[0]].replace("\0", PROMPT) + RESPONSE + template.between
+    first, *others = modes
+    before, after = (dict(zip(modes, parts, strict=True)) for parts in zip(*_parted(around.values()), strict=True))
+    asked = _by_mode(before, first, others) + "{{ $m.Content }}" + _by_mode(after, first, others)
+    answered = go_if("$m.Content", missing_blank(" ", "$m.Content")) + "{{ $m.Content }}" + template.between
+    return go_each(go_if(role_is("user"), asked, go_if(role_is("assistant"), answered)))
+
+
+def _parted(texts: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield the text before and the text behind each prompt."""
+    for text in texts:
+        before, _, after = text.partition("\0")
+        yield before, after
+
+
+def _by_mode(texts: dict[str | None, str], first: str | None, others: list[str | None]) -> str:
+    """Return a template that writes the text of the mode named by the system text."""
+    out = texts[first]
+    for mode in reversed(others):
+        out = go_if(f'eq $.System "{mode}"', texts[mode], out)
+    return out
 
 
 def modelfile(template: Template, context: int, weights: str = "model.gguf") -> str:

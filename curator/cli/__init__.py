@@ -1,0 +1,47 @@
+"""The command line of the data side, a file a command: options in, one call, result to stdout, talk to stderr.
+
+In: arguments. Out: an exit status. It knows every room; no room knows it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from curator.cli import doctor, explain, export, init, plugins, preview, report, run, validate
+from curator.contract import __version__
+from curator.contract.cli_frame import completion_option, guarded
+
+_COMMANDS = (run, report, validate, explain, export, preview, plugins, doctor, init)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its exit status."""
+    sys.exit(run_command(sys.argv[1:] if arguments is None else arguments))
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit status."""
+
+    def command() -> int:
+        options = build_parser().parse_args(list(arguments))
+        chosen: Callable[[argparse.Namespace], int] = options.command
+        return chosen(options)
+
+    nothing = "; nothing was published"
+    return guarded("curate", command, stopped=f"stopped{nothing}", memory=nothing)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; their help stands in docs/commands.md, generated."""
+    parser = argparse.ArgumentParser(
+        prog="curate", description="From a person's memories to a proven fine-tuning set. Everything runs offline."
+    )
+    parser.add_argument("--version", action="version", version=f"curate {__version__}")
+    completion_option(parser)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in _COMMANDS:
+        module.add(commands)
+    return parser

@@ -1,0 +1,93 @@
+"""`curate run`: make a training set."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from curator.contract.cli_frame import console, count, home_option, positive, print_json, progress_bar, share
+from curator.contract.errors import UsageError
+
+MODES_FROM = ("metadata", "type", "hybrid")
+DIRECTIONS = ("thought-is-user", "thought-is-assistant")
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser."""
+    run = commands.add_parser(
+        "run",
+        help="make a training set from a profile's memories",
+        description="Make a training set from a profile's memories. The last line of stdout is the run's folder.",
+    )
+    run.add_argument("--username", required=True, metavar="U", help="whose profile")
+    home_option(run)
+    run.add_argument("--mode", metavar="MODE", help="dual, emulation, agent or a plugin's mode (default: all)")
+    run.add_argument("--max", type=positive, metavar="N", help="at most N samples, spread over time")
+    run.add_argument("--seed", type=count, default=42, metavar="S", help="decides everything random (default: 42)")
+    family = run.add_mutually_exclusive_group()
+    family.add_argument("--family", metavar="F", help="model family to wrap for (default: default_family of etc/)")
+    family.add_argument("--schema", type=Path, metavar="FILE", help="a family file to wrap with")
+    run.add_argument("--base-model", metavar="M", help="base model, by whose name the family is found")
+    run.add_argument("--source", type=Path, metavar="FILE", help="read this JSONL file of memories, not the profile's")
+    run.add_argument("--days-recent", type=count, metavar="N", help="all of the last N days before the newest memory")
+    run.add_argument("--old-samples", type=count, metavar="M", help="and M samples of what is older")
+    run.add_argument("--mode-from", choices=MODES_FROM, default="hybrid", help="where a memory's mode comes from")
+    run.add_argument("--dual-direction", choices=DIRECTIONS, default=DIRECTIONS[0], help="who thinks in a conversation")
+    run.add_argument("--context", choices=("drop", "keep"), help="replies that cannot stand alone (default: of etc/)")
+    run.add_argument("--holdout", type=share, metavar="SHARE", help="share to hold out (default: 0.05)")
+    run.add_argument("--max-file-bytes", type=positive, metavar="N", help="drop larger files unread")
+    run.add_argument(
+        "--no-plugin", action="append", default=[], metavar="NAME", help="leave out this plugin, cleaner or filter"
+    )
+    run.add_argument("--keep-secrets", action="store_true", help="keep samples that hold keys, cards or IBANs")
+    run.add_argument("--keep-going", action="store_true", help="drop memories on which a plugin fails, and go on")
+    run.add_argument("--out", type=Path, metavar="DIR", help="write runs here, not to the profile's out/")
+    run.add_argument("--dry-run", action="store_true", help="do everything but write")
+    run.add_argument("--json", action="store_true", help="print the report as JSON")
+    run.set_defaults(command=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from curator.run import Request, run
+    from curator.sampling.sampler import Options
+
+    if options.old_samples is not None and options.days_recent is None:
+        raise UsageError("--old-samples needs --days-recent", "add --days-recent N: how many days are taken whole")
+    request = Request(
+        username=options.username,
+        home=options.home,
+        out=options.out,
+        source=options.source,
+        base_model=options.base_model,
+        family=options.family,
+        schema=options.schema,
+        max_file_bytes=options.max_file_bytes,
+        context=options.context,
+        disabled=tuple(options.no_plugin),
+        dry_run=options.dry_run,
+        options=Options(
+            mode=options.mode,
+            most=options.max,
+            seed=options.seed,
+            mode_from=options.mode_from,
+            dual_direction=options.dual_direction,
+            days_recent=options.days_recent,
+            old_samples=options.old_samples,
+            holdout=options.holdout,
+            keep_going=options.keep_going,
+            keep_secrets=options.keep_secrets,
+        ),
+    )
+    with progress_bar() as progress, contextlib.redirect_stdout(sys.stderr):  # stdout is the result, whoever prints
+        outcome = run(request, progress)
+    if options.json:
+        print_json({"run": str(outcome.folder) if outcome.folder else None, "report": outcome.report})
+        return 0
+    from curator.reports.terminal import show_report
+
+    show_report(outcome.report, console())
+    print(outcome.folder if outcome.folder else "dry run: nothing was written")
+    return 0

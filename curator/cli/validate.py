@@ -1,0 +1,59 @@
+"""`curate validate`: check a dataset or a run for contamination."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curator.contract.cli_frame import home_option, print_json
+
+if TYPE_CHECKING:
+    from curator.reports.validation import Validator
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser."""
+    validate = commands.add_parser(
+        "validate",
+        help="check a dataset or a run for contamination",
+        description="Check tags, fields and JSON of a dataset file or a run. Exits 1 where anything is wrong.",
+    )
+    validate.add_argument("path", type=Path, metavar="FILE-OR-RUN")
+    validate.add_argument(
+        "--family", metavar="F", help="family the file is wrapped for (default: found by its text)"
+    )
+    home_option(validate)
+    validate.add_argument("--json", action="store_true", help="print the problems as JSON")
+    validate.set_defaults(command=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    verdict = _validator(options.home, options.family).run(options.path, options.family)
+    if options.json:
+        print_json({"passed": verdict.passed, "samples": verdict.samples, "modes": verdict.modes,
+                    "problems": verdict.problems, "count": verdict.count})  # fmt: skip
+        return 0 if verdict.passed else 1
+    from curator.reports.safe_text import safe
+
+    for problem in verdict.problems:
+        print(safe(str(problem)).plain)
+    if verdict.count > len(verdict.problems):
+        print(f"and {verdict.count - len(verdict.problems)} more")
+    modes = ", ".join(f"{name} {count:,}" for name, count in sorted(verdict.modes.items()))
+    end = "clean" if verdict.passed else f"{verdict.count:,} problems"
+    print(f"{verdict.samples:,} samples ({modes or 'none'}): {end}")
+    return 0 if verdict.passed else 1
+
+
+def _validator(home: str | None, family: str | None) -> Validator:
+    """Return the validator with the home's modes and families."""
+    from curator.config import load_settings
+    from curator.contract.homes import optional_home
+    from curator.plugin_manager import load_registry
+    from curator.reports.validation import Validator
+
+    root = optional_home(home)
+    settings = load_settings(root)
+    registry = load_registry(settings, root, family)
+    return Validator(registry.mode_table, registry.families, registry.control_tokens)

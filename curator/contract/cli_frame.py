@@ -1,0 +1,221 @@
+"""What every command of both programs does alike: errors and exit status, options, the console, progress.
+
+Exit status: 0 done; 1 the job or its proof failed; 2 usage; 3 disk, memory, lock or permission; 130 and 143 stopped.
+stdout carries the result, stderr all else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import sys
+import time
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curator.contract.errors import CuratorError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WIDTH = 110  # columns where stdout is no terminal
+Progress = Callable[[str, int, int], None]  # stage, steps done, steps in all (0: not known)
+
+
+def guarded(program: str, command: Callable[[], int], stopped: str = "stopped", memory: str = "") -> int:
+    """Run a command and return its exit status; an error that a user can mend is one message, never a traceback.
+
+    `stopped` is printed after Ctrl-C or SIGTERM, `memory` is added to the message "out of memory".
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # an ASCII locale must not end a run that is published
+    try:
+        code = command()
+        sys.stdout.flush()
+    except CuratorError as error:
+        print(f"{program}: {harmless(str(error))}", file=sys.stderr)
+        return error.status
+    except BrokenPipeError:  # the reader has left (| head): nothing to say, and nobody to say it to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt as stop:
+        code = stop.args[0] if stop.args and isinstance(stop.args[0], int) else 130
+        print(f"{program}: {stopped}", file=sys.stderr)
+    except MemoryError:
+        print(f"{program}: out of memory{memory}", file=sys.stderr)
+        return 3
+    return code
+
+
+def harmless(text: str) -> str:
+    """Return text whose control characters, which may come from a file, a plugin or a model, cannot steer a terminal.
+
+    Newlines and blanks of any width stay.
+    """
+    return "".join(
+        c if c == "\n" or c.isprintable() or unicodedata.category(c) == "Zs" else c.encode("unicode_escape").decode()
+        for c in text
+    )
+
+
+# --- options -------------------------------------------------------------------------------------------------------
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """Return a reader of an option's value: a whole number of `least` or more."""
+
+    def read(text: str) -> int:
+        if not text.isdigit() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number of {least} or more")
+        return int(text)
+
+    return read
+
+
+positive, count = whole_number(1), whole_number(0)
+
+
+def number(text: str) -> float:
+    """Return an option's value as a number of 0 or more. Raises ArgumentTypeError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number of 0 or more")
+    return value
+
+
+def share(text: str) -> float:
+    """Return an option's value as a share from 0 to below 1. Raises ArgumentTypeError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a share from 0 to below 1, such as 0.05")
+    return value
+
+
+def home_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Add --home."""
+    parser.add_argument(
+        "--home", metavar="DIR", help="folder that holds profiles/ (default: $CURATOR_HOME, else the nearest upwards)"
+    )
+
+
+def json_option(parser: argparse.ArgumentParser, help_text: str = "print JSON") -> None:
+    """Add --json, with `help_text` as its help."""
+    parser.add_argument("--json", action="store_true", help=help_text)
+
+
+class _PrintCompletion(argparse.Action):
+    """Print the script that completes a program's commands, options and paths in a shell."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: str | None = None) -> None:
+        import shtab
+
+        _complete_paths(parser, shtab.FILE)
+        print(shtab.complete(parser, values))
+        parser.exit(0)
+
+
+def _complete_paths(parser: argparse.ArgumentParser, how: Any) -> None:
+    """Mark every option that names a file or folder, of all commands."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                _complete_paths(command, how)
+        elif action.type is Path:
+            action.complete = how  # type: ignore[attr-defined]
+
+
+def completion_option(parser: argparse.ArgumentParser) -> None:
+    """Add --print-completion."""
+    shells = ("bash", "zsh", "tcsh")
+    parser.add_argument(
+        "--print-completion", action=_PrintCompletion, choices=shells, metavar="SHELL",
+        help=f"print the completion script for {', '.join(shells)}",
+    )  # fmt: skip
+
+
+# --- output --------------------------------------------------------------------------------------------------------
+
+
+def console() -> Console:
+    """Return the console for results: stdout, 110 columns wide (or $COLUMNS) where it is no terminal."""
+    from rich.console import Console
+
+    if sys.stdout.isatty():
+        return Console(markup=True, emoji=False, highlight=False)
+    columns = os.environ.get("COLUMNS", "")
+    width = int(columns) if columns.isdigit() and int(columns) >= 40 else WIDTH
+    return Console(width=width, emoji=False, highlight=False, force_terminal=False)
+
+
+def print_table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """Print a table on stdout; nothing in it is taken as markup."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*heads)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console().print(table)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as one JSON document on stdout; msgspec's records are objects."""
+    import msgspec
+
+    plain = msgspec.json.decode(msgspec.json.encode(value))
+    sys.stdout.write(json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
+
+
+def log(text: str) -> None:
+    """Print a line on stderr."""
+    print(harmless(text), file=sys.stderr, flush=True)
+
+
+def no_progress(stage: str, done: int, total: int) -> None:
+    """Show nothing."""
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """Give a progress callback that draws on stderr once a job has taken a second, if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield no_progress
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    begun = time.monotonic()
+    bar = Bar(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    task = bar.add_task("reading", total=None)
+
+    def report(stage: str, done: int, total: int) -> None:
+        if not bar.live.is_started and time.monotonic() - begun > 1:
+            bar.start()
+        bar.update(task, description=stage, completed=done, total=total or None)
+
+    try:
+        yield report
+    finally:
+        if bar.live.is_started:
+            bar.stop()

@@ -1,0 +1,95 @@
+"""What can go wrong for a user, each with its exit status. A bug is none of these and keeps its traceback.
+
+CuratorError
+├── UsageError        2   a wrong name, option, configuration or input file
+├── HostError         3   disk, memory, lock or permission
+└── JobError          1   the job or its proof failed
+    ├── PluginError       a plugin raised or returned what its contract does not allow
+    └── ValidationFailed  the finished set breaks its own rules
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class CuratorError(Exception):
+    """Base of all errors shown without a traceback: `what` happened and the `next` command or step."""
+
+    status = 1
+
+    def __init__(self, what: str, next_step: str = "") -> None:
+        super().__init__(what)
+        self.what, self.next_step = what, next_step
+
+    def __str__(self) -> str:
+        return f"{self.what}\n  {self.next_step}" if self.next_step else self.what
+
+
+class UsageError(CuratorError):
+    """The command line, a configuration file or an input file asks for something that cannot be."""
+
+    status = 2
+
+
+class HostError(CuratorError):
+    """The disk, the memory, a lock or a permission stands in the way."""
+
+    status = 3
+
+
+class JobError(CuratorError):
+    """The job ran and failed, or its result did not pass its check."""
+
+
+class PluginError(JobError):
+    """A plugin raised, or returned what its hook's contract does not allow; names plugin, hook and memory."""
+
+
+class ValidationFailed(JobError):
+    """A finished set breaks its own rules; nothing was published."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], next_step: str = "") -> UsageError:
+    """Return a usage error for a `kind` of thing called `name`, listing the `known` names and the nearest of them."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    return UsageError(
+        f"unknown {kind} {name!r}: expected one of {', '.join(names) or '(none exist)'}", (hint + next_step).strip()
+    )
+
+
+def printable(path: str) -> str:
+    """Return a path that can be shown and written as UTF-8: the bytes of what cannot be shown stand as \\xNN."""
+    if path.isprintable() and path.isascii():
+        return path
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else "".join(f"\\x{byte:02x}" for byte in c.encode()) for c in text)
+
+
+_ELSEWHERE = "or write elsewhere with --out DIR"
+_STEPS = {
+    errno.ENOSPC: f"free some space, {_ELSEWHERE}",
+    errno.EDQUOT: f"free some space, {_ELSEWHERE}",
+    errno.EFBIG: f"free some space or raise the file size limit (ulimit -f), {_ELSEWHERE}",
+    errno.EROFS: f"the file system is read-only: {_ELSEWHERE.removeprefix('or ')}",
+    errno.EACCES: f"give yourself permission there, {_ELSEWHERE}",
+    errno.EPERM: f"give yourself permission there, {_ELSEWHERE}",
+}
+
+
+def disk_error(
+    error: OSError, doing: str, place: Path, kept: str = "what was there before is still there"
+) -> HostError:
+    """Return the one error (exit status 3) that a user sees for an OSError met while `doing` something at `place`.
+
+    `kept` says what became of the user's files.
+    """
+    named = error.filename if isinstance(error.filename, str | os.PathLike) else place
+    step = _STEPS.get(error.errno or 0, f"see that the folder can be written, {_ELSEWHERE}")
+    return HostError(f"{doing} {printable(os.fspath(named))}: {error.strerror or error}; {kept}", step)

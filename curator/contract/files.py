@@ -1,0 +1,320 @@
+"""Access to the disk: walking a tree that may be hostile, reading a file once, writing whole or not at all; locks."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import gzip
+import hashlib
+import json
+import os
+import re
+import shutil
+import stat
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from operator import attrgetter
+from pathlib import Path
+from typing import IO, Any
+
+from curator.contract.errors import HostError, UsageError, disk_error, printable
+from curator.contract.strict_json import BadJson, parse_foreign_json, parse_json
+
+# O_NONBLOCK so that opening a FIFO returns at once; O_NOFOLLOW so that a link out of the profile is never read.
+_READ_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+_BY_NAME = attrgetter("name")
+
+
+class Unreadable(Exception):
+    """A file that is turned down unread: a reason code and a detail."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason)
+        self.reason, self.detail = reason, detail
+
+
+def walk(root: str) -> Iterator[tuple[str, bool]]:
+    """Yield (path, readable) of everything below `root` that is no directory, in the order of the names.
+
+    Links to directories are not followed. A directory that cannot be listed is yielded itself, with readable False.
+    """
+    waiting: list[Iterator[os.DirEntry[str]]] = []
+    folder: str | None = root
+    while folder is not None or waiting:
+        if folder is not None:
+            try:
+                with os.scandir(folder) as listing:
+                    waiting.append(iter(sorted(listing, key=_BY_NAME)))
+            except FileNotFoundError:
+                pass
+            except OSError:
+                yield folder, False
+            folder = None
+            continue
+        for entry in waiting[-1]:
+            if entry.is_dir(follow_symlinks=False):
+                folder = entry.path
+                break
+            yield entry.path, True
+        else:
+            waiting.pop()
+
+
+def read_once(path: str, max_bytes: int) -> bytes:
+    """Return the bytes of a regular file, or raise Unreadable: not_regular, too_large, unreadable or changed.
+
+    A file that grows or shrinks while it is read is read once more.
+    """
+    try:
+        return _read(path, max_bytes)
+    except Unreadable as error:
+        if error.reason != "changed":
+            raise
+        return _read(path, max_bytes)
+
+
+def _read(path: str, max_bytes: int) -> bytes:
+    try:
+        handle = os.open(path, _READ_FLAGS)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise Unreadable("not_regular", "a link or a device; links are not followed") from None
+        raise Unreadable("unreadable", error.strerror or str(error)) from None
+    try:
+        return _read_handle(handle, max_bytes)
+    except OSError as error:
+        raise Unreadable("unreadable", error.strerror or str(error)) from None
+    finally:
+        os.close(handle)
+
+
+def _read_handle(handle: int, max_bytes: int) -> bytes:
+    before = os.fstat(handle)
+    if not stat.S_ISREG(before.st_mode):
+        raise Unreadable("not_regular", "no regular file")
+    if before.st_size > max_bytes:
+        raise Unreadable("too_large", f"{before.st_size:,} bytes; the limit is {max_bytes:,} (--max-file-bytes)")
+    raw = os.read(handle, before.st_size + 1)
+    while len(raw) < before.st_size and (more := os.read(handle, before.st_size + 1 - len(raw))):
+        raw += more
+    if len(raw) != before.st_size:
+        raise Unreadable("changed", f"{before.st_size:,} bytes when opened, {len(raw):,} or more when read")
+    return raw
+
+
+def from_printable(path: str) -> str:
+    """Return the path that `printable` made printable."""
+    raw = re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes([int(match[1], 16)]), path.encode())
+    return os.fsdecode(raw)
+
+
+class HashedFile:
+    """A file being written: counts lines, hashes as it goes, and is on the disk when closed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.size = path, 0
+        self._hash = hashlib.sha256()
+        self._parts: list[bytes] = []
+        self._pending = 0
+        self._file: IO[bytes] = open(path, "xb", buffering=0)  # noqa: SIM115 - closed by close() or abandon()
+
+    def write(self, data: bytes) -> None:
+        """Add `data`; raises OSError as the disk gives it."""
+        self._parts.append(data)
+        self._pending += len(data)
+        if self._pending > 1 << 18:
+            self._flush()
+
+    def _flush(self) -> None:
+        block = memoryview(b"".join(self._parts))
+        self._hash.update(block)
+        self.size += len(block)
+        self._parts, self._pending = [], 0
+        while block:  # an unbuffered write may take only a part, as it does just before the disk is full
+            block = block[self._file.write(block) :]
+
+    def close(self) -> str:
+        """Write what is left, wait for the disk, and return the sha256 of it all."""
+        self._flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        return self._hash.hexdigest()
+
+    def abandon(self) -> None:
+        """Close the file as it is; for a run that failed."""
+        self._file.close()
+
+
+def sync_folder(path: Path) -> None:
+    """Make a rename or a new entry in `path` last through a power cut (where the system can open folders)."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_tree(folder: Path) -> None:
+    """Make the files of a folder, and its own entry, last through a power cut (where folders can be opened)."""
+    for path in (*sorted(folder.rglob("*")), folder, folder.parent):
+        if path.is_file() or hasattr(os, "O_DIRECTORY"):
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file's bytes. Raises HostError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise HostError(f"cannot read {printable(str(path))}: {error.strerror}") from None
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a UTF-8 file, packed by gzip or not, with newlines as '\\n'. Raises UsageError where
+    it is no such text or cannot be read."""
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        return raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except OSError as error:
+        raise UsageError(f"cannot read {printable(str(path))}: {error.strerror or error}") from None
+    except (EOFError, zlib.error):
+        raise UsageError(f"cannot read {printable(str(path))}: the gzip file is cut off or damaged") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{printable(str(path))} is no UTF-8 text: byte {error.start:,}: {error.reason}") from None
+
+
+def pretty_json(value: Any) -> str:
+    """Return JSON for a file that people read too."""
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_json(path: Path, limit: int = 32 << 20, *, foreign: bool = False) -> Any:
+    """Return the value of a JSON file. Raises UsageError where it is no JSON or is over `limit` bytes.
+
+    With `foreign` it may hold numbers that Hugging Face's tools write, although they are no JSON or beyond 64 bits.
+    """
+    shown = printable(str(path))
+    try:
+        size = path.stat().st_size
+        if size > limit:
+            raise UsageError(f"{shown}: {size:,} bytes; expected at most {limit:,}")
+        raw = path.read_bytes()
+        return parse_foreign_json(raw) if foreign else parse_json(raw)[0]
+    except OSError as error:
+        raise UsageError(f"cannot read {shown}: {error.strerror}") from None
+    except BadJson as error:
+        raise UsageError(f"{shown} is no JSON: {error.detail}") from None
+
+
+def write_whole(path: Path, data: bytes | str) -> None:
+    """Write a file under another name and rename it into its place, so that it is there whole or not at all.
+
+    Raises HostError where the disk refuses; what was there before is still there.
+    """
+    aside = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    try:
+        with aside.open("wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise disk_error(error, "cannot write", path) from None
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def whole_folder(place: Path, replace: bool = False, mode: int = 0o777, doing: str = "cannot write") -> Iterator[Path]:
+    """Give a folder to build in; on a normal exit it becomes `place`, on an error it is removed.
+
+    With `replace`, a folder that is there is replaced at the last moment; else it is a UsageError. What killed
+    processes left beside `place` is removed first. Raises HostError where the disk refuses.
+    """
+    if not replace:
+        refuse_existing(place)
+    building = place.with_name(f".{place.name}.tmp-{os.getpid()}")
+    old = place.with_name(f".{place.name}.old-{os.getpid()}")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _clear_stale(place)
+        building.mkdir(mode)
+        yield building
+        sync_tree(building)
+        if replace and place.exists():
+            place.rename(old)
+        building.rename(place)
+        sync_folder(place.parent)
+    except OSError as error:
+        raise disk_error(error, doing, place) from error
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+        if place.exists():
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _clear_stale(place: Path) -> None:
+    """Remove what killed processes have left beside a place; one that still runs keeps its own."""
+    for stale in place.parent.glob(f".{glob.escape(place.name)}.tmp-*"):
+        number = stale.name.rpartition("-")[2]
+        if number.isdigit() and (int(number) == os.getpid() or not _runs(int(number))):
+            shutil.rmtree(stale, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def refuse_existing(place: Path) -> None:
+    """Make sure that `place` is free: nothing of the user's is overwritten (an empty folder is no loss).
+
+    Raises UsageError where it is taken, HostError where the disk refuses.
+    """
+    try:
+        if place.is_dir() and not place.is_symlink() and not any(place.iterdir()):
+            place.rmdir()
+        elif place.exists() or place.is_symlink():
+            raise UsageError(f"{printable(str(place))} is there already", "name another --out, or remove it first")
+    except OSError as error:
+        raise disk_error(error, "cannot use", place) from None
+
+
+@contextmanager
+def locked(folder: Path, held: Callable[[], HostError] | None = None) -> Iterator[None]:
+    """Hold a folder's lock. It is the operating system's and ends with the process, however that ends.
+
+    Raises HostError where it is held (`held` makes that error) or cannot be taken.
+    """
+    import filelock  # here, since `curate --help` must not pay for it
+
+    lock = filelock.FileLock(folder / ".lock", timeout=0, mode=0o600)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        shown = printable(str(folder))
+        busy = HostError(f"another process is at work in {shown}", "wait for it to end, or stop it")
+        raise (held() if held else busy) from None
+    except OSError as error:
+        raise disk_error(error, "cannot lock", folder) from None
+    try:
+        yield
+    finally:
+        lock.release()

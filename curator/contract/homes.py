@@ -1,0 +1,163 @@
+"""Where things are: the home, a person's profile, the folder of a run, and the data that is shipped with the code."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import msgspec
+
+from curator.contract.errors import HostError, UsageError, printable, unknown_name
+
+RUNS = Path("out") / "fine-tuned-models"
+CHECKPOINTS = Path("out") / "checkpoints"
+PACKAGE = Path(__file__).resolve().parent.parent  # curator/
+_USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
+_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
+
+
+def optional_home(given: str | None) -> Path | None:
+    """Return the home, or None where none is named and none is found: some commands need none.
+
+    Raises UsageError where --home or $CURATOR_HOME names a folder that is no home.
+    """
+    if given is not None:
+        return find_home(given)
+    try:
+        return find_home(None)
+    except UsageError:
+        if os.environ.get("CURATOR_HOME"):
+            raise
+        return None
+
+
+def find_home(given: str | None) -> Path:
+    """Return the home: `--home`, else $CURATOR_HOME, else the nearest folder upwards that holds `profiles/`.
+
+    Raises UsageError where there is none.
+    """
+    named = given or os.environ.get("CURATOR_HOME")
+    if named:
+        where, shown = "--home" if given else "$CURATOR_HOME", printable(named)[:200]
+        try:
+            home = Path(named).expanduser()
+            if (home / "profiles").is_dir():
+                return home.resolve()
+        except (RuntimeError, ValueError, OSError) as error:  # ~nobody, a NUL, a name that is too long
+            raise UsageError(f"{where} {shown}: no folder: {error}", "name the folder that holds 'profiles'") from None
+        raise UsageError(
+            f"{where} {shown}: there is no folder 'profiles' in it", f"make a home there with: curate init {shown}"
+        )
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "profiles").is_dir():
+            return folder
+    raise UsageError(
+        f"no home found: neither {here} nor a folder above it holds 'profiles'",
+        "name one with --home DIR, or make one with: curate init DIR",
+    )
+
+
+def find_profile(home: Path, username: str, option: str = "--username") -> Path:
+    """Return the folder of a person's profile; MetaHuman OS may keep it elsewhere (persona/users.json).
+
+    Raises UsageError for a name (of `option`) that could leave the home or, listing the known ones, for an unknown one.
+    """
+    if not _USERNAME.fullmatch(username) or ".." in username or _RESERVED.fullmatch(username):
+        shown = username.encode("unicode_escape").decode()[:80]
+        raise UsageError(
+            f"{option} {shown!r} is no user name",
+            "expected 1 to 64 letters, digits, '_', '-', '.' or '@', the first a letter or digit",
+        )
+    profile = home / "profiles" / username
+    known = profile_names(home)
+    if profile.is_dir():
+        if not profile.resolve().is_relative_to(home.resolve()) and not profile.is_symlink():
+            raise UsageError(f"{profile} leads out of the home {home}")
+        return profile
+    elsewhere = _stored_elsewhere(home, username)
+    if elsewhere:
+        return elsewhere
+    raise unknown_name("user", username, known, f"profiles are looked for in {home / 'profiles'}")
+
+
+def profile_names(home: Path) -> list[str]:
+    """Return the names of the profiles in a home. Raises HostError where they cannot be listed."""
+    try:
+        return sorted(path.name for path in (home / "profiles").iterdir() if path.is_dir())
+    except OSError as error:
+        problem = f"{printable(str(home / 'profiles'))}: {error.strerror}"
+        raise HostError(problem, "give yourself permission to list that folder") from None
+
+
+def _stored_elsewhere(home: Path, username: str) -> Path | None:
+    try:
+        users = msgspec.json.decode((home / "persona" / "users.json").read_bytes())["users"]
+        for user in users:
+            if user.get("username") == username:
+                path = Path(user["metadata"]["profileStorage"]["path"])
+                return path if path.is_dir() else None
+    except (OSError, msgspec.DecodeError, RecursionError, KeyError, TypeError, AttributeError):
+        pass
+    return None
+
+
+def owner_names(profile: Path) -> tuple[str, ...]:
+    """Return the names that mean the person, from persona/core.json; none where it cannot be read."""
+    try:
+        identity = msgspec.json.decode((profile / "persona" / "core.json").read_bytes())["identity"]
+        human = identity.get("humanName")
+        names = [human, *(identity.get("aliases") or ())]
+    except (OSError, msgspec.DecodeError, RecursionError, KeyError, TypeError, AttributeError):
+        return ()
+    names = [name for name in names if isinstance(name, str) and name.strip()]
+    if isinstance(human, str) and " " in human.strip():
+        names.append(human.split()[0])
+    # The twin's own name (identity.name) stays out: in "MetaHuman: ..." it is the assistant who speaks.
+    return tuple(sorted({name.strip() for name in names} - {"MetaHuman", "AI", "Assistant"}))
+
+
+def latest_run(profile: Path) -> Path:
+    """Return the newest finished run of a profile: the one whose run-summary.json is the youngest.
+
+    Raises UsageError where there is none.
+    """
+    summaries = [path for path in (profile / RUNS).glob("*/*/run-summary.json") if not path.parent.name.startswith(".")]
+    if not summaries:
+        raise UsageError(
+            f"there is no run of {profile.name} in {profile / RUNS}",
+            f"make one with: curate run --username {profile.name}",
+        )
+    return max(summaries, key=lambda path: (_created(path), path)).parent
+
+
+def _created(path: Path) -> str:
+    try:
+        return str(msgspec.json.decode(path.read_bytes()).get("created", ""))
+    except (OSError, msgspec.DecodeError, AttributeError):
+        return ""
+
+
+# --- shipped data: inside the package in a wheel, at the top of the repository in a checkout ----------------------
+
+
+def shipped(in_wheel: str, in_checkout: str) -> Path:
+    """Return the folder of shipped data: `curator/<in_wheel>`, else `<repository>/<in_checkout>`."""
+    folder = PACKAGE / in_wheel
+    return folder if folder.is_dir() else PACKAGE.parent / in_checkout
+
+
+def shipped_etc() -> Path:
+    """Return the folder of the default configuration."""
+    return shipped("etc", "etc")
+
+
+def shipped_schemas() -> Path:
+    """Return the folder of the JSON Schemas."""
+    return shipped("schemas", "schemas")
+
+
+def shipped_demo() -> Path:
+    """Return the demo profile."""
+    return shipped("demo", "profiles/greggles")

@@ -1,0 +1,112 @@
+"""The records and files in which the two programs meet: a run's folder, its texts, and a model family.
+
+`msgspec.Struct` serves for speed. The JSON Schemas in `schemas/` are generated from these declarations.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from curator.contract.errors import UsageError, printable
+
+RUN_FORMAT = "persona-curator-run"
+RUN_VERSION = 1
+
+# The files of a run's folder.
+CURATED, FORMATTED, WRAPPED = "curated_memories.json", "formatted_samples.json", "schema_applied.json"
+TRAIN, HOLDOUT = "fine_tune_dataset.jsonl", "fine_tune_holdout.jsonl"
+DROPPED, LINEAGE = "dropped.jsonl", "lineage.jsonl"
+REPORT, REPORT_PAGE = "report.json", "report.html"
+SUMMARY = "run-summary.json"
+
+# Part of a run folder's name, so nothing that a file system or the last line of stdout could stumble over.
+Name = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+    """Base of all records: frozen, defaults left out on disk, unknown keys refused."""
+
+
+class Exchange(Record, frozen=True, gc=False):
+    """An earlier turn kept as context: what was said and what was answered; tagged once its sample is."""
+
+    user_text: str
+    assistant_text: str
+
+
+class Source(Record, frozen=True, gc=False):
+    """Where a text came from: file (relative to the profile), sha256 of its bytes, index of the turn within it."""
+
+    path: str
+    sha256: str
+    turn: int = 0
+
+
+class Message(Record, frozen=True, gc=False):
+    """One message of a conversation as it goes out to another tool. `train` says whether its tokens are learnt."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+    train: bool = False
+
+
+class Family(Record, frozen=True, gc=False):
+    """A model family's chat format: the texts put around a sample, in the order in which they stand.
+
+    user_prefix + input + user_suffix + separator + assistant_prefix | output + assistant_suffix + eos_token
+
+    `eos_token` is left out where `assistant_suffix` already holds it. `turn_separator` joins two exchanges.
+    A system text stands between `system_prefix` and `system_suffix`: before the first turn ("turn"), or inside the
+    first or the last user's turn behind its `user_prefix` ("first_user", "last_user"). `default_system` is what the
+    published template puts there where none is given, `reply_lead` what it puts before the last reply alone and
+    `document_end` what it puts behind the whole conversation.
+    `bos_token` is added by the downstream tokenizer, never by us. `models` are names by which a base model is
+    recognised, `control_tokens` what no memory may contain, `line_markers` what no line of one may begin with.
+    """
+
+    family: Name
+    user_prefix: str
+    assistant_prefix: str
+    description: str = ""
+    user_suffix: str = ""
+    separator: str = ""
+    assistant_suffix: str = ""
+    eos_token: str = ""
+    turn_separator: str = ""
+    bos_token: str = ""
+    system_prefix: str = ""
+    system_suffix: str = ""
+    system_place: Literal["turn", "first_user", "last_user"] = "turn"
+    default_system: str = ""
+    reply_lead: str = ""
+    document_end: str = ""
+    models: tuple[str, ...] = ()
+    control_tokens: tuple[str, ...] = ()
+    line_markers: tuple[str, ...] = ()
+    source: str = ""
+    notes: str = ""
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Return a run's summary. Raises UsageError where the folder is no finished run, or one of another format."""
+    path, shown = folder / SUMMARY, printable(str(folder / SUMMARY))
+    try:
+        summary = msgspec.json.decode(path.read_bytes())
+    except OSError:
+        raise UsageError(
+            f"{printable(str(folder))} is no finished run: it has no {SUMMARY}",
+            "make one with: curate run --username U",
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"{shown} is no JSON: {error}", "the run is damaged; make a new one") from None
+    if not isinstance(summary, dict) or summary.get("format") != RUN_FORMAT:
+        raise UsageError(f"{shown} is no summary of a run", f"expected the format {RUN_FORMAT!r}")
+    if summary.get("version") != RUN_VERSION:
+        raise UsageError(
+            f"{shown}: run version {summary.get('version')!r}; this program reads version {RUN_VERSION}",
+            "make the run again with this version: curate run --username U",
+        )
+    return summary

@@ -1,0 +1,128 @@
+"""Secrets that must not be learnt by heart: a model recites, so a key in one memory can come out of a chat.
+
+Found by structure, and by checksums where there are any: keys and tokens of services (the named detectors of
+detect-secrets, and a few that it lacks), private keys, passwords in addresses, card numbers, IBANs (python-stdnum), and
+recovery phrases that are called so. Not covered: names, places, a password that is just a word. The text of a
+secret is never shown, only its kind.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from functools import cache, lru_cache
+from importlib import import_module
+
+# A cheap first look: every secret has a run of signs without blanks (a short one with a digit), a run of digits, or a
+# telling word. Nearly all texts have none of these and are looked at no further.
+_RUN = re.compile(r"[A-Za-z0-9_/+=~-]{14,}")
+_SHORT_RUN = 25
+_TWO_DIGITS = re.compile(r"\d\d")
+_DIGITS = re.compile(r"\d[\d -]{11,}\d")
+_IBAN_START = re.compile(r"[A-Z]{2}\d{2}[ A-Z0-9]")
+_OWN = {
+    "private key": r"-----BEGIN [A-Z ]*PRIVATE KEY",
+    "cloud key": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bAIza[\w-]{35}|\bgh[pousr]_\w{36,}|\bgithub_pat_\w{40,}"
+    r"|\bxox[abeprs]-[\w-]{10,}|\bsk-[\w-]{20,}|\b[rs]k_live_\w{16,}|\bhf_[A-Za-z]{30,}|\bglpat-[\w-]{20,}",
+    "token": r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}",
+    "password in an address": r"\b[a-z][a-z0-9+.-]*://[^\s:/@]+:[^\s@/]+@[\w.-]+",
+    "recovery phrase": r"(?i:\b(?:seed|recovery|mnemonic) (?:phrase|words?)\b\W+(?:(?:is|are)\W+)?)"
+    r"(?:[a-z]{3,8}\W+){11}[a-z]{3,8}\b",
+}
+# The library's detectors of one service each. Left out are those that go by entropy or by a keyword alone, and
+# Artifactory's, which takes words in capitals for keys.
+_DETECTORS = {
+    "aws": "AWSKeyDetector",
+    "azure_storage_key": "AzureStorageKeyDetector",
+    "cloudant": "CloudantDetector",
+    "discord": "DiscordBotTokenDetector",
+    "github_token": "GitHubTokenDetector",
+    "gitlab_token": "GitLabTokenDetector",
+    "ibm_cloud_iam": "IbmCloudIamDetector",
+    "ibm_cos_hmac": "IbmCosHmacDetector",
+    "mailchimp": "MailchimpDetector",
+    "npm": "NpmDetector",
+    "openai": "OpenAIDetector",
+    "private_key": "PrivateKeyDetector",
+    "pypi_token": "PypiTokenDetector",
+    "sendgrid": "SendGridDetector",
+    "slack": "SlackDetector",
+    "softlayer": "SoftlayerDetector",
+    "square_oauth": "SquareOAuthDetector",
+    "stripe": "StripeDetector",
+    "telegram_token": "TelegramBotTokenDetector",
+    "twilio": "TwilioKeyDetector",
+}
+_CARD = re.compile(r"(?<![\d.])[3-6](?:[ -]?\d){12,18}(?![\d.]\d)")
+_IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}\b")
+
+
+@lru_cache(maxsize=64)  # one memory gives samples of several modes, one after the other
+def find_secret(text: str) -> str | None:
+    """Return the kind of the first secret in a text, or None. Zero-width characters and line breaks do not hide one."""
+    plain = text
+    if not text.isascii():
+        plain = unicodedata.normalize("NFKC", text)
+        if not plain.replace("\n", " ").isprintable():  # a format character is not; this asks it fast
+            plain = _invisible().sub("", plain)
+    return _find(plain) or (_find(re.sub(r"\s*\n\s*", "", plain)) if "\n" in plain else None)
+
+
+def _find(text: str) -> str | None:
+    if _may_be_a_key(text):
+        for kind, pattern in _patterns():
+            if pattern.search(text):
+                return kind
+    if not _TWO_DIGITS.search(text):
+        return None
+    if _DIGITS.search(text) and _any(_CARD, text, _is_card):
+        return "card number"
+    return "IBAN" if _IBAN_START.search(text) and _any(_IBAN, text, _is_iban) else None
+
+
+def _may_be_a_key(text: str) -> bool:
+    """Tell whether a text could hold what the patterns look for. Fast, and never wrong when it says no."""
+    for run in _RUN.findall(text):
+        if len(run) >= _SHORT_RUN or any(map(str.isdigit, run)):
+            return True
+    lower = text.lower()
+    return (
+        "KEY" in text or "Key" in text or "seed" in lower or "recovery" in lower or "mnemonic" in lower
+        or "eyj" in lower or ("://" in lower and "@" in lower)
+    )  # fmt: skip
+
+
+@cache
+def _invisible() -> re.Pattern[str]:
+    """Return a pattern of the zero-width and other format characters."""
+    places = (*range(0x10000), *range(0xE0000, 0xE0080))  # between the two, only musical and shorthand notation has any
+    return re.compile(f"[{''.join(chr(place) for place in places if unicodedata.category(chr(place)) == 'Cf')}]+")
+
+
+@cache
+def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    """Return (kind, pattern) of every secret that has no checksum; the library is loaded at the first suspicion."""
+    named = []
+    for module, name in _DETECTORS.items():
+        detector = getattr(import_module(f"detect_secrets.plugins.{module}"), name)
+        named += [(detector.secret_type.lower(), pattern) for pattern in detector.denylist]
+    return (*((kind, re.compile(pattern)) for kind, pattern in _OWN.items()), *named)
+
+
+def _any(pattern: re.Pattern[str], text: str, check: Callable[[str], bool]) -> bool:
+    return any(check(re.sub(r"[ -]", "", match[0])) for match in pattern.finditer(text))
+
+
+def _is_card(digits: str) -> bool:
+    """Check a card number's last digit (ISO/IEC 7812); a row of one digit is none."""
+    from stdnum import luhn
+
+    return len(set(digits)) > 1 and luhn.is_valid(digits)
+
+
+def _is_iban(text: str) -> bool:
+    """Check an IBAN's length, form and digits (ISO 13616). Tries shorter ends too: a word may follow."""
+    from stdnum import iban
+
+    return any(iban.is_valid(text[:end]) for end in range(len(text), 14, -1))

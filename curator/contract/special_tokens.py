@@ -1,0 +1,214 @@
+"""Finding tags and control tokens in a text, in every disguise, by structure.
+
+A text is folded to plain lower-case letters (HTML entities decoded, full-width and mathematical letters made plain,
+look-alike letters of other scripts replaced, zero-width characters taken out), with a map from each folded character
+to its place in the original; patterns are matched on the folded text and reported at the original place.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import string
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from curator.contract.modes import BUILT_IN, bare
+
+_OPENING = "\u2329<＜﹤‹〈⟨❮❬⧼˂ᐸ≺≮⊀𐀼⟪︿"
+_CLOSING = "\u232a>＞﹥›〉⟩❯❭⧽˃ᐳ≻≯⊁⟫﹀"
+_BARS = "|｜∣ǀ│❘￨ǁ‖¦"
+_SQUARE = dict(zip("［【〔⟦❲︹︻﹇﹝", "[" * 9, strict=True)) | dict(zip("］】〕⟧❳︺︼﹈﹞", "]" * 9, strict=True))
+# Every tag needs an opening and a closing sign, or an HTML entity; a text without them is not looked at further.
+# In plain ASCII the sign that closes is known too, so that the brackets of a tool's JSON cost nothing.
+_ASCII_ANGLES = re.compile(r"<[^<>]+>")
+_ASCII_SQUARES = re.compile(r"\[[^\]\[\"{}]+\]")
+_OPEN_SQUARES = "[" + "".join(sign for sign, plain in _SQUARE.items() if plain == "[")
+_CLOSE_SQUARES = "]" + "".join(sign for sign, plain in _SQUARE.items() if plain == "]")
+_ANY_TAG = re.compile(
+    f"[{re.escape(_OPENING)}][^{re.escape(_OPENING + _CLOSING)}]+[{re.escape(_CLOSING)}]"
+    f'|[{re.escape(_OPEN_SQUARES)}][^"{{}}{re.escape(_OPEN_SQUARES + _CLOSE_SQUARES)}]+[{re.escape(_CLOSE_SQUARES)}]'
+)
+_ASCII_TAG = re.compile(f"{_ASCII_ANGLES.pattern}|{_ASCII_SQUARES.pattern}")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_ENTITY = re.compile(r"&(?:amp;)*(?:#[xX]?[0-9a-fA-F]{1,7}|[a-zA-Z]{2,32});?")
+# Look-alikes that neither compatibility folding nor Unicode's table of confusables (see `_look_alikes`) makes plain:
+# small capitals, and letters of Cyrillic and Greek that look like another one only in lower case.
+_MORE_LOOK_ALIKES = dict(zip("ґєияпдηωδσʟɴᴀʙᴅᴇɢʜᴊᴋᴍᴘᴛ", "reunndnwdslnabdeghjkmpt", strict=True))
+_PLAIN = str.maketrans(
+    {**dict.fromkeys(_OPENING, "<"), **dict.fromkeys(_CLOSING, ">"), **dict.fromkeys(_BARS, "|"), **_SQUARE}
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A tag or token found at characters `start` to `end` of the text; `name` is its plain form."""
+
+    name: str
+    start: int
+    end: int
+
+
+def may_hold_tags(text: str) -> bool:
+    """Tell whether a text could hold a tag at all. Fast, and never wrong when it says no."""
+    if text.isascii():
+        return (
+            ("<" in text and _ASCII_ANGLES.search(text) is not None)
+            or ("[" in text and _ASCII_SQUARES.search(text) is not None)
+            or ("&" in text and _ENTITY.search(text) is not None)
+        )
+    return _ANY_TAG.search(text) is not None or ("&" in text and _ENTITY.search(text) is not None)
+
+
+def fold(text: str) -> tuple[str, Sequence[int]]:
+    """Return the folded text and, for each of its characters and one past the end, the index in the original."""
+    if text.isascii() and "&" not in text and not _CONTROL.search(text):
+        return text.lower(), range(len(text) + 1)
+    folded: list[str] = []
+    places: list[int] = []
+    for start, piece in _decoded(text):
+        if " " <= piece <= "~" and len(piece) == 1:
+            folded.append(piece.lower())
+            places.append(start)
+            continue
+        for character in unicodedata.normalize("NFKC", piece.translate(_PLAIN)):
+            if unicodedata.category(character) in ("Cf", "Mn", "Me", "Cc") and character not in "\t\n\r":
+                continue
+            for plain in unicodedata.normalize("NFKD", character.casefold().translate(_look_alikes())):
+                if unicodedata.category(plain) != "Mn":
+                    folded.append(plain.translate(_PLAIN))
+                    places.append(start)
+    places.append(len(text))
+    return "".join(folded), places
+
+
+@lru_cache(maxsize=1)
+def _look_alikes() -> dict[int, str]:
+    """Return the letters of all scripts that look like an ASCII letter, each with that letter in lower case.
+
+    Source: Unicode's confusables.txt, as the library confusable_homoglyphs ships it.
+    """
+    from confusable_homoglyphs import confusables
+
+    table: dict[int, str] = {}
+    for letter in string.ascii_letters:
+        for entry in confusables.confusables_data.get(letter, ()):
+            if len(entry["c"]) == 1 and not entry["c"].isascii():
+                table[ord(entry["c"])] = letter.lower()
+    # A capital is looked up in lower case, which may look like another letter: the letter's own entry counts.
+    for character in [chr(place) for place in table]:
+        lower = character.casefold()
+        if len(lower) == 1 and not lower.isascii():
+            table.setdefault(ord(lower), table[ord(character)])
+    return table | {ord(character): letter for character, letter in _MORE_LOOK_ALIKES.items()}
+
+
+def _decoded(text: str) -> Iterable[tuple[int, str]]:
+    """Yield (index, character) of the text with its HTML entities decoded, nested ones too."""
+    index = 0
+    while index < len(text):
+        if text[index] == "&" and (match := _ENTITY.match(text, index)):
+            once = html.unescape(match[0])
+            for _ in range(3):
+                once = html.unescape(once)
+            if once and "&" not in once:
+                yield index, once
+                index = match.end()
+                continue
+        yield index, text[index]
+        index += 1
+
+
+@lru_cache(maxsize=32)
+def _pattern(words: tuple[str, ...], tokens: tuple[str, ...]) -> re.Pattern[str]:
+    r"""Build one pattern: `words` as tags with spaces and slashes anywhere, `tokens` with spaces between all signs.
+
+    `<|anything|>` counts as a token whatever it holds: the next family's tokens are not in any list yet.
+    """
+    spaced = [r"\s*".join(map(re.escape, word)) for word in words]
+    tags = rf"<[\s/]*(?:{'|'.join(spaced)})[\s/]*>" if spaced else r"(?!)"
+    literal = [r"\s*".join(map(re.escape, "".join(token.split()).lower())) for token in sorted(tokens, reverse=True)]
+    literal.append(r"<\s*\|[^|<>\n]{1,40}\|\s*>")
+    return re.compile(f"(?P<tag>{tags})|(?P<token>{'|'.join(literal)})")
+
+
+def find_tags(text: str, tags: tuple[str, ...], tokens: tuple[str, ...]) -> tuple[list[Finding], list[Finding]]:
+    """Return the mode tags and the control tokens found in `text`, each with its place in the original."""
+    findings: tuple[list[Finding], list[Finding]] = ([], [])
+    for start, end in _windows(text):
+        folded, places = fold(text[start:end])
+        for match in _pattern(tags, tokens).finditer(folded):
+            kind = 0 if match["tag"] is not None else 1
+            name = "".join(match[0].split())
+            findings[kind].append(Finding(name, start + places[match.start()], start + places[match.end()]))
+    return findings
+
+
+def _windows(text: str) -> list[tuple[int, int]]:
+    """Return the stretches of `text` that could hold tags: those around bracketed parts, or all of it with entities."""
+    if not may_hold_tags(text):
+        return []
+    if "&" in text and _ENTITY.search(text):
+        return [(0, len(text))]
+    windows: list[tuple[int, int]] = []
+    for match in (_ANY_TAG if not text.isascii() else _ASCII_TAG).finditer(text):
+        start, end = max(0, match.start() - 4), min(len(text), match.end() + 100)
+        if windows and start <= windows[-1][1]:
+            windows[-1] = (windows[-1][0], end)
+        else:
+            windows.append((start, end))
+    return windows
+
+
+def in_braces(text: str, tokens: tuple[str, ...]) -> tuple[str, int]:
+    """Return the text with each control token spelled in braces, `<|im_end|>` as `{im_end}`, and how many there were.
+
+    No family's tokens hold braces, and no tokenizer's normalizer turns one into an angle bracket: what a person wrote
+    about a token stays readable and never becomes one.
+    """
+    if not may_hold_tags(text):
+        return text, 0
+    count = 0
+    # Taking one out can join the parts of another (`<|im_<|end|>end|>`), so until nothing is found.
+    while findings := find_tags(text, (), tokens)[1]:
+        for finding in reversed(findings):
+            name = text[finding.start : finding.end] if text[finding.start : finding.end].isascii() else finding.name
+            text = f"{text[: finding.start]}{{{_bare(name)}}}{text[finding.end :]}"
+        count += len(findings)
+    return text, count
+
+
+def _bare(name: str) -> str:
+    plain = "".join(html.unescape(name).translate(_PLAIN).split())
+    return plain.translate(str.maketrans("", "", "<>[]|")) or "token"
+
+
+# Tokens of large models' templates; the small model would learn them letter by letter.
+_FOREIGN = re.compile(r"<\|[a-z_]+\|>|\[/?INST\]|<(?:start|end)_of_turn>|<</?SYS>>")
+# Tags and tokens that a model should not write; ⁇ is how SentencePiece writes <unk>.
+_LEAKED = re.compile(r"</?[a-z][a-z0-9_-]{0,30}>|<\|[^\s<>|]{1,40}\|>|\[/?INST\]|⁇", re.IGNORECASE)
+_ROLES = ("Q", "A", "user", "assistant", "human", "system")
+
+
+def foreign_token(text: str) -> str:
+    """Return the first token of another model's template that stands in a text; "" for none."""
+    match = _FOREIGN.search(text)
+    return match[0] if match else ""
+
+
+def leaks_tag(reply: str) -> bool:
+    """Say whether a reply holds a mode tag or a control token, which are no words of the person's."""
+    return _LEAKED.search(reply) is not None
+
+
+def leaks_role(reply: str, tags: Iterable[str] = bare(BUILT_IN.values())) -> bool:
+    """Say whether a reply goes on with another's turn: a line that begins with a role or tag and a colon."""
+    return _turn_opening(tuple(tags)).search(reply) is not None
+
+
+@lru_cache(maxsize=8)
+def _turn_opening(tags: tuple[str, ...]) -> re.Pattern[str]:
+    names = "|".join(map(re.escape, dict.fromkeys((*_ROLES, *tags))))
+    return re.compile(rf"(?:^|[\n\r])[ \t>#*_-]*(?:{names})[ \t*_]*[:：]", re.IGNORECASE)

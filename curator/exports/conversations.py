@@ -1,0 +1,154 @@
+"""A run's samples as messages, the common form of all exports, read one by one however many there are."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from curator.config import ExportConfig
+from curator.contract.errors import JobError, printable
+from curator.contract.modes import untag
+from curator.contract.records import CURATED, FORMATTED, Exchange, Family, Message, read_summary
+from curator.contract.special_tokens import in_braces
+from curator.records import Conversation
+
+
+class _Origin(msgspec.Struct, frozen=True):
+    sample_id: str
+    split: Literal["train", "holdout"] = "train"
+    multi_turn: bool = False
+
+
+class _Sample(msgspec.Struct, frozen=True):
+    """What an export needs of a sample: as in curated_memories.json, or tagged as in formatted_samples.json."""
+
+    mode: str
+    metadata: _Origin
+    input: str = ""
+    output: str = ""
+    user_text: str = ""
+    assistant_text: str = ""
+    context: tuple[Exchange, ...] = ()
+
+
+_decode = msgspec.json.Decoder(_Sample).decode
+
+
+@dataclass
+class ConversationReader:
+    """Reads a run's conversations. `tags` "content" keeps the mode tags in the texts, "none" leaves them out and puts
+    the mode into a system message. `tokens` are control tokens, which are spelled in braces wherever a text holds one.
+
+    After a whole pass `samples` and `braced` (tokens spelled in braces) hold.
+    """
+
+    folder: Path
+    tags: Literal["content", "none"]
+    config: ExportConfig
+    tokens: tuple[str, ...]
+    samples: int = 0
+    braced: int = 0
+    _systems: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.summary = read_summary(self.folder)
+        self.name = FORMATTED if self.tags == "content" else CURATED
+
+    def __iter__(self) -> Iterator[Conversation]:
+        """Yield every conversation in the order of the run. Raises JobError where the file is not the run's."""
+        self.samples = self.braced = 0
+        digest = hashlib.sha256()
+        try:
+            with (self.folder / self.name).open("rb") as file:
+                for number, line in enumerate(file, 1):
+                    digest.update(line)
+                    text = line.strip().removesuffix(b",")
+                    if text not in (b"[", b"]", b"[]", b""):
+                        yield self._conversation(text, number)
+        except OSError as error:
+            raise JobError(
+                f"{printable(str(self.folder / self.name))}: {error.strerror}", "make the run again"
+            ) from None
+        if digest.hexdigest() != self.summary["files"].get(self.name):
+            raise JobError(
+                f"{printable(str(self.folder / self.name))}: its sha256 is not that of run-summary.json",
+                "the run was changed after it was made: make it again with curate run",
+            )
+
+    def _conversation(self, line: bytes, number: int) -> Conversation:
+        try:
+            sample = _decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise JobError(f"{self.name}:{number}: {error}", "the run is damaged; make it again") from None
+        self.samples += 1
+        tagged = self.tags == "content"
+        asked, answered = (sample.input, sample.output) if tagged else (sample.user_text, sample.assistant_text)
+        messages: list[Message] = []
+        if self.tags == "none":
+            messages.append(Message("system", self._system(sample.mode)))
+        for exchange in sample.context:
+            # An earlier answer kept as context is trained in a sample of its own; in a whole conversation, here.
+            messages.append(Message("user", self._plain(exchange.user_text, tagged)))
+            answer = self._plain(exchange.assistant_text, tagged)
+            messages.append(Message("assistant", answer, sample.metadata.multi_turn))
+        messages.append(Message("user", self._plain(asked, tagged)))
+        messages.append(Message("assistant", self._plain(answered, tagged), True))
+        return Conversation(sample.metadata.sample_id, sample.mode, sample.metadata.split, tuple(messages))
+
+    def _system(self, mode: str) -> str:
+        if mode not in self._systems:
+            self._systems[mode] = self._plain(self.config.system_text(mode))
+        return self._systems[mode]
+
+    def _plain(self, text: str, tagged: bool = False) -> str:
+        """Spell control tokens in braces; the tag before a `tagged` text is the run's own and stays."""
+        tag, body = untag(text) if tagged else ("", text)
+        if "<" not in body and "[" not in body and "&" not in body and body.isascii():
+            return text
+        plain, count = in_braces(body, self.tokens)
+        self.braced += count
+        return tag + plain if count else text
+
+
+def last_replies(conversation: Conversation) -> Iterator[Conversation]:
+    """Yield a conversation for each trained reply, which comes last in it and alone is trained."""
+    messages = conversation.messages
+    trained = [place for place, message in enumerate(messages) if message.train]
+    if len(trained) == 1:  # the usual case, and the last message always is
+        yield conversation
+        return
+    for place in trained:
+        earlier = [msgspec.structs.replace(message, train=False) for message in messages[:place]]
+        yield msgspec.structs.replace(conversation, messages=(*earlier, messages[place]))
+
+
+def system_in_user_turn(conversation: Conversation, family: Family) -> Conversation:
+    """Put a system text into the user's turn for a family without a system role, as its published template does.
+
+    Some published templates of such a family refuse a system message (Gemma 2) where others take it (Gemma 3): so
+    both see the same text.
+    """
+    first, *rest = conversation.messages
+    if first.role != "system" or family.system_place == "turn" or family.system_prefix.strip():
+        return conversation
+    users = [place for place, message in enumerate(rest) if message.role == "user"]
+    place = users[0] if family.system_place == "first_user" else users[-1]
+    text = family.system_prefix + first.content + family.system_suffix + rest[place].content
+    rest[place] = msgspec.structs.replace(rest[place], content=text)
+    return msgspec.structs.replace(conversation, messages=tuple(rest))
+
+
+def check_alternation(conversation: Conversation) -> None:
+    """Raise JobError unless roles alternate strictly and a trained reply comes last: several tools drop other rows."""
+    roles = [message.role for message in conversation.messages if message.role != "system"]
+    wanted = ["user", "assistant"] * (len(roles) // 2)
+    if roles != wanted or not conversation.messages[-1].train:
+        raise JobError(
+            f"sample {conversation.sample_id}: its roles are {', '.join(roles)}: expected user and assistant in turn",
+            "make the run again with curate run",
+        )

@@ -1,0 +1,131 @@
+"""What an export is made of: run, tool, family and configuration, found and checked before a file is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from curator.config import ExportConfig, Settings, load_export, load_settings
+from curator.contract.chat_format import ChatFormat, detect_family, named_family
+from curator.contract.errors import UsageError, unknown_name
+from curator.contract.finetune_config import FineTuneConfig, load_fine_tune
+from curator.contract.jinja_chat import family_template
+from curator.contract.records import Family, read_summary
+from curator.exports.conversations import ConversationReader, check_alternation, last_replies, system_in_user_turn
+from curator.exports.hyperparameters import keys_for
+from curator.hooks import Exporter, ExportJob
+from curator.plugin_manager import Registry, fill, load_plugins
+from curator.records import Conversation
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """All that one `curate export` was asked for. `out` None: a preview, which writes nothing."""
+
+    run: Path
+    tool: str
+    out: Path | None = None
+    method: Literal["lora", "full"] | None = None
+    base_model: str | None = None
+    family: str | None = None
+    tags: Literal["content", "none"] = "content"
+    home: Path | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An export as it was resolved: the tool, the family, the configuration and the reader of the run."""
+
+    request: ExportRequest
+    settings: Settings
+    exporter: Exporter
+    plugin: str
+    family: Family
+    config: FineTuneConfig
+    export_config: ExportConfig
+    reader: ConversationReader
+    job: ExportJob
+    notes: list[str] = field(default_factory=list)
+
+
+def plan_export(request: ExportRequest) -> Plan:
+    """Find everything that an export needs. Raises UsageError for an unknown run, tool, method, model or key."""
+    summary = read_summary(request.run)
+    settings = load_settings(request.home)
+    registry = load_plugins(settings, request.home)
+    config, _ = load_fine_tune(request.home, _one_mode(summary))
+    base_model = _base_model(request.base_model or config.base_model)
+    notes: list[str] = []
+
+    def family_of(families: dict[str, Family]) -> Family:
+        return _family(families, request.family, base_model, summary["family"], notes)
+
+    family = fill(registry, settings, family_of)
+    exporter, plugin = _exporter(registry, request.tool)
+    method = request.method or ("lora" if config.training_mode == "lora" else "full")
+    if method not in exporter.methods:
+        raise UsageError(
+            f"{exporter.title} knows no method {method!r}: expected {' or '.join(exporter.methods)}", "see --method"
+        )
+    export_config = load_export(request.home)
+    reader = ConversationReader(request.run, request.tags, export_config, registry.control_tokens)
+    keys, _ = keys_for(config, method, 0)
+    around = family.user_prefix + family.user_suffix + family.assistant_prefix
+    job = ExportJob(
+        method=method,
+        base_model=base_model,
+        family=family,
+        chat_format=ChatFormat(family),
+        keys=keys,
+        chat_template=family_template(family),
+        own_template=not any(token in around for token in family.control_tokens),
+        data=exporter.data,
+    )
+    return Plan(request, settings, exporter, plugin, family, config, export_config, reader, job, notes)
+
+
+def _base_model(name: str) -> str:
+    """Return a base model's name; of a folder its whole path, since commands run in the export's folder."""
+    if Path(name).is_dir():
+        return str(Path(name).resolve())
+    if not name.strip() or ":" in name:
+        raise UsageError(
+            f"the base model {name!r} is {'a name of Ollama' if name.strip() else 'empty'}: expected a name at Hugging "
+            "Face (Qwen/Qwen3-4B-Instruct-2507) or a folder with weights",
+            "name the model that is to be trained with --base-model",
+        )
+    return name
+
+
+def _one_mode(summary: Mapping[str, Any]) -> str:
+    return "" if summary["mode"] == "all" else str(summary["mode"])
+
+
+def _exporter(registry: Registry, name: str) -> tuple[Exporter, str]:
+    if name not in registry.exporters:
+        raise unknown_name("tool", name, registry.exporters, "curate plugins lists who gives them")
+    return registry.exporters[name], registry.owners[f"export {name}"]
+
+
+def _family(families: dict[str, Family], named: str | None, base_model: str, of_run: str, notes: list[str]) -> Family:
+    """Return the family named, else the base model's, else the run's own, and take note of the last."""
+    if named:
+        return named_family(named, families)
+    try:
+        return detect_family(Path(base_model).name if Path(base_model).is_dir() else base_model, families)
+    except UsageError:
+        if of_run not in families:
+            raise
+        notes.append(f"no family is known for the base model {base_model!r}: that of the run, {of_run!r}, is used")
+        return families[of_run]
+
+
+def conversations(plan: Plan) -> Iterator[Conversation]:
+    """Yield the rows of an export as conversations, checked: what the tool's own file is made of, in its order."""
+    for whole in plan.reader:
+        check_alternation(whole)
+        for row in (whole,) if plan.exporter.per_message else last_replies(whole):
+            # Row by row: a system text that belongs into the last user's turn must be in every row.
+            yield row if plan.exporter.template == "server" else system_in_user_turn(row, plan.family)

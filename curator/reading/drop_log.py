@@ -1,0 +1,69 @@
+"""What becomes of memories that are not in the set: each drop is counted and written, and a last reason is kept."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from curator.records import Drop
+
+Stage = Literal["read", "event", "pair", "clean", "screen", "select"]
+
+
+class Reason(NamedTuple):
+    """A stage and a reason code: drops are counted by it."""
+
+    stage: Stage
+    code: str
+
+
+@dataclass
+class DropLog:
+    """Takes note of every Drop: counts by stage and reason, an example of each, and the record itself to `write`."""
+
+    write: Callable[[Drop], None]
+    counts: Counter[Reason] = field(default_factory=Counter)
+    examples: dict[Reason, Drop] = field(default_factory=dict)
+    encrypted: list[str] = field(default_factory=list)
+
+    def __call__(self, drop: Drop) -> None:
+        """Count a Drop and write it."""
+        reason = Reason(drop.stage, drop.reason)
+        self.counts[reason] += 1
+        if reason not in self.examples:
+            self.examples[reason] = drop
+        if drop.reason == "encrypted" and len(self.encrypted) < 5:
+            self.encrypted.append(drop.path.rpartition("/")[2])
+        self.write(drop)
+
+
+class Outcomes:
+    """The last reason met for each memory, by its place in the order of time.
+
+    The reason counts only where none of the memory's samples is in the set. It takes two bytes a memory.
+    """
+
+    def __init__(self, memories: int) -> None:
+        self._reasons: list[Reason] = [Reason("select", "used")]
+        self._numbers: dict[Reason, int] = {}
+        self._by_place: array[int] = array("h", [0]) * memories
+
+    def note(self, place: int, reason: Reason) -> None:
+        """Remember a reason for the memory at a place."""
+        number = self._numbers.get(reason)
+        if number is None:
+            number = self._numbers[reason] = len(self._reasons)
+            self._reasons.append(reason)
+        self._by_place[place] = number
+
+    def count_others(self, used: set[int]) -> Counter[Reason]:
+        """Return how many memories ended for which reason, those at the places `used` left out."""
+        counts: Counter[Reason] = Counter()
+        for place, number in enumerate(self._by_place):
+            if place not in used:
+                assert number, f"memory {place} left no reason"
+                counts[self._reasons[number]] += 1
+        return counts

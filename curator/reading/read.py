@@ -1,0 +1,60 @@
+"""The first pass of a run: every memory of a profile's folder, or of a file, once, into a Timeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from curator.config import Settings
+from curator.contract.cli_frame import Progress
+from curator.contract.errors import CuratorError, UsageError, printable
+from curator.plugin_manager import BUILT_IN, Registry, plugin_failed, raised
+from curator.reading.drop_log import DropLog
+from curator.reading.timeline import Timeline
+from curator.records import Drop, MemoryEvent
+
+
+def read_memories(
+    timeline: Timeline, path: Path, registry: Registry, settings: Settings, log: DropLog, progress: Progress
+) -> None:
+    """Read every memory of `path` into `timeline` and put it in order; what cannot be read goes to `log`.
+
+    Raises UsageError where no source reads the path, PluginError where a plugin's source fails.
+    """
+    plugin, source = next(((p, s) for p, s in registry.sources if s.accepts(path)), (None, None))
+    if source is None:
+        names = ", ".join(known.name for _, known in registry.sources)
+        raise UsageError(
+            f"no source reads {printable(str(path))}", f"known sources: {names}; a JSONL file ends in .jsonl"
+        )
+    try:
+        for number, item in enumerate(source.read(path, settings)):
+            if isinstance(item, MemoryEvent):
+                timeline.add(item)
+            elif isinstance(item, Drop):
+                log(item)
+            else:
+                raise plugin_failed(str(plugin), f"source {source.name}", "", f"yielded {type(item).__name__}")
+            if not number & 1023:
+                progress("reading", number, 0)
+    except (OSError, CuratorError, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        if plugin in BUILT_IN:
+            raise  # our own mistake: keep the traceback
+        raise plugin_failed(str(plugin), f"source {source.name}", "", raised(error)) from error
+    timeline.arrange()
+
+
+def settle_mode_from(timeline: Timeline, asked: str, registry: Registry, limit: float) -> tuple[str, str]:
+    """Return where modes come from ("metadata" or "type") and, where hybrid decided, why in words."""
+    if asked != "hybrid":
+        return asked, ""
+    claimed = {mode: count for mode, count in timeline.modes.items() if mode in registry.modes}
+    most = max(claimed, key=lambda mode: claimed[mode], default="")
+    if most and claimed[most] > limit * len(timeline):
+        share = 100 * claimed[most] / len(timeline)
+        return "type", (
+            f"metadata.cognitiveMode alone would put {share:.1f}% of the memories into {most} "
+            f"(limit {100 * limit:.0f}%), so modes go by memory type"
+        )
+    return "metadata", ""

@@ -1,0 +1,249 @@
+"""From the counts of a run to its report: each measure beside its target, and where everything else went."""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from curator.config import Range, Settings, TargetsConfig
+from curator.reading import timestamps
+from curator.reading.drop_log import DropLog
+from curator.records import CuratedSample
+from curator.reports.report import REPORT_FORMAT, Card, Check, DropCount, HoldoutReport, Report, Step
+from curator.sampling.sampler import Options
+from curator.sampling.sentences import count_words
+from curator.selection.choose import Choice
+from curator.selection.sample_store import Collected
+
+_CARD_WORDS = 60
+
+
+@dataclass
+class Tally:
+    """Counts over the written samples, one after the other."""
+
+    targets: TargetsConfig
+    still_filler: Callable[[str], bool]
+    samples: int = 0
+    train: int = 0
+    words: int = 0
+    short: int = 0
+    long: int = 0
+    fillers: int = 0
+    characters: int = 0
+    modes: Counter[str] = field(default_factory=Counter)
+    types: Counter[str] = field(default_factory=Counter)
+    months: Counter[str] = field(default_factory=Counter)
+    mode_sources: Counter[str] = field(default_factory=Counter)
+    cards: dict[str, list[tuple[int, Card]]] = field(default_factory=dict)
+    beside: set[str] = field(default_factory=set)  # keys of memories that only stand beside another's text
+
+    def add(self, sample: CuratedSample, characters: int, time: int) -> None:
+        """Count one sample; `characters` is its wrapped length, `time` its memory's in milliseconds."""
+        words = count_words(sample.assistant_text)
+        self.samples += 1
+        self.train += sample.metadata.split == "train"
+        self.words += words
+        self.short += words <= self.targets.short_words
+        self.long += words > self.targets.long_words
+        if sample.metadata.reply_author == "other":
+            self.fillers += self.still_filler(sample.assistant_text)
+        self.characters += characters
+        self.modes[sample.mode] += 1
+        self.types[sample.metadata.source_type] += 1
+        self.months[timestamps.month(time)] += 1
+        self.mode_sources[sample.metadata.mode_source] += 1
+        self._card(sample, words)
+
+    def _card(self, sample: CuratedSample, words: int) -> None:
+        """Keep the three samples of each mode whose ids hash lowest: any three, but the same in every run."""
+        cards = self.cards.setdefault(sample.mode, [])
+        rank = zlib.crc32(sample.metadata.sample_id.encode()) + (words > _CARD_WORDS) * (1 << 32)
+        if len(cards) == 3 and rank >= cards[-1][0]:
+            return
+        source = sample.metadata.sources[0].path
+        text = sample.user_text[:400]
+        cards.append((rank, Card(sample.metadata.sample_id, sample.mode, text, sample.assistant_text[:2000], source)))
+        cards.sort(key=lambda card: card[0])
+        del cards[3:]
+
+
+def check_target(
+    name: str, value: float, unit: str, target: Range, advice: tuple[str, str], applies: bool = True
+) -> Check:
+    """Compare a value with its target; `advice` is what to do where it is too low, and where too high."""
+    shown = _shown(target, unit)
+    if not applies:
+        return Check(name, round(value, 2), unit, shown, "n/a")
+    if target.least is not None and value < target.least:
+        return Check(name, round(value, 2), unit, shown, "low", advice[0])
+    if target.most is not None and value > target.most:
+        return Check(name, round(value, 2), unit, shown, "high", advice[1])
+    return Check(name, round(value, 2), unit, shown, "ok")
+
+
+def _shown(target: Range, unit: str) -> str:
+    sign = "%" if unit == "%" else f" {unit}"
+    if target.least is not None and target.most is not None:
+        return f"{target.least:g}-{target.most:g}{sign}"
+    if target.least is not None:
+        return f"at least {target.least:g}{sign}"
+    return f"at most {target.most:g}{sign}" if target.most is not None else "any"
+
+
+# For each measure: what to do where it is too low, and where it is too high.
+_ADVICE = {
+    "average": (
+        "replies are short: raise reply.words or pairing.passage_words in etc/curate.json",
+        "replies are long: lower reply.long_share or pairing.passage_words in etc/curate.json",
+    ),
+    "short": ("lower reply.words or pairing.passage_words in etc/curate.json", ""),
+    "long": (
+        "raise reply.long_share, or mark good long memories with metadata.long_output",
+        "lower reply.long_share in etc/curate.json",
+    ),
+    "fillers": ("", "add the phrases that are left to etc/fillers.json"),
+}
+
+
+def _checks(tally: Tally, targets: TargetsConfig, mode: str | None) -> tuple[Check, ...]:
+    count = max(tally.samples, 1)
+    short, long = f"short replies (<= {targets.short_words} words)", f"long replies (> {targets.long_words} words)"
+    checks = [
+        check_target("average reply", tally.words / count, "words", targets.average_reply_words, _ADVICE["average"]),
+        check_target(short, 100 * tally.short / count, "%", targets.short_replies, _ADVICE["short"]),
+        check_target(long, 100 * tally.long / count, "%", targets.long_replies, _ADVICE["long"]),
+        check_target("replies with fillers", 100 * tally.fillers / count, "%", targets.fillers, _ADVICE["fillers"]),
+    ]
+    if not tally.samples:
+        return tuple(check_target(check.name, 0.0, check.unit, Range(), ("", ""), applies=False) for check in checks)
+    for name, target in targets.modes.items():
+        advice = (f"record more {name} memories, or map more types to {name} in etc/types.json", f"cap {name} by type")
+        share = 100 * tally.modes[name] / count
+        checks.append(check_target(f"{name} samples", share, "%", target, advice, applies=mode is None))
+    return tuple(checks)
+
+
+def fitness(train: int, targets: TargetsConfig) -> dict[str, str]:
+    """Say for LoRA and for full fine-tuning whether the training split is large enough."""
+    verdicts = {}
+    for name, needed in (("LoRA", targets.lora_samples), ("full fine-tuning", targets.full_samples)):
+        verdicts[name] = (
+            f"enough: {train:,} of {needed:,} training samples"
+            if train >= needed
+            else f"too few: {train:,} of {needed:,} training samples; {needed - train:,} more are needed"
+        )
+    return verdicts
+
+
+@dataclass(frozen=True)
+class ReportContext:
+    """Whose run it is, and what it was asked for."""
+
+    username: str
+    family: str
+    settings: Settings
+    options: Options
+
+
+def build_report(
+    context: ReportContext, collected: Collected, choice: Choice, tally: Tally, notices: list[str]
+) -> Report:
+    """Return the report of a run whose samples are all counted."""
+    settings, options, counts = context.settings, context.options, collected.counts
+    targets = settings.targets
+    fates = memory_fates(collected, choice, tally.beside)
+    return Report(
+        format=REPORT_FORMAT,
+        version=1,
+        username=context.username,
+        family=context.family,
+        mode=options.mode or "all",
+        samples=tally.samples,
+        train=tally.train,
+        memories=sum(fates.values()),
+        memories_used=fates["used"],
+        memories_with_samples=choice.screened_memories,
+        modes=dict(sorted(tally.modes.items())),
+        types=dict(sorted(tally.types.items(), key=lambda item: (-item[1], item[0]))),
+        months=dict(sorted(tally.months.items())),
+        mode_sources=dict(sorted(counts.mode_sources.items())),
+        checks=_checks(tally, targets, options.mode),
+        funnel=_funnel(collected, choice, tally),
+        memory_fates=fates,
+        drops=_drops(collected.log),
+        cleaned=dict(sorted(counts.changes.items())),
+        characters=tally.characters,
+        tokens=round(tally.characters / targets.characters_per_token),
+        tokens_note=f"estimated: {targets.characters_per_token:g} characters a token (etc/targets.json)",
+        fitness=fitness(tally.train, targets),
+        holdout=HoldoutReport(
+            choice.holdout.wanted,
+            len(choice.holdout.rows),
+            settings.curate.near_duplicates.threshold,
+            round(choice.holdout.highest, 4),
+            choice.holdout.compared,
+        ),
+        notices=tuple(notices),
+        cards=tuple(card for mode in sorted(tally.cards) for _, card in tally.cards[mode]),
+    )
+
+
+def memory_fates(collected: Collected, choice: Choice, beside: set[str]) -> dict[str, int]:
+    """Return how many memories are in the set ("used") and, by "stage: reason", where each of the others ended.
+
+    A memory is used where one of its pairs is in the set, or where it is among `beside`: the keys of those whose words
+    answer another's thought, or are another's instruction.
+    """
+    places = collected.timeline.places(beside)
+    columns = collected.store.columns.places
+    for row in choice.rows.tolist():
+        places.add(columns[row])
+    fates: Counter[str] = Counter()
+    for reason, count in collected.outcomes.count_others(places).items():
+        fates[f"{reason.stage}: {reason.code}"] += count
+    for reason, count in collected.log.counts.items():
+        if reason.stage == "read":
+            fates[f"read: {reason.code}"] += count
+    return {"used": len(places)} | dict(sorted(fates.items()))
+
+
+def _funnel(collected: Collected, choice: Choice, tally: Tally) -> tuple[Step, ...]:
+    """Return the steps from memories to samples; what a step loses is the sum over its reasons."""
+    doubles = ("duplicate", "near_duplicate")
+    stages: dict[str, dict[str, int]] = {}
+    for (stage, code), count in sorted(collected.log.counts.items(), key=lambda item: (-item[1], item[0].code)):
+        stages.setdefault("unique" if code in doubles else stage, {})[code] = count
+    held = {"held out": len(choice.holdout.rows)} if len(choice.holdout.rows) else {}
+    none = stages.get("pair", {}).pop("no_pair", 0)
+    steps = [Step("found", len(collected.timeline) + sum(stages.get("read", {}).values()), "memories", {})]
+    for name, stage in (("read", "read"), ("fit to learn from", "event")):
+        steps.append(_step(name, steps[-1].count, "memories", stages.get(stage, {})))
+    if none:
+        steps.append(_step("with pairs", steps[-1].count, "memories", {"no_pair": none}))
+    steps.append(Step("pairs", collected.counts.pairs, "pairs", {}))
+    for name, stage, unit in (
+        ("stand alone", "pair", "pairs"),
+        ("cleaned", "clean", "pairs"),
+        ("screened", "screen", "samples"),
+        ("unique", "unique", "samples"),
+        ("chosen", "select", "samples"),
+    ):
+        steps.append(_step(name, steps[-1].count, unit, stages.get(stage, {})))
+    assert steps[-1].count == tally.samples, "what was formed and what was dropped do not add up to the set"
+    return (*steps, _step("training", tally.samples, "samples", held))
+
+
+def _step(name: str, before: int, unit: str, lost: dict[str, int]) -> Step:
+    return Step(name, before - sum(lost.values()), unit, lost)
+
+
+def _drops(log: DropLog) -> tuple[DropCount, ...]:
+    order = ("read", "event", "pair", "clean", "screen", "select")
+    ranked = sorted(log.counts.items(), key=lambda item: (order.index(item[0].stage), -item[1], item[0].code))
+    firsts = ((reason, count, log.examples[reason]) for reason, count in ranked)
+    return tuple(
+        DropCount(reason.stage, reason.code, count, first.detail, first.path) for reason, count, first in firsts
+    )

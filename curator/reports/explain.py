@@ -1,0 +1,134 @@
+"""`curate explain`: one memory's whole way through a run, from what the run wrote down and the file itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from curator.contract.errors import HostError, UsageError, printable
+from curator.contract.files import Unreadable, from_printable, read_once, sha256_of
+from curator.contract.homes import find_home, find_profile
+from curator.contract.records import Record, read_summary
+from curator.contract.strict_json import BadJson, parse_json
+from curator.records import CuratedSample, Drop, LineageLine
+from curator.reports.safe_text import safe
+
+
+class MemoryFile(Record, frozen=True, gc=False):
+    """The source file as it is now: `state` says whether it is still what the run read."""
+
+    path: str
+    state: str
+    id: str = ""
+    type: str = ""
+    timestamp: str = ""
+    content: str = ""
+    response: str = ""
+
+
+class Explained(Record, frozen=True, gc=False):
+    """All that a run knows of one memory."""
+
+    run: str
+    files: tuple[MemoryFile, ...]
+    samples: tuple[tuple[LineageLine, CuratedSample], ...]
+    drops: tuple[Drop, ...]
+
+
+def explain(name: str, folder: Path, home: str | None) -> Explained:
+    """Find what the run in `folder` did with the memory or sample called `name`.
+
+    `name` is a memory's id, its key, its path (or file name), or a sample's id. Raises UsageError where it is unknown.
+    """
+    summary = read_summary(folder)
+    lineage = [line for line in _lines(folder / "lineage.jsonl", LineageLine) if _is_meant(name, line)]
+    keys = {key for line in lineage for key in line.events[:1]}
+    drops = [
+        drop for drop in _lines(folder / "dropped.jsonl", Drop) if _is_meant(name, drop) or keys & {*drop.event_ids}
+    ]
+    if not lineage and not drops:
+        raise UsageError(
+            f"{safe(name).plain!r} is neither a memory nor a sample of {folder.name}",
+            "name a memory's id, key or path, or a sample's id; ids stand in lineage.jsonl and dropped.jsonl",
+        )
+    ids = {line.sample_id for line in lineage}
+    samples = {
+        sample.metadata.sample_id: sample
+        for sample in _array(folder / "curated_memories.json")
+        if sample.metadata.sample_id in ids
+    }
+    hashes = {source.path: source.sha256 for line in lineage for source in line.sources}
+    paths = dict.fromkeys([*hashes, *(drop.path for drop in drops if drop.path)])
+    files = tuple(_file(path, hashes.get(path, ""), summary, home) for path in paths)
+    return Explained(str(folder), files, tuple((line, samples[line.sample_id]) for line in lineage), tuple(drops))
+
+
+def _is_meant(name: str, record: LineageLine | Drop) -> bool:
+    keys = record.events if isinstance(record, LineageLine) else record.event_ids
+    memory_id = record.original_id if isinstance(record, LineageLine) else record.memory_id
+    paths = [source.path for source in record.sources] if isinstance(record, LineageLine) else [record.path]
+    return name in (memory_id, record.sample_id, *keys) or any(
+        name and p in (name, p.removesuffix("/" + name) + "/" + name) for p in paths
+    )
+
+
+def _lines(path: Path, kind: type[Any]) -> Iterator[Any]:
+    decode = msgspec.json.Decoder(kind).decode
+    with path.open("rb") as file:
+        for line in file:
+            yield decode(line)
+
+
+def _array(path: Path) -> Iterator[CuratedSample]:
+    decode = msgspec.json.Decoder(CuratedSample).decode
+    with path.open("rb") as file:
+        for line in file:
+            row = line.strip().removesuffix(b",")
+            if row not in (b"[", b"]"):
+                yield decode(row)
+
+
+def _file(path: str, digest: str, summary: dict[str, Any], home: str | None) -> MemoryFile:
+    try:
+        place = find_profile(find_home(home), str(summary["username"])) / from_printable(path)
+        if digest and sha256_of(place) != digest:
+            return MemoryFile(path, "changed since the run")
+        data, _ = parse_json(read_once(str(place), 1 << 26))
+    except (UsageError, HostError, OSError, Unreadable):
+        return MemoryFile(path, "not there, or not readable")
+    except BadJson as error:
+        return MemoryFile(path, f"as the run read it: {error}")
+    if not isinstance(data, dict):
+        return MemoryFile(path, "as the run read it: no object")
+    texts = {key: str(data[key]) for key in ("id", "type", "timestamp", "content", "response") if data.get(key)}
+    return MemoryFile(path, "as the run read it", **texts)
+
+
+def show(explained: Explained, screen: Console) -> None:
+    """Print it for a person."""
+    line = Text.assemble
+    for file in explained.files:
+        screen.print(line(("file    ", "bold"), safe(file.path), (f"  ({file.state})", "dim")))
+        if file.type:
+            screen.print(line("        ", safe(f"{file.timestamp}  {file.type}  {file.id}")))
+        for label, text in (("content", file.content), ("response", file.response)):
+            if text:
+                screen.print(line((f"{label:8}", "dim"), safe(text)))
+    for lineage, sample in explained.samples:
+        screen.print(line((f"\nsample  {lineage.sample_id}  {lineage.mode} (by {lineage.mode_source})", "bold")))
+        screen.print(line(("in      ", "dim"), safe(sample.user_text)))
+        for change in lineage.changes:
+            screen.print(line((f"        {change.plugin}: ", "yellow"), safe(change.note)))
+        screen.print(line(("out     ", "dim"), safe(sample.assistant_text)))
+        screen.print(f"        -> {lineage.file}, line {lineage.line}")
+        for source in lineage.sources[1:]:
+            screen.print(line(("        with ", "dim"), safe(source.path)))
+    for drop in explained.drops:
+        screen.print(line((f"\ndropped {drop.sample_id or drop.event_ids[0]}", "bold")))
+        screen.print(line((f"        {drop.stage}: {drop.reason}", "yellow"), safe(f"  {drop.detail}")))
+    screen.print(line((f"\nrun     {printable(explained.run)}", "dim")))

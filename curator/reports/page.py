@@ -1,0 +1,110 @@
+"""The report as one HTML page without scripts: it opens anywhere, offline, and nothing in a memory can act in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from curator.reports.report import Report, Step
+from curator.reports.safe_text import visible
+
+
+def render_html(report: Report) -> str:
+    """Return the page."""
+    environment = Environment(
+        loader=PackageLoader("curator.reports", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=False,
+    )
+    environment.filters["visible"] = lambda text: "".join(map(visible, text))
+    page = environment.get_template("report.html")
+    return page.render(
+        r=report, funnel=_funnel(report), types=_bars(report.types), months=_bars(_by_year(report.months))
+    )
+
+
+def _funnel(report: Report) -> Markup:
+    """Draw a Sankey-like funnel: a band for each unit that narrows step by step, with what left it and why below."""
+    parts, top = [], 0
+    for unit in (("memories",), ("pairs", "samples")):
+        steps = [step for step in report.funnel if step.unit in unit]
+        parts.append(_band(steps, top))
+        top += 125 + 16 * max(len(step.lost) for step in steps)
+    body = Markup("").join(parts)
+    return Markup('<svg viewBox="0 0 960 {h}" width="100%" role="img" aria-label="funnel">{b}</svg>').format(
+        h=top, b=body
+    )
+
+
+def _band(steps: list[Step], top: int) -> Markup:
+    widest = max((step.count for step in steps), default=1) or 1
+    slot = 960 / max(len(steps), 1)
+    shapes = []
+    for number, step in enumerate(steps):
+        left, height = number * slot, max(60 * step.count / widest, 1)
+        following = steps[number + 1] if number + 1 < len(steps) else step
+        end = max(60 * following.count / widest, 1)
+        y = top + 40
+        shapes.append(
+            Markup(
+                '<path d="M{x:.0f},{y} h{w:.0f} C{c1:.0f},{y} {c1:.0f},{y} {x2:.0f},{y} v{e:.1f} '
+                'C{c1:.0f},{y2:.1f} {c1:.0f},{y1:.1f} {x1:.0f},{y1:.1f} h-{w:.0f} z" fill="var(--bar)" opacity=".8"/>'
+            ).format(
+                x=left,
+                y=y,
+                w=slot * 0.55,
+                c1=left + slot * 0.78,
+                x1=left + slot * 0.55,
+                x2=left + slot,
+                e=end,
+                y1=y + height,
+                y2=y + end,
+            )
+        )
+        label = f"{step.count:,} {step.unit}"
+        shapes.append(Markup('<text x="{x:.0f}" y="{y}">{n}</text>').format(x=left + 2, y=top + 18, n=step.name))
+        shapes.append(
+            Markup('<text x="{x:.0f}" y="{y}" class="soft">{n}</text>').format(x=left + 2, y=top + 34, n=label)
+        )
+        shapes += _losses(following.lost, left + slot * 0.5, y + 78) if following is not step else []
+    return Markup("").join(shapes)
+
+
+def _losses(lost: dict[str, int], left: float, top: float) -> list[Markup]:
+    """List the reasons below the place where the band narrows."""
+    return [
+        Markup('<text x="{x:.0f}" y="{y:.0f}" style="fill:var(--lost);font-size:12px">-{c} {n}</text>').format(
+            x=left, y=top + 16 * number, n=name, c=f"{count:,}"
+        )
+        for number, (name, count) in enumerate(lost.items())
+    ]
+
+
+def _bars(counts: Mapping[str, int]) -> Markup:
+    most = max(counts.values(), default=1)
+    rows = [
+        Markup(
+            '<text x="0" y="{y}">{n}</text><rect x="190" y="{r}" width="{w:.1f}" height="14" fill="var(--bar)"/>'
+            '<text x="{t:.0f}" y="{y}" class="soft">{c}</text>'
+        ).format(
+            y=24 * i + 16, r=24 * i + 5, n=escape(name[:28]), w=max(640 * count / most, 1), t=198 + 640 * count / most,
+            c=f"{count:,}",
+        )
+        for i, (name, count) in enumerate(counts.items())
+    ]  # fmt: skip
+    return Markup('<svg viewBox="0 0 960 {h}" width="100%">{b}</svg>').format(
+        h=24 * len(rows) + 6, b=Markup("").join(rows)
+    )
+
+
+def _by_year(months: dict[str, int]) -> dict[str, int]:
+    """Months where they fit on a page, else years."""
+    if len(months) <= 36:
+        return months
+    years: dict[str, int] = {}
+    for month, count in months.items():
+        years[month[:4]] = years.get(month[:4], 0) + count
+    return years

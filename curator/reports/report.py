@@ -1,0 +1,108 @@
+"""The quality report: what a set holds, measured against its targets, and where everything else went.
+
+`Report` is what report.json holds; `build` makes it, `terminal` and `page` show it. No clock time, no absolute path.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from curator.contract.errors import HostError, UsageError, printable
+from curator.contract.records import REPORT, Record, read_summary
+
+REPORT_FORMAT = "persona-curator-report"
+
+
+class Check(Record, frozen=True, gc=False, omit_defaults=False):
+    """One measure beside its target. `verdict`: "ok", "low", "high", or "n/a" where the target does not apply."""
+
+    name: str
+    value: float
+    unit: str
+    target: str
+    verdict: str
+    advice: str = ""
+
+
+class Step(Record, frozen=True, gc=False, omit_defaults=False):
+    """One step of the funnel: how many `unit` came through it, and by reason how many did not."""
+
+    name: str
+    count: int
+    unit: str
+    lost: dict[str, int]
+
+
+class DropCount(Record, frozen=True, gc=False, omit_defaults=False):
+    """How many were turned down at a stage for a reason, and the detail and the file of the first."""
+
+    stage: str
+    reason: str
+    count: int
+    example: str
+    path: str
+
+
+class Card(Record, frozen=True, gc=False, omit_defaults=False):
+    """A sample to look at."""
+
+    sample_id: str
+    mode: str
+    user_text: str
+    assistant_text: str
+    source: str
+
+
+class HoldoutReport(Record, frozen=True, gc=False, omit_defaults=False):
+    """The held-out split: wanted and found, and the exact comparison with training that proves it apart."""
+
+    wanted: int
+    samples: int
+    threshold: float
+    highest_similarity: float
+    pairs_compared: int
+
+
+class Report(Record, frozen=True, gc=False, omit_defaults=False):
+    """report.json. Shares in percent; `memory_fates` adds up to `memories` and `drops` of a stage to its losses."""
+
+    format: str
+    version: int
+    username: str
+    family: str
+    mode: str
+    samples: int
+    train: int
+    memories: int
+    memories_used: int
+    memories_with_samples: int
+    modes: dict[str, int]
+    types: dict[str, int]
+    months: dict[str, int]
+    mode_sources: dict[str, int]
+    checks: tuple[Check, ...]
+    funnel: tuple[Step, ...]
+    memory_fates: dict[str, int]
+    drops: tuple[DropCount, ...]
+    cleaned: dict[str, int]
+    characters: int
+    tokens: int
+    tokens_note: str
+    fitness: dict[str, str]
+    holdout: HoldoutReport
+    notices: tuple[str, ...]
+    cards: tuple[Card, ...]
+
+
+def read_report(folder: Path) -> Report:
+    """Return a run's report.json. Raises UsageError where the folder is no run or the file is damaged, HostError."""
+    read_summary(folder)
+    path, shown = folder / REPORT, printable(str(folder / REPORT))
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Report)
+    except OSError as error:
+        raise HostError(f"{shown}: {error.strerror}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{shown}: {error}", "the run is damaged; make a new one") from None

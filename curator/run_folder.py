@@ -1,0 +1,242 @@
+"""The folder of a run: built under another name, and renamed once every file is complete and on the disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+
+import msgspec
+
+from curator.contract.chat_format import ChatFormat
+from curator.contract.errors import HostError, disk_error, printable
+from curator.contract.files import HashedFile, locked, sync_folder
+from curator.contract.modes import Tags
+from curator.contract.records import (
+    CURATED,
+    DROPPED,
+    FORMATTED,
+    HOLDOUT,
+    LINEAGE,
+    SUMMARY,
+    TRAIN,
+    WRAPPED,
+    Exchange,
+)
+from curator.records import CuratedSample, DatasetLine, Drop, FormattedSample, LineageLine, RunSummary, SchemaSample
+
+ARRAYS = (CURATED, FORMATTED, WRAPPED)
+LINES = (TRAIN, HOLDOUT, DROPPED, LINEAGE)
+NOTHING = "nothing was published"
+_BATCH = 256
+_encode, _encode_lines = msgspec.json.Encoder().encode, msgspec.json.Encoder().encode_lines
+
+
+def tagged(sample: CuratedSample, tags: Tags) -> FormattedSample:
+    """Return a sample with the mode's tags before its two texts, and before those of the context."""
+    context = sample.context
+    if context:
+        pairs = [(tags.user + turn.user_text, tags.assistant + turn.assistant_text) for turn in context]
+        context = tuple([Exchange(*pair) for pair in pairs])
+    asked, answered = tags.user + sample.user_text, tags.assistant + sample.assistant_text
+    return FormattedSample(sample.mode, asked, answered, sample.metadata, context)
+
+
+def wrapped(sample: FormattedSample, chat_format: ChatFormat) -> SchemaSample:
+    """Return a formatted sample with a family's texts around it."""
+    prompt, reply = chat_format.prompt_and_completion(sample.input, sample.output, sample.context)
+    family = chat_format.family.family
+    return SchemaSample(
+        sample.mode, prompt, reply, sample.input, sample.output, family, sample.metadata, sample.context
+    )
+
+
+class RunFiles:
+    """The open files of a run being built in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._files: dict[str, HashedFile] = {}
+        try:
+            for name in (*ARRAYS, *LINES):
+                self._files[name] = HashedFile(folder / name)
+        except OSError:
+            self.abandon()
+            raise
+        self._begun: dict[str, bool] = {}
+        self._lines = {TRAIN: 0, HOLDOUT: 0}
+        self._waiting: dict[str, list[object]] = {name: [] for name in (*ARRAYS, *LINES)}
+        self.hashes: dict[str, str] = {}
+        for name in ARRAYS:
+            self._files[name].write(b"[\n")
+
+    def drop(self, drop: Drop) -> None:
+        """Add a line to dropped.jsonl."""
+        self._add(DROPPED, drop)
+
+    def sample(
+        self, curated: CuratedSample, formatted: FormattedSample, wrapped: SchemaSample, lineage: LineageLine
+    ) -> None:
+        """Add a sample to all files; its dataset line goes to the split that its metadata names."""
+        for name, record in zip(ARRAYS, (curated, formatted, wrapped), strict=True):
+            self._add(name, record)
+        self._add(lineage.file, DatasetLine(wrapped.input, wrapped.output))
+        self._add(LINEAGE, lineage)
+
+    def _add(self, name: str, record: object) -> None:
+        """Keep a record until there are enough to encode at once."""
+        waiting = self._waiting[name]
+        waiting.append(record)
+        if len(waiting) >= _BATCH:
+            self._flush(name)
+
+    def _flush(self, name: str) -> None:
+        waiting = self._waiting[name]
+        if not waiting:
+            return
+        if name in ARRAYS:
+            join = b",\n" if self._begun.get(name) else b""
+            self._files[name].write(join + b",\n".join(map(_encode, waiting)))
+            self._begun[name] = True
+        else:
+            self._files[name].write(_encode_lines(waiting))
+        self._waiting[name] = []
+
+    def next_line(self, split: str) -> tuple[str, int]:
+        """Return the file and line (from 1) at which the next sample of a split will stand."""
+        name = TRAIN if split == "train" else HOLDOUT
+        self._lines[name] += 1
+        return name, self._lines[name]
+
+    def whole(self, name: str, data: bytes) -> None:
+        """Write one more file at once."""
+        self._files[name] = HashedFile(self.folder / name)
+        self._files[name].write(data)
+
+    def finish(self) -> dict[str, str]:
+        """Close every file and return their sha256 by name."""
+        for name in self._waiting:
+            self._flush(name)
+        for name in ARRAYS:
+            self._files[name].write(b"\n]\n" if self._begun.get(name) else b"]\n")
+        return {name: self._files[name].close() for name in sorted(self._files)}
+
+    def abandon(self) -> None:
+        """Close everything after a failure."""
+        for file in self._files.values():
+            file.abandon()
+
+
+class _Stopped(KeyboardInterrupt):
+    """SIGTERM, taken as Ctrl-C is: clean up, publish nothing."""
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let SIGTERM end the job as Ctrl-C does, so that nothing half-made stays behind."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise _Stopped(128 + number)
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread, which alone may set signal handlers
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def run_folder(runs: Path, label: str, now: datetime) -> Iterator[tuple[Path, Path]]:
+    """Give (folder to build in, folder it will be) below `runs`, under a lock that only one run of a profile holds.
+
+    On a normal exit the folder is renamed into its place; on an error it is removed. What a killed run left behind is
+    removed first. Raises HostError where the lock is held or the disk refuses.
+    """
+    day = runs / now.strftime("%Y-%m-%d")
+    made = _make_folders(day)
+    with _lock(runs):
+        for stale in runs.glob("*/.tmp-*"):
+            shutil.rmtree(stale, ignore_errors=True)
+        building = day / f".tmp-{label}"
+        place = _free_place(day, label)
+        try:
+            building.mkdir(parents=True, mode=0o700)
+            yield building, place
+            sync_folder(building)
+            building.rename(place)
+            sync_folder(day)
+        except OSError as error:
+            _clear(building, made)
+            raise disk_error(error, "cannot write the run", place, NOTHING) from error
+        except BaseException:
+            _clear(building, made)
+            raise
+
+
+def _make_folders(day: Path) -> list[Path]:
+    """Make the folders down to `day`; return those that were not there, deepest first."""
+    missing = [folder for folder in (day, *day.parents) if not folder.exists()]
+    try:
+        day.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_error(error, "cannot make the folder of the run", day, NOTHING) from error
+    return missing
+
+
+def _clear(building: Path, made: list[Path]) -> None:
+    shutil.rmtree(building, ignore_errors=True)
+    for folder in made:
+        try:
+            folder.rmdir()
+        except OSError:  # not empty: another run is in it
+            return
+
+
+def _free_place(day: Path, label: str) -> Path:
+    place, number = day / label, 2
+    while place.exists():
+        place, number = day / f"{label}-{number}", number + 1
+    return place
+
+
+@contextmanager
+def _lock(runs: Path) -> Iterator[None]:
+    """Hold the profile's lock; a note beside it names our process."""
+    note = runs / ".lock.pid"
+
+    def held() -> HostError:
+        problem = f"another run holds {printable(str(runs / '.lock'))} (process {_read_note(note)})"
+        return HostError(problem, "wait for it to end, or stop it")
+
+    with locked(runs, held):
+        try:
+            try:
+                note.write_text(str(os.getpid()), "ascii")
+            except OSError as error:
+                raise disk_error(error, "cannot lock", runs, NOTHING) from error
+            yield
+        finally:
+            note.unlink(missing_ok=True)
+
+
+def _read_note(note: Path) -> str:
+    try:
+        return note.read_text("ascii").strip() or "unknown"
+    except (OSError, UnicodeDecodeError):
+        return "unknown"
+
+
+def write_summary(folder: Path, summary: RunSummary) -> None:
+    """Write run-summary.json, the last file: with it the folder is a run."""
+    file = HashedFile(folder / SUMMARY)
+    file.write(msgspec.json.format(_encode(summary), indent=2) + b"\n")
+    file.close()

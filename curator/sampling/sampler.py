@@ -1,0 +1,265 @@
+"""The second pass of a run: memories -> pairs -> cleaned -> screened samples, one memory after the other.
+
+    MemoryEvent --pair--> Pair --clean--> Pair --screen--> ScreenedSample; what a step turns down is a Drop
+
+Nothing here knows what becomes of a sample: `Sampler.memories` yields what each memory gave.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+
+from curator.config import Settings
+from curator.contract.cli_frame import Progress
+from curator.contract.errors import PluginError
+from curator.contract.records import Exchange, Record, Source
+from curator.contract.special_tokens import in_braces
+from curator.hooks import Reject
+from curator.plugin_manager import BUILT_IN, Registry, apply_cleaner, apply_filters, map_mode, plugin_failed, raised
+from curator.reading.drop_log import Stage
+from curator.reading.timeline import Timeline
+from curator.records import Change, CuratedSample, Drop, MemoryEvent, Pair, SampleMetadata
+from curator.sampling.pairing import PairingHelpers, default_pairs
+from curator.sampling.sentences import count_words
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks for; the rest is configuration."""
+
+    mode: str | None = None
+    most: int | None = None
+    seed: int = 42
+    mode_from: str = "hybrid"
+    dual_direction: str = "thought-is-user"
+    days_recent: int | None = None
+    old_samples: int | None = None
+    holdout: float | None = None
+    keep_going: bool = False
+    keep_secrets: bool = False
+
+
+class ScreenedSample(Record, frozen=True, gc=False):
+    """A sample that passed every screen, with its lineage; it waits to be chosen."""
+
+    sample: CuratedSample
+    events: tuple[str, ...]
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass
+class SampleCounts:
+    """What a run tells of its second pass: the pairs formed, and counts by name."""
+
+    pairs: int = 0
+    mode_sources: Counter[str] = field(default_factory=Counter)
+    unknown_types: Counter[str] = field(default_factory=Counter)
+    foreign_modes: Counter[str] = field(default_factory=Counter)
+    changes: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class MemoryResult:
+    """What one memory gave: its place in the order of time, its samples and its drops.
+
+    `answered_by` is the place of the event that answers its thought, -1 where none does.
+    """
+
+    event: MemoryEvent
+    place: int
+    samples: list[ScreenedSample] = field(default_factory=list)
+    drops: list[Drop] = field(default_factory=list)
+    answered_by: int = -1
+
+    def drop(self, stage: Stage, reason: str, detail: str = "", sample_id: str = "") -> None:
+        """Add a drop of this memory, or of one of its samples."""
+        event = self.event
+        self.drops.append(Drop((event.key,), stage, reason, detail, event.path, event.id, sample_id))
+
+
+class Sampler:
+    """Turns memories into screened samples; `counts` grows as they are asked for. `owners` are the person's names."""
+
+    def __init__(
+        self,
+        timeline: Timeline,
+        registry: Registry,
+        settings: Settings,
+        options: Options,
+        mode_from: str,
+        owners: tuple[str, ...],
+    ) -> None:
+        self._timeline, self._registry, self._settings = timeline, registry, settings
+        self._options, self._mode_from = options, mode_from
+        self.counts = SampleCounts()
+        self._pairing = PairingHelpers(
+            settings, owners, options.dual_direction, self._outward, self._before, self._turn_dropped
+        )
+        self._result: MemoryResult | None = None  # of the memory at hand, for what pairing calls back
+
+    def memories(self, progress: Progress) -> Iterator[MemoryResult]:
+        """Yield what each memory of the timeline gives.
+
+        Raises PluginError where a plugin fails, unless the run keeps going: then that memory is dropped as a whole.
+        """
+        for place, event in enumerate(self._timeline):
+            result = self._result = MemoryResult(self._judged(event), place)
+            pairs = self.counts.pairs
+            try:
+                self._memory(result)
+            except PluginError as error:
+                if not self._options.keep_going:
+                    raise
+                self.counts.pairs = pairs
+                result.samples, result.drops = [], []
+                result.drop("event", "plugin_error", error.what)
+            yield result
+            if not place & 1023:
+                progress("pairing and screening", place, len(self._timeline))
+
+    def _judged(self, event: MemoryEvent) -> MemoryEvent:
+        """Return an event, marked where a feedback event says that it is disliked."""
+        disliked = event.id in self._timeline.disliked
+        return msgspec.structs.replace(event, disliked=True) if disliked else event
+
+    def _memory(self, result: MemoryResult) -> None:
+        event, counts = result.event, self.counts
+        down = apply_filters(self._registry.memory_filters, event, event.path)
+        if down:
+            result.drop("event", *down)
+            return
+        mode, source = map_mode(self._registry, event, self._mode_from)
+        counts.mode_sources[source] += 1
+        if event.type not in self._settings.types.modes:
+            counts.unknown_types[event.type] += 1
+        if event.mode and event.mode not in self._registry.modes:
+            counts.foreign_modes[event.mode] += 1
+        pairs = self._pairs(event, mode)
+        if not pairs and not result.drops:
+            result.drop("pair", "no_pair", f"the mode {mode} makes nothing of it")
+        counts.pairs += len(pairs)
+        for pair in pairs:
+            sample = self._screened(result, pair, mode, source)
+            if sample is not None:
+                result.samples.append(sample)
+
+    def _pairs(self, event: MemoryEvent, mode: str) -> list[Pair]:
+        own = self._registry.modes[mode].pairs
+        try:
+            pairs = list(default_pairs(event, self._pairing, mode) if own is None else own(event, self._pairing))
+            for pair in pairs:
+                if type(pair) is not Pair or type(pair.user_text) is not str or type(pair.assistant_text) is not str:
+                    raise TypeError(f"yielded {type(pair).__name__}: expected a Pair of two texts")
+        except (KeyboardInterrupt, PluginError, OSError):
+            raise
+        except BaseException as error:
+            plugin = self._registry.owners[f"mode {mode}"]
+            if plugin in BUILT_IN:
+                raise  # our own mistake: keep the traceback
+            raise plugin_failed(plugin, f"mode {mode}", event.path, raised(error)) from error
+        return pairs
+
+    def _screened(self, result: MemoryResult, pair: Pair, mode: str, source: str) -> ScreenedSample | None:
+        event = result.event
+        sample_id = f"{event.key}-{pair.turn}"
+        reply, changes = pair.assistant_text, pair.changes
+        if pair.author == "other":
+            cleaned, changes = self._clean(event, pair)
+            if isinstance(cleaned, Reject):
+                result.drop("clean", cleaned.reason, cleaned.detail, sample_id)
+                return None
+            reply = cleaned
+        user_text, reply, context, spelled = self._spelled(pair.user_text, reply, pair.context)
+        changes = (*changes, *spelled)
+        metadata = SampleMetadata(
+            sample_id,
+            event.id,
+            event.type,
+            event.timestamp,
+            source,
+            pair.author,
+            pair.sources or (Source(event.path, event.sha256, event.turn),),
+            multi_turn=event.multi_turn,
+            long_output=len(reply) > 160 and count_words(reply) > self._settings.curate.reply.words,
+            pair_flipped=pair.flipped,
+            prompted=pair.prompted,
+            thought=pair.thought,
+        )
+        sample = CuratedSample(mode, user_text, reply, metadata, context)
+        down = apply_filters(self._registry.sample_filters, sample, event.path)
+        if down:
+            result.drop("screen", down[0], down[1], sample_id)
+            return None
+        return ScreenedSample(sample, (event.key, *pair.events), changes)
+
+    def _spelled(
+        self, user_text: str, reply: str, context: tuple[Exchange, ...]
+    ) -> tuple[str, str, tuple[Exchange, ...], tuple[Change, ...]]:
+        """Spell control tokens in braces where etc/curate.json says so: the one change made to the person's words."""
+        if self._settings.curate.control_tokens == "drop":
+            return user_text, reply, context, ()
+        tokens, changes, texts = self._registry.control_tokens, [], []
+        for text in (
+            user_text,
+            reply,
+            *(side for exchange in context for side in (exchange.user_text, exchange.assistant_text)),
+        ):
+            plain, count = in_braces(text, tokens)
+            if count:
+                changes.append(Change("control_tokens", f"{count} spelled in braces", len(text), len(plain)))
+                self.counts.changes["control_tokens"] += 1
+            texts.append(plain)
+        pairs = zip(texts[2::2], texts[3::2], strict=True)
+        return texts[0], texts[1], tuple([Exchange(*pair) for pair in pairs]), tuple(changes)
+
+    def _clean(self, event: MemoryEvent, pair: Pair) -> tuple[str | Reject, tuple[Change, ...]]:
+        reply, changes = pair.assistant_text, pair.changes
+        for plugin, cleaner in self._registry.cleaners:
+            after = apply_cleaner(plugin, cleaner, reply, event)
+            if isinstance(after, Reject):
+                return after, changes
+            if after != reply:
+                changes = (*changes, Change(cleaner.name, _described(reply, after), len(reply), len(after)))
+                self.counts.changes[cleaner.name] += 1
+                reply = after
+        return reply, changes
+
+    def _turn_dropped(self, reason: str, detail: str, turn: int | str) -> None:
+        assert self._result is not None
+        self.counts.pairs += 1
+        self._result.drop("pair", reason, detail, f"{self._result.event.key}-{turn}")
+
+    def _outward(self, event: MemoryEvent) -> MemoryEvent | None:
+        """Return the next event that the world saw and that may be learnt from."""
+        assert self._result is not None
+        place = self._result.place
+        for _ in range(4):
+            place = self._timeline.next_outward(place)
+            if place < 0:
+                return None
+            answer = self._judged(self._timeline.event(place))
+            if not apply_filters(self._registry.memory_filters, answer, answer.path):
+                self._result.answered_by = place
+                return answer
+        return None
+
+    def _before(self, event: MemoryEvent) -> MemoryEvent | None:
+        assert self._result is not None
+        place = self._timeline.before(self._result.place)
+        return self._timeline.event(place) if place >= 0 else None
+
+
+def _described(before: str, after: str) -> str:
+    if before.endswith(after[1:]) and after[:1].lower() == before[-len(after) :][:1].lower():
+        return f"took off the start: {_short(before[: len(before) - len(after)])}"
+    if before.startswith(after):
+        return f"took off the end: {_short(before[len(after) :])}"
+    return f"rewritten, {len(before) - len(after)} characters fewer"
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:40]} ... {text[-15:]}")

@@ -1,0 +1,1 @@
+"""What is turned down, and why. In: a memory or a sample. Out: None or a reason code."""

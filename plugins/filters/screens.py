@@ -1,0 +1,156 @@
+"""What is turned down: before pairing, memories that are not to be learnt; after cleaning, samples that are unfit."""
+
+from collections.abc import Callable
+
+import re2
+
+from curator import (
+    CuratedSample,
+    Family,
+    Filter,
+    MemoryEvent,
+    Settings,
+    UsageError,
+    count_words,
+    find_tags,
+    hookimpl,
+    may_hold_tags,
+)
+
+
+@hookimpl
+def register_filters(
+    settings: Settings, family: Family, tags: tuple[str, ...], control_tokens: tuple[str, ...]
+) -> list[Filter]:
+    """Return the filters; etc/curate.json holds their order."""
+    finder = TagFinder(tags, control_tokens)
+    return [
+        Filter("pruned", pruned, on="memory"),
+        Filter("discarded", lambda event: "discarded: metadata.discard" if event.discard else None, on="memory"),
+        Filter("rejected", lambda event: f"rejected: {event.rejected}" if event.rejected else None, on="memory"),
+        Filter("disliked", lambda event: "disliked: a feedback event says so" if event.disliked else None, on="memory"),
+        Filter("feedback", feedback, on="memory"),
+        Filter("bot_notice", bot_notices(settings), on="memory"),
+        Filter("reserved_tag", finder.reserved_tag),
+        Filter("control_token", finder.control_token),
+        Filter("forged_turn", turn_finder(line_markers(family))),
+        Filter("empty", empty),
+        Filter("too_short", too_short(settings.curate.reply.min_words)),
+    ]
+
+
+def pruned(event: MemoryEvent) -> str | None:
+    """Turn down what the user archived."""
+    return "pruned: archived by the user" if event.pruned else None
+
+
+def feedback(event: MemoryEvent) -> str | None:
+    """Turn down feedback events: their word counts for their target, they are nobody's reply."""
+    if event.target or event.content.startswith("[Feedback:"):
+        return "feedback: says something of another memory"
+    return None
+
+
+def bot_notices(settings: Settings) -> Callable[[MemoryEvent], str | None]:
+    """Build the filter of notices that programs leave, by the patterns of etc/types.json.
+
+    Raises UsageError for a pattern that is none.
+    """
+    notices = {}
+    options = re2.Options()
+    options.log_errors = False
+    for name, pattern in settings.types.notices.items():
+        try:
+            notices[name] = re2.compile(pattern, options)
+        except re2.error as error:
+            reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
+            raise UsageError(
+                f"etc/types.json: notices.{name}: {pattern[:60]!r} is not accepted: {reason[:200]}",
+                "patterns are RE2: no look-around and no back-references; mend it or take it out",
+            ) from None
+
+    def check(event: MemoryEvent) -> str | None:
+        if event.content[:1].isascii() or not event.content:  # notices begin with a pictograph, few memories do
+            return None
+        start = event.content[:200]
+        return next((f"bot_notice: {name}" for name, notice in notices.items() if notice.search(start)), None)
+
+    return check
+
+
+class TagFinder:
+    """Finds mode tags and control tokens in any disguise. Two filters ask about each sample; it is looked at once."""
+
+    def __init__(self, tags: tuple[str, ...], tokens: tuple[str, ...]) -> None:
+        self._tags, self._tokens = tags, tokens
+        self._last: tuple[CuratedSample | None, str | None, str | None] = (None, None, None)
+
+    def reserved_tag(self, sample: CuratedSample) -> str | None:
+        """Return the reason where a mode tag stands in a text, with field and offset."""
+        return self._look(sample)[1]
+
+    def control_token(self, sample: CuratedSample) -> str | None:
+        """Return the reason where a control token stands in a text, with field and offset."""
+        return self._look(sample)[2]
+
+    def _look(self, sample: CuratedSample) -> tuple[CuratedSample | None, str | None, str | None]:
+        if self._last[0] is not sample:
+            reasons: list[str | None] = [None, None]
+            if may_hold_tags(sample.user_text) or may_hold_tags(sample.assistant_text) or sample.context:
+                for name, text in _fields(sample):
+                    for kind, findings in enumerate(find_tags(text, self._tags, self._tokens)):
+                        if findings and not reasons[kind]:
+                            where = f"{findings[0].name} at character {findings[0].start} of {name}"
+                            reasons[kind] = f"{('reserved_tag', 'control_token')[kind]}: {where}"
+            self._last = (sample, reasons[0], reasons[1])
+        return self._last
+
+
+def _fields(sample: CuratedSample) -> list[tuple[str, str]]:
+    fields = [("user_text", sample.user_text), ("assistant_text", sample.assistant_text)]
+    for number, exchange in enumerate(sample.context):
+        fields += [(f"context[{number}]", exchange.user_text), (f"context[{number}]", exchange.assistant_text)]
+    return fields
+
+
+def line_markers(family: Family) -> tuple[str, ...]:
+    """Return what lines of this family's turns begin with: its file's markers, else prefixes like "Human:"."""
+    prefixes = (family.user_prefix.strip(), family.assistant_prefix.strip())
+    plain = tuple(prefix for prefix in prefixes if prefix.endswith(":") and prefix[:-1].replace(" ", "").isalpha())
+    return family.line_markers or plain
+
+
+def turn_finder(markers: tuple[str, ...]) -> Callable[[CuratedSample], str | None]:
+    """Build the filter of lines that begin like a turn of a family whose turns are plain text ("A:")."""
+
+    def check(sample: CuratedSample) -> str | None:
+        if not markers:
+            return None
+        for name, text in (("user_text", sample.user_text), ("assistant_text", sample.assistant_text)):
+            for line in text.split("\n"):
+                if line.lstrip().startswith(markers):
+                    return f"forged_turn: a line of {name} begins like a turn"
+        return None
+
+    return check
+
+
+def empty(sample: CuratedSample) -> str | None:
+    """Turn down a sample one side of which says nothing."""
+    if not sample.user_text.strip():
+        return "empty: user_text"
+    if not sample.assistant_text.strip():
+        return "empty: assistant_text"
+    return None
+
+
+def too_short(words: int) -> Callable[[CuratedSample], str | None]:
+    """Build the filter of replies of fewer than `words` words."""
+
+    def check(sample: CuratedSample) -> str | None:
+        reply = sample.assistant_text
+        if len(reply) < 40 and count_words(reply) < words:
+            return f"too_short: {count_words(reply)} of {words} words"
+        return None
+
+    return check

@@ -1,0 +1,19 @@
+"""Secrets: a sample with a key, a password in an address, a card number or an IBAN is turned down, unless asked for."""
+
+from curator import CuratedSample, Filter, find_secret, hookimpl
+
+
+@hookimpl
+def register_filters() -> list[Filter]:
+    """Return the filter; `curate run --keep-secrets` leaves it out."""
+    return [Filter("secret", secret)]
+
+
+def secret(sample: CuratedSample) -> str | None:
+    """Turn down a sample of which any text holds a secret; the detail names its kind, never what was found."""
+    earlier = (text for turn in sample.context for text in (turn.user_text, turn.assistant_text))
+    for text in (sample.user_text, sample.assistant_text, *earlier):
+        kind = find_secret(text)
+        if kind:
+            return f"secret: {kind}"
+    return None

@@ -1,0 +1,4 @@
+"""Readers of memories: a profile as MetaHuman OS keeps it, a JSONL file.
+
+In: paths. Out: MemoryEvents, and Drops for what cannot be read.
+"""

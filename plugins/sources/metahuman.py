@@ -1,0 +1,150 @@
+"""A MetaHuman OS profile on disk: episodic memories in every layout, curated conversations, answered questions,
+therapy sessions. Nothing is ever written to it."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from curator import (
+    BadJson,
+    BadShape,
+    Drop,
+    MemoryEvent,
+    MemorySource,
+    Settings,
+    Unreadable,
+    event_from_json,
+    event_key,
+    hookimpl,
+    parse_json,
+    printable,
+    read_once,
+    walk,
+)
+
+# Folders below a profile that hold memories, and how a file of each becomes memory objects.
+EPISODIC, CURATED = "memory/episodic", "memory/curated/conversations"
+ANSWERED, THERAPY = "memory/curiosity/questions/answered", "persona/therapy"
+_ENCRYPTED = (".enc", ".enc.chunked")
+
+
+@hookimpl
+def register_sources() -> list[MemorySource]:
+    """Read profile folders."""
+    return [MemorySource("metahuman", Path.is_dir, read)]
+
+
+def read(profile: Path, settings: Settings) -> Iterator[MemoryEvent | Drop]:
+    """Yield the memories of a profile folder, in the order of their paths within each of the four folders."""
+    root, most = os.fspath(profile), settings.curate.limits.max_file_bytes
+    for folder, shape in ((EPISODIC, None), (CURATED, curated), (ANSWERED, answered), (THERAPY, therapy)):
+        for path, readable in walk(os.fspath(profile / folder)):
+            relative = path[len(root) + 1 :].replace(os.sep, "/")
+            if not readable:
+                yield _drop(relative, "unreadable", "the folder cannot be listed")
+            elif relative.endswith(".json"):
+                yield from _file(path, relative, most, shape)
+            elif relative.endswith(_ENCRYPTED):
+                yield _drop(relative, "encrypted", "not read: the profile's encryption is on for this file")
+
+
+def _file(
+    path: str, relative: str, most: int, shape: Callable[[Any], list[dict[str, Any]]] | None
+) -> list[MemoryEvent | Drop]:
+    """Read one file; a file that cannot be read as a whole gives one Drop."""
+    digest = ""
+    try:
+        raw = read_once(path, most)
+        digest = hashlib.sha256(raw).hexdigest()
+        data, encoding = parse_json(raw)
+        name = printable(relative)
+        if shape is None:
+            return [_noted(event_from_json(data, name, digest), encoding)]
+        return [event_from_json(item, name, digest, turn) for turn, item in enumerate(shape(data))]
+    except (Unreadable, BadJson) as error:
+        return [_drop(relative, error.reason, error.detail, digest)]
+    except BadShape as error:
+        return [_drop(relative, error.reason, str(error), digest)]
+
+
+def _noted(event: MemoryEvent, encoding: str) -> MemoryEvent:
+    return msgspec.structs.replace(event, notes=(*event.notes, encoding)) if encoding else event
+
+
+def _drop(relative: str, reason: str, detail: str, digest: str = "") -> Drop:
+    path = printable(relative)
+    return Drop((event_key(path, digest),), "read", reason, detail, path)
+
+
+def curated(data: Any) -> list[dict[str, Any]]:
+    """A conversation that MetaHuman's curator rewrote; one it found unsuitable keeps its verdict as a rejection.
+
+    Raises BadShape.
+    """
+    if not isinstance(data, dict):
+        raise BadShape("expected an object with userMessage and assistantResponse")
+    verdict = data.get("rejectionReason") or ", ".join(map(str, data.get("flags") or ())) or "unsuitable"
+    rejected = data.get("suitableForTraining") is False
+    said, answered = data.get("userMessage"), data.get("assistantResponse")
+    return [
+        {
+            "id": data.get("id", ""),
+            "timestamp": data.get("originalTimestamp") or data.get("curatedAt"),
+            "type": data.get("memoryType") or "conversation",
+            "content": said if isinstance(said, str) and said else str(data.get("conversationalEssence") or ""),
+            "response": answered if isinstance(answered, str) else None,
+            "metadata": {"cognitiveMode": data.get("cognitiveMode")},
+            "validation": {"status": "rejected", "by": verdict} if rejected else None,
+        }
+    ]
+
+
+def answered(data: Any) -> list[dict[str, Any]]:
+    """A question of the curiosity service that the person answered: the answer is the person's own.
+
+    Raises BadShape.
+    """
+    if not isinstance(data, dict) or not isinstance(data.get("question"), str):
+        raise BadShape("expected an object with question and answer")
+    reply = data.get("answer") or data.get("response")
+    if isinstance(reply, dict):
+        reply = reply.get("content")
+    return [_answer(data, data.get("id"), data["question"], reply, data.get("answeredAt") or data.get("askedAt"))]
+
+
+def therapy(data: Any) -> list[dict[str, Any]]:
+    """A therapy session: answers joined to their questions by questionId, since a question may have been skipped.
+
+    Raises BadShape.
+    """
+    if not isinstance(data, dict) or not isinstance(data.get("questions"), list):
+        raise BadShape("expected an object with questions and answers")
+    questions = {
+        question.get("id"): question.get("prompt") for question in data["questions"] if isinstance(question, dict)
+    }
+    answers = []
+    for answer in data.get("answers") or ():
+        if not isinstance(answer, dict) or answer.get("questionId") not in questions:
+            raise BadShape(f"answers: no question has the id {str(answer)[:60]!r}")
+        name = f"{data.get('sessionId')}/{answer['questionId']}"
+        when = answer.get("capturedAt") or data.get("createdAt")
+        question = questions[answer["questionId"]]
+        answers.append(_answer(data, name, question, answer.get("content"), when, "therapy_session"))
+    return answers
+
+
+def _answer(
+    data: dict[str, Any], name: Any, question: Any, reply: Any, when: Any, kind: str = "answered_question"
+) -> dict[str, Any]:
+    return {
+        "id": str(name or ""),
+        "timestamp": when or data.get("timestamp") or data.get("createdAt"),
+        "type": kind,
+        "content": question if isinstance(question, str) else "",
+        "messages": [{"role": "other", "content": question or ""}, {"role": "me", "content": reply or ""}],
+        "metadata": {"sessionId": data.get("sessionId")},
+    }

@@ -1,0 +1,285 @@
+"""Dialogues from every source, and which of their tokens are trained."""
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from core_fixtures import tokenizer
+
+from curator.contract.errors import UsageError
+from trainer.data.dialogues import Dialogue, emphasised, encode, encode_dataset, read_file, read_run, with_tags
+from trainer.model.prompt_template import Template
+
+LLISA = Template()
+
+
+def jsonl(folder: Path, *lines: object) -> Path:
+    path = folder / "data.jsonl"
+    path.write_text("".join((one if isinstance(one, str) else json.dumps(one)) + "\n" for one in lines), "utf-8")
+    return path
+
+
+def user(text: str) -> dict[str, str]:
+    return {"role": "user", "content": text}
+
+
+def assistant(text: str) -> dict[str, str]:
+    return {"role": "assistant", "content": text}
+
+
+# --- files ---
+
+
+def test_each_reply_of_a_conversation_is_a_sample_with_what_was_said_before(tmp_path):
+    path = jsonl(tmp_path, [user("Who?"), assistant("Ruth."), user("When?"), assistant("At nine.")])
+    first, second = read_file(path, LLISA).dialogues
+    assert (first.prompt, first.reply, first.history) == ("Who?", "Ruth.", ())
+    assert (second.prompt, second.reply, second.history) == ("When?", "At nine.", (("Who?", "Ruth."),))
+    assert first.conversation == second.conversation == "line 1"
+
+
+def test_every_form_of_a_line_is_read(tmp_path):
+    path = jsonl(
+        tmp_path,
+        {"input": "Who?", "output": "Ruth."},
+        {"messages": [user("Who?"), assistant("Ruth.")]},
+        [user("Who"), user("was it?"), assistant("Ruth.")],
+        "",
+        {"input": "Q: Who?\nA:", "output": " Ruth."},
+    )
+    found = [(one.prompt, one.reply) for one in read_file(path, LLISA).dialogues]
+    assert found == [("Who?", "Ruth."), ("Who?", "Ruth."), ("Who\nwas it?", "Ruth."), ("Who?", "Ruth.")]
+
+
+def test_one_array_of_conversations_is_read_too(tmp_path):
+    path = tmp_path / "all.json"
+    path.write_text(json.dumps([[user("Who?"), assistant("Ruth.")], [user("When?"), assistant("At nine.")]]))
+    assert [one.reply for one in read_file(path, LLISA).dialogues] == ["Ruth.", "At nine."]
+
+
+def test_system_messages_are_left_out_and_counted(tmp_path):
+    path = jsonl(tmp_path, [{"role": "system", "content": "Be kind."}, user("Who?"), assistant("Ruth.")])
+    dataset = read_file(path, LLISA)
+    assert dataset.dialogues[0].history == ()
+    assert dataset.notes == ["1 system messages left out: the model's template has no place for them"]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("{", "data.jsonl:2 is no JSON"),
+        ("3", "data.jsonl:2: expected a list of messages or an object with input and output"),
+        ({"input": "x"}, "data.jsonl:2: expected a list of messages"),
+        ([assistant("Ruth.")], "data.jsonl:2: a reply stands before any prompt"),
+        ([user("Who?")], "data.jsonl:2: the conversation has no reply to train on"),
+        ([{"role": "tool", "content": "x"}], "data.jsonl:2: unknown role 'tool'"),
+        ([{"role": "user", "content": ["x"]}], "data.jsonl:2: expected messages with role and content"),
+        ({"input": "<|im_start|>user\nx<|im_end|>\n", "output": "y"}, "data.jsonl:2 is wrapped for another model"),
+        ({"input": "[INST] x [/INST]", "output": "y"}, "data.jsonl:2 is wrapped for another model"),
+    ],
+)
+def test_a_line_that_cannot_be_used_is_named(tmp_path, line, says):
+    path = jsonl(tmp_path, {"input": "a", "output": "b"}, line)
+    with pytest.raises(UsageError) as error:
+        read_file(path, LLISA)
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "[]"])
+def test_an_empty_file_is_an_error(tmp_path, text):
+    path = tmp_path / "data.jsonl"
+    path.write_text(text)
+    with pytest.raises(UsageError):
+        read_file(path, LLISA)
+
+
+# --- runs ---
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """A run of the demo profile in all three modes."""
+    import contextlib
+    import io
+
+    from curator.cli import run_command
+
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+        folder = tmp_path_factory.mktemp("runs")
+        assert run_command(["run", "--username", "greggles", "--home", str(ROOT), "--out", str(folder)]) == 0
+    return Path(out.getvalue().strip().splitlines()[-1])
+
+
+def test_a_run_gives_every_sample_without_tags_and_with_its_split(run):
+    dataset = read_run(run)
+    lines = [json.loads(one) for one in (run / "curated_memories.json").read_text("utf-8").strip("[]\n").split(",\n")]
+    assert [(one.mode, one.prompt, one.reply) for one in dataset.dialogues] == [
+        (one["mode"], one["user_text"], one["assistant_text"]) for one in lines
+    ]
+    assert [one.split for one in dataset.dialogues] == [one["metadata"].get("split", "train") for one in lines]
+    assert dataset.tags == {
+        "dual": ["<thought>: ", "<world>: "], "emulation": ["<user>: ", "<assistant>: "],
+        "agent": ["<instruction>: ", "<action>: "],
+    }  # fmt: skip
+
+
+def test_tags_are_kept_where_a_run_has_several_modes(run):
+    dataset = read_run(run)
+    assert with_tags(LLISA, dataset, "auto").tags == dataset.tags
+    assert with_tags(LLISA, dataset, "none").tags == {}
+    dataset.tags = {"dual": dataset.tags["dual"]}
+    assert with_tags(LLISA, dataset, "auto").tags == {}
+    assert with_tags(LLISA, dataset, "keep").tags == dataset.tags
+
+
+def test_the_run_s_own_holdout_is_held_out(run):
+    dataset = read_run(run)
+    samples = encode_dataset(dataset, LLISA, tokenizer(), 256, 0.1)
+    held = {one.name for one in dataset.dialogues if one.split == "holdout"}
+    assert held and {one.name for one in samples.holdout} | set(samples.left_out) >= held
+    assert not held & {one.name for one in samples.train}
+
+
+def copied(run: Path, folder: Path) -> Path:
+    folder.mkdir()
+    for path in run.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+def test_a_run_that_was_changed_is_refused(run, tmp_path):
+    copy = copied(run, tmp_path / "run")
+    path = copy / "schema_applied.json"
+    path.write_bytes(path.read_bytes().replace(b"the", b"teh", 1))
+    with pytest.raises(UsageError, match=r"schema_applied\.json is not the file that run-summary\.json describes"):
+        read_run(copy)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [("version", 2, "run version 2; this program reads version 1"), ("format", "other", "is no summary of a run")],
+)
+def test_a_run_of_another_version_is_refused(run, tmp_path, key, value, says):
+    copy = copied(run, tmp_path / "run")
+    summary = json.loads((copy / "run-summary.json").read_text("utf-8"))
+    (copy / "run-summary.json").write_text(json.dumps(summary | {key: value}), "utf-8")
+    with pytest.raises(UsageError, match=says):
+        read_run(copy)
+
+
+def test_a_folder_without_a_summary_is_no_run(run, tmp_path):
+    copy = copied(run, tmp_path / "run")
+    (copy / "run-summary.json").unlink()
+    with pytest.raises(UsageError, match=r"is no finished run: it has no run-summary\.json"):
+        read_run(copy)
+
+
+# --- tokens ---
+
+
+TAGGED = Template(tags={"dual": ["<thought>: ", "<world>: "], "agent": ["<instruction>: ", "<action>: "]})
+
+
+def test_the_reply_and_its_end_mark_are_measured_and_nothing_else():
+    one, _ = encode(Dialogue("x", "ba", "ko"), LLISA, tokenizer(), 64)
+    text = [tokenizer().piece(index) for index in one.ids]
+    assert text == ["<s>", "▁", "<0x51>", "<0x3A>", "▁ba", "<0x0A>", "<0x41>", "<0x3A>", "▁ko", "<s>"]
+    assert one.weights == (0, 0, 0, 0, 0, 0, 0, 0, 1, 1)
+
+
+def texts(
+    dialogue: Dialogue, template: Template = LLISA, context: int = 64, prompt: float = 0.25, end: float = 3.0
+) -> list[tuple[float, str]]:
+    """What is trained, run by run of the same weight."""
+    one, _ = encode(dialogue, template, tokenizer(), context)
+    found = emphasised(one, dialogue, template, tokenizer(), prompt, end)
+    assert (found.name, found.ids) == (one.name, one.ids)
+    pairs = [(weight, tokenizer().piece(index)) for index, weight in zip(found.ids, found.weights, strict=True)]
+    runs = itertools.groupby(pairs, lambda pair: pair[0])
+    return [(weight, "".join(piece for _, piece in run)) for weight, run in runs]
+
+
+LEAD, TAIL = "<s>▁<0x51><0x3A>", "<0x0A><0x41><0x3A>"  # the template's, around a prompt
+
+
+@pytest.mark.parametrize("prompt", ["ba", "ba ko ti", "1984", "“ba”", "ba\nko", "<s>", "Q: ba\nA:"])
+def test_all_words_of_a_prompt_have_their_weight_and_the_template_has_none(prompt):
+    asked = "".join(map(tokenizer().piece, tokenizer().encode_after(" " + prompt)))
+    expected = [(0, LEAD), (0.25, asked), (0, TAIL), (1, "▁ko▁ti"), (3, "<s>")]
+    assert texts(Dialogue("x", prompt, "ko ti")) == expected
+
+
+def test_without_emphasis_the_weights_are_those_that_are_measured():
+    assert texts(Dialogue("x", "ba", "ko"), prompt=0.0, end=1.0) == [(0, f"{LEAD}▁ba{TAIL}"), (1, "▁ko<s>")]
+
+
+@pytest.mark.parametrize("mode", ["dual", "agent", None])
+def test_the_tags_of_a_mode_are_never_trained(mode):
+    found = texts(Dialogue("x", "ba ko", "ti", mode=mode), TAGGED)
+    assert [one for one in found if one[0]] == [(0.25, "▁ba▁ko"), (1, "▁ti"), (3, "<s>")]
+
+
+def test_earlier_exchanges_are_never_trained():
+    found = texts(Dialogue("x", "ba ko", "ti", (("ba ko", "ti"), ("re", "mu"))))
+    assert [weight for weight, _ in found] == [0, 0.25, 0, 1, 3]
+    assert found[0][1].endswith("▁ti<0x0A><0x51><0x3A>▁re<0x0A><0x41><0x3A>▁mu<0x0A><0x51><0x3A>")
+    assert found[1:] == [(0.25, "▁ba▁ko"), (0, TAIL), (1, "▁ti"), (3, "<s>")]
+
+
+def test_what_is_left_of_a_shortened_prompt_has_its_weight_and_the_template_has_none():
+    found = texts(Dialogue("x", "ba " * 80 + "ko", "ti"), prompt=0.25)
+    words = found[1][1].count("▁ba")
+    assert found == [(0, LEAD), (0.25, "▁ba" * words + "▁ko"), (0, TAIL), (1, "▁ti"), (3, "<s>")]
+    assert 40 < words < 64
+
+
+def test_a_long_prompt_loses_its_front_in_whole_words_and_the_reply_nothing():
+    prompt = " ".join(f"ba{number}" for number in range(60))
+    one, cut = encode(Dialogue("x", prompt, "ko ti re"), LLISA, tokenizer(), 64)
+    text = tokenizer().decode(one.ids)
+    assert cut and len(one.ids) <= 65
+    assert text.startswith("Q: ba") and text.endswith("ba59\nA: ko ti re")
+
+
+def test_the_oldest_exchanges_go_first():
+    history = tuple((f"ba {number}", "ko " * 10) for number in range(5))
+    one, cut = encode(Dialogue("x", "ti re mu", "san", history), LLISA, tokenizer(), 64)
+    text = tokenizer().decode(one.ids)
+    assert cut and "ti re mu\nA: san" in text and "ba 4" in text and "ba 0" not in text
+
+
+def test_a_reply_without_room_is_left_out_and_named(tmp_path):
+    path = jsonl(
+        tmp_path, {"input": "ba", "output": "ko " * 200}, *({"input": f"ba {n}", "output": "ko"} for n in range(9))
+    )
+    samples = encode_dataset(read_file(path, LLISA), LLISA, tokenizer(), 64, 0.2)
+    assert samples.left_out == ["line 1"]
+    assert len(samples.train) + len(samples.holdout) == 9
+
+
+def test_a_reply_without_a_token_is_an_error_that_names_the_sample(tmp_path):
+    path = jsonl(tmp_path, {"input": "ba", "output": "ko"}, {"input": "ti", "output": "  "})
+    with pytest.raises(UsageError, match="line 2: the reply is empty, so no token would be trained"):
+        encode_dataset(read_file(path, LLISA), LLISA, tokenizer(), 64, 0.2)
+
+
+def test_conversations_and_near_duplicates_are_held_out_as_one(tmp_path):
+    """Ten stories, each told three times with another end; a conversation of two replies stays together too."""
+    import random
+
+    rng = random.Random(3)
+    lines = []
+    for story in range(10):
+        words = " ".join(rng.choice(["ba", "ko", "ti", "re", "mu", "san", "lor"]) for _ in range(40))
+        lines += [[user(f"tell {story}"), assistant(words), user("so?"), assistant(f"{end} {story}")] for end in "xyz"]
+    samples = encode_dataset(read_file(jsonl(tmp_path, *lines), LLISA), LLISA, tokenizer(), 256, 0.3)
+    stories = [{one.reply.split()[-1] for one in part if len(one.reply) < 9} for part in (
+        samples.train_dialogues, samples.holdout_dialogues)]  # fmt: skip
+    assert samples.holdout and samples.train
+    assert not stories[0] & stories[1]
+    assert not {one.conversation for one in samples.train_dialogues} & {
+        one.conversation for one in samples.holdout_dialogues
+    }

@@ -1,0 +1,77 @@
+"""The command line of the model side, one file for each command. Results go to stdout, messages to stderr.
+
+In: arguments. Out: an exit status. It knows every room; no room knows it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from curator.contract import __version__
+from curator.contract.cli_frame import completion_option, guarded
+from curator.contract.errors import UsageError
+from trainer.cli import (
+    chat,
+    compare,
+    convert,
+    export,
+    finetune,
+    health,
+    import_,
+    info,
+    modules,
+    pretrain,
+    preview,
+    resume,
+    sample,
+    tokenizer,
+)
+
+_COMMANDS = (
+    finetune, preview, pretrain, resume, sample, chat, compare, health, info, export, import_, convert, tokenizer,
+    modules,
+)  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its exit status."""
+    sys.exit(run_command(sys.argv[1:] if arguments is None else arguments))
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit status."""
+
+    def command() -> int:
+        options = build_parser().parse_args(list(arguments))
+        if options.needs_torch:
+            _require_torch()
+        chosen: Callable[[argparse.Namespace], int] = options.command
+        return chosen(options)
+
+    return guarded("trainer", command, memory="\n  use a smaller model or a shorter --context")
+
+
+def _require_torch() -> None:
+    for name in ("torch", "sentencepiece", "safetensors"):
+        try:
+            __import__(name)
+        except ImportError:
+            raise UsageError(
+                f"{name} is not installed", "install it with: pip install 'persona-curator[trainer]'"
+            ) from None
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; docs/commands.md is generated from their help."""
+    parser = argparse.ArgumentParser(
+        prog="trainer", description="Train, use and export a small Llama on a plain CPU. Everything runs offline."
+    )
+    parser.add_argument("--version", action="version", version=f"trainer {__version__}")
+    completion_option(parser)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="name", required=True)
+    for module in _COMMANDS:
+        module.add(commands)
+    return parser

@@ -1,0 +1,52 @@
+"""`trainer finetune`: fine-tune a base on dialogues."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from curator.contract.cli_frame import count, number, positive
+from trainer.cli.options import (
+    accept_option,
+    add_command,
+    input_options,
+    renamed,
+    request_of,
+    show_tuned,
+    training_options,
+)
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser."""
+    finetune = add_command(
+        commands, "finetune", _run, "Fine-tune a base on dialogues.",
+        "The last line of stdout is the checkpoint's folder.",
+    )  # fmt: skip
+    input_options(finetune)
+    finetune.add_argument("--out", type=Path, metavar="DIR", help="default: in the profile's out/checkpoints/")
+    finetune.add_argument("--method", choices=("full", "lora"), help="train all weights, or low-rank changes to them")
+    finetune.add_argument("--lora-rank", type=positive, metavar="N", help="rank of those changes")
+    finetune.add_argument("--epochs", type=number, metavar="E", help="times that every sample is trained on")
+    finetune.add_argument("--patience", type=count, metavar="N", help="validations without a lower loss; 0: never stop")
+    finetune.add_argument("--holdout-share", type=number, metavar="SHARE", help="share held out of a --data file")
+    renamed(finetune, "--holdout-share", "--validation-share", type=number)
+    finetune.add_argument("--dropout", type=number, metavar="SHARE", help="of the embedding's values")
+    finetune.add_argument(
+        "--replay",
+        type=Path,
+        metavar="DIR",
+        help="token shards of the base's own text (default: what came with the base)",
+    )
+    accept_option(finetune)
+    training_options(finetune)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from trainer.training.finetune import finetune
+    from trainer.training.progress import console_callback
+
+    with console_callback(tensorboard=options.tensorboard) as callback:
+        out, ready = finetune(request_of(options), callback)
+    return show_tuned(out, ready, options.json)

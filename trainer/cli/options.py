@@ -1,0 +1,247 @@
+"""Options that several commands share, and what each command makes of them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curator.contract.cli_frame import (
+    console,
+    count,
+    harmless,
+    home_option,
+    json_option,
+    log,
+    number,
+    positive,
+    print_json,
+)
+from curator.contract.homes import optional_home
+
+if TYPE_CHECKING:
+    from trainer.data.dialogues import Dataset
+    from trainer.inference.compare import Row
+    from trainer.inference.decoder import Decoder
+    from trainer.inference.sampling import Sampling
+    from trainer.model.checkpoint import Checkpoint
+    from trainer.settings import TrainerSettings
+    from trainer.training.finetune import FinetuneContext, FinetuneRequest
+
+
+def training_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a training."""
+    parser.add_argument("--steps", type=positive, metavar="N", help="steps of the training")
+    parser.add_argument("--learning-rate", type=number, metavar="LR", help="highest learning rate")
+    parser.add_argument("--per-device-batch-size", type=positive, metavar="N", help="rows in memory at a time")
+    parser.add_argument(
+        "--gradient-accumulation-steps", type=positive, metavar="N", help="times so many rows make one step"
+    )
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), help="auto: by a trial of three passes each")
+    parser.add_argument("--compile", choices=("auto", "always", "never"), help="torch.compile; auto: where it repays")
+    parser.add_argument("--threads", type=count, metavar="N", help="threads of the CPU; 0: one for each core")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda", "mps"), help="default: cpu")
+    parser.add_argument("--seed", type=count, metavar="S", help="decides everything random (default: 42)")
+    parser.add_argument("--eval-steps", type=positive, metavar="N", help="steps from one validation to the next")
+    parser.add_argument("--save-steps", type=positive, metavar="N", help="steps from one saved state to the next")
+    parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard's files too (needs tensorboard)")
+    json_option(parser, "print the checkpoint's record as JSON")
+    for new, old in _OLD_NAMES.items():
+        renamed(parser, new, old, type=positive)
+
+
+# Options of version 0.1, still taken.
+_OLD_NAMES = {
+    "--per-device-batch-size": "--batch-rows",
+    "--gradient-accumulation-steps": "--accumulate",
+    "--eval-steps": "--eval-every",
+    "--save-steps": "--save-every",
+}
+
+
+def renamed(parser: argparse.ArgumentParser, new: str, old: str, **kwargs: Any) -> None:
+    """Add an option under its former name. It is not in the help, and using it prints the new name."""
+
+    class Renamed(argparse.Action):
+        def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+            log(f"{old} is called {new} now")
+            setattr(namespace, self.dest, values)
+
+    dest = new.removeprefix("--").replace("-", "_")
+    parser.add_argument(old, action=Renamed, dest=dest, default=argparse.SUPPRESS, help=argparse.SUPPRESS, **kwargs)
+
+
+_SETTINGS = (
+    "steps", "learning_rate", "per_device_batch_size", "gradient_accumulation_steps", "precision", "compile", "threads",
+    "seed", "eval_steps", "save_steps", "patience", "dropout", "holdout_share",
+)  # fmt: skip
+_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "max_tokens")
+
+
+def given(options: argparse.Namespace, *more: str) -> dict[str, Any]:
+    """Return the settings that the command line names, by their names in etc/trainer.json."""
+    return {name: getattr(options, name) for name in (*_SETTINGS, *more) if getattr(options, name, None) is not None}
+
+
+def input_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name a fine-tune's dialogues, base and context."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--profile", metavar="P", help="the latest curated run of this profile")
+    source.add_argument("--run", type=Path, metavar="DIR", help="a curated run")
+    source.add_argument("--data", type=Path, metavar="FILE", help="JSONL: conversations, or input and output")
+    parser.add_argument(
+        "--base", type=Path, metavar="CHECKPOINT", help="what to begin from (default: the built-in base)"
+    )
+    parser.add_argument("--context", type=positive, metavar="N", help="tokens of a sample (default: the base's)")
+    parser.add_argument("--prompt-loss-weight", type=number, metavar="W", help="weight of the prompt's tokens")
+    parser.add_argument("--mode-tags", choices=("auto", "none", "keep"), help="tags such as <thought> in the text")
+    parser.add_argument("--keep-secrets", action="store_true", help="train on samples that hold keys or card numbers")
+    home_option(parser)
+
+
+def accept_option(parser: argparse.ArgumentParser) -> None:
+    """Add --accept-degraded."""
+    parser.add_argument(
+        "--accept-degraded", action="store_true", help="keep the result although it breaks a budget of etc/trainer.json"
+    )
+
+
+def request_of(options: argparse.Namespace) -> FinetuneRequest:
+    """Return the request of a fine-tune, from the command line."""
+    from trainer.training.finetune import FinetuneRequest
+
+    extra = ("prompt_loss_weight", "mode_tags", "method", "lora_rank", "epochs")
+    chosen = {name: value for name, value in given(options, *extra).items() if name != "steps"}
+    if "learning_rate" in chosen:
+        chosen["lora_learning_rate"] = chosen["learning_rate"]
+    return FinetuneRequest(
+        home=optional_home(options.home), profile=options.profile, run=options.run, data=options.data,
+        base=options.base, keep_secrets=options.keep_secrets,
+        out=getattr(options, "out", None), steps=getattr(options, "steps", None), context=options.context,
+        device=getattr(options, "device", "cpu"), options=chosen, replay=getattr(options, "replay", None),
+        accept_degraded=getattr(options, "accept_degraded", False),
+    )  # fmt: skip
+
+
+def show_tuned(out: Path, ready: FinetuneContext, as_json: bool) -> int:
+    """Show both models' answers side by side, then the checkpoint. Returns the exit status."""
+    from trainer.inference.compare import compare
+    from trainer.inference.sampling import Sampling
+    from trainer.model.checkpoint import load_checkpoint
+    from trainer.settings import SamplingSettings
+
+    if not as_json:
+        tuned = load_checkpoint(out)
+        sampling = Sampling.of(SamplingSettings(max_tokens=60), ready.settings.seed, ready.template.stops)
+        print_comparison(compare(ready.base, tuned, ready.prompts, sampling), ready.base, tuned)
+    return print_result(out, as_json)
+
+
+def print_comparison(rows: Sequence[Row], base: Checkpoint, tuned: Checkpoint) -> None:
+    """Print a table on stdout. A model's text is never read as markup and cannot control the terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from trainer.inference.compare import names
+
+    table = Table(show_lines=True)
+    for head, share in zip(("prompt", *names(base, tuned)), (1, 2, 2), strict=True):
+        table.add_column(Text(harmless(head)), ratio=share)
+    for row in rows:
+        table.add_row(*(Text(harmless(text)) for text in (row.prompt, row.base.text, row.tuned.text)))
+    console().print(table)
+
+
+def print_result(out: Path, as_json: bool) -> int:
+    """Print a checkpoint's folder, or its record as JSON. Returns the exit status."""
+    from trainer.model.checkpoint import load_record
+
+    if as_json:
+        print_json({"checkpoint": str(out), "record": load_record(out)[1].model_dump()})
+    else:
+        print(out)
+    return 0
+
+
+def add_command(
+    commands: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    text: str,
+    more: str = "",
+    aliases: Sequence[str] = (),
+) -> Any:
+    """Add a command with its help; `run` gets the options and returns the exit status."""
+    parser = commands.add_parser(
+        name, aliases=aliases, help=text[0].lower() + text[1:].rstrip("."), description=f"{text} {more}".strip()
+    )
+    parser.set_defaults(command=run, needs_torch=True)
+    return parser
+
+
+def sampling_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of sampling; ranges and defaults are those of etc/trainer.json."""
+    parser.add_argument("--max-tokens", type=int, metavar="N", help="tokens of a reply at most")
+    parser.add_argument("--temperature", type=float, metavar="T", help="0: always the likeliest token")
+    parser.add_argument("--top-k", type=int, metavar="K", help="draw from the K likeliest; 0: from all")
+    parser.add_argument("--top-p", type=float, metavar="P", help="draw from the likeliest that hold this share")
+    parser.add_argument("--min-p", type=float, metavar="P", help="draw from those with this share of the likeliest's")
+    parser.add_argument("--repetition-penalty", type=float, metavar="R", help="against what the reply holds; 1: none")
+    parser.add_argument("--seed", type=count, default=42, metavar="S", help="decides everything random (default: 42)")
+    common_options(parser)
+
+
+def common_options(parser: argparse.ArgumentParser) -> None:
+    """Add --threads and --home."""
+    parser.add_argument("--threads", type=count, default=0, metavar="N", help="threads of the CPU (0: by a trial)")
+    parser.add_argument("--home", metavar="DIR", help="folder whose etc/trainer.json holds the defaults")
+
+
+def checkpoint_argument(
+    parser: argparse.ArgumentParser, name: str = "checkpoint", text: str = "a checkpoint's folder"
+) -> None:
+    """Add the argument that names a checkpoint."""
+    parser.add_argument(name, type=Path, metavar=name.upper(), help=text)
+
+
+def settings_of(options: argparse.Namespace) -> TrainerSettings:
+    """Return etc/trainer.json; keys under old names are named on stderr."""
+    from trainer.settings import load_settings
+
+    settings = load_settings(optional_home(options.home))
+    for line in settings.outdated:
+        log(line)
+    return settings
+
+
+def sampling_of(options: argparse.Namespace, stops: Sequence[str] = ()) -> Sampling:
+    """Return the sampling: the settings, with the command line's options in place."""
+    from trainer.inference.sampling import Sampling
+    from trainer.settings import with_options
+
+    chosen = {name: getattr(options, name) for name in _SAMPLING}
+    shipped = settings_of(options).sampling
+    return Sampling.of(with_options(shipped, chosen), options.seed, stops)
+
+
+def decoder_of(checkpoint: Checkpoint, threads: int) -> Decoder:
+    """Return a checkpoint's decoder, with the threads asked for."""
+    from trainer.inference.decoder import Decoder, settle_threads
+
+    decoder = Decoder(checkpoint.model())
+    settle_threads(decoder, threads)
+    return decoder
+
+
+def show_text(text: str) -> None:
+    """Print a part of a text at once."""
+    print(text, end="", flush=True)
+
+
+def dialogues_of(options: argparse.Namespace, checkpoint: Checkpoint) -> Dataset:
+    """Return the dialogues that the command line names."""
+    from trainer.data.dialogues import read_dialogues
+
+    home = optional_home(options.home)
+    return read_dialogues(home, options.profile, options.run, options.data, checkpoint.record.template)

@@ -1,0 +1,77 @@
+"""`trainer sample`: draw a reply to a prompt."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from curator.contract.cli_frame import harmless, json_option, log, positive, print_json
+from trainer.cli.options import add_command, checkpoint_argument, decoder_of, sampling_of, sampling_options, show_text
+
+if TYPE_CHECKING:
+    from trainer.inference.sampling import Reply, Sampling
+    from trainer.model.checkpoint import Checkpoint
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser."""
+    sample = add_command(commands, "sample", _run, "Draw a reply to a prompt.", "stdout is the reply's text alone.")
+    checkpoint_argument(sample)
+    sample.add_argument("--prompt", required=True, metavar="TEXT", help="wrapped in the model's template if it is not")
+    sample.add_argument("--raw", action="store_true", help="go on from the prompt as it is, in no template")
+    sample.add_argument("--mode", metavar="M", help="cognitive mode, where the model was trained with their tags")
+    sample.add_argument("-n", "--number", type=positive, default=1, metavar="N", help="replies, each with its own seed")
+    json_option(sample)
+    sampling_options(sample)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from trainer.inference.chat import cut_note
+    from trainer.model.checkpoint import load_checkpoint
+
+    checkpoint = load_checkpoint(options.checkpoint)
+    text, note = _prompt(options, checkpoint)
+    if note:
+        log(note)
+    sampling = sampling_of(options, () if options.raw else checkpoint.record.template.stops)
+    drawn = _draw(options, checkpoint, text, sampling)
+    note = cut_note(drawn[0], checkpoint.config.max_seq_len)
+    if note:
+        log(note)
+    if options.json:
+        rows = [asdict(reply) | {"seed": sampling.seed + number} for number, reply in enumerate(drawn)]
+        print_json(
+            {"checkpoint": str(options.checkpoint), "prompt": text, "sampling": asdict(sampling), "replies": rows}
+        )
+    return 0
+
+
+def _prompt(options: argparse.Namespace, checkpoint: Checkpoint) -> tuple[str, str]:
+    """Return the text to continue, and a note for the person or ''."""
+    from trainer.inference.chat import check_mode, whole_text
+
+    template, text = checkpoint.record.template, whole_text(options.prompt)
+    check_mode(template, options.mode)
+    if options.raw or template.is_wrapped(text):
+        return text, ""
+    note = f"wrapped in the model's template {template.name!r}; --raw leaves it as it is"
+    return template.wrap(text, mode=options.mode), note
+
+
+def _draw(options: argparse.Namespace, checkpoint: Checkpoint, text: str, sampling: Sampling) -> list[Reply]:
+    """Return the replies. Without --json they are printed too, a single one while it is written."""
+    from trainer.inference.text_stream import replies, write_reply
+
+    decoder, tokenizer, strip = decoder_of(checkpoint, options.threads), checkpoint.tokenizer, not options.raw
+    if options.number > 1 or options.json:
+        seeds = [sampling.seed + number for number in range(options.number)]
+        drawn = replies(decoder, tokenizer, [text] * options.number, sampling, seeds, strip)
+        if not options.json:
+            print("\n\n".join(harmless(reply.text) for reply in drawn))
+        return drawn
+    reply = write_reply(
+        decoder, tokenizer, tokenizer.encode(text), sampling, strip, lambda part: show_text(harmless(part))
+    )
+    print()
+    return [reply]

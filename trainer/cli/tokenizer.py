@@ -1,0 +1,46 @@
+"""`trainer tokenizer train`: train a tokenizer."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from curator.contract.cli_frame import positive
+from trainer.cli.options import add_command
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser."""
+    tokenizer = commands.add_parser("tokenizer", help="train a tokenizer", description="Train a tokenizer.")
+    inner = tokenizer.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    train = add_command(
+        inner, "train", _tokenizer_train, "Train a SentencePiece tokenizer on text.",
+        "The last line of stdout is the file made.",
+    )  # fmt: skip
+    train.add_argument(
+        "--corpus", type=Path, nargs="+", required=True, metavar="FILE", help=".txt, .jsonl, .gz of them"
+    )
+    train.add_argument("--vocab-size", type=positive, default=4096, metavar="N", help="pieces (default: 4096)")
+    train.add_argument("--plain-quotes", action="store_true", help="make curly quotes straight")
+    train.add_argument("--out", type=Path, required=True, metavar="FILE", help="the tokenizer.model to write")
+
+
+def _tokenizer_train(options: argparse.Namespace) -> int:
+    from curator.contract.files import refuse_existing, write_whole
+    from trainer.data.documents import read_documents
+    from trainer.model.prompt_template import plain_quotes
+    from trainer.model.tokenizer import Tokenizer, train_tokenizer
+
+    refuse_existing(options.out)
+    texts = (text for path in options.corpus for text in read_documents(path, "file", 1))
+    lines = (line for text in texts for line in text.split("\n"))
+    model = train_tokenizer(
+        (plain_quotes(line) for line in lines) if options.plain_quotes else lines, options.vocab_size
+    )
+    tokenizer = Tokenizer(model)
+    write_whole(options.out, model)
+    print(f"{tokenizer.vocab_size:,} pieces, sha256 {tokenizer.sha256[:12]}", file=sys.stderr)
+    print(options.out)
+    return 0

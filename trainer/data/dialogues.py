@@ -1,0 +1,333 @@
+"""Dialogues to fine-tune on: a curated run, the seeds' conversations, or {"input","output"} lines; then as tokens.
+
+files --read--> Dialogue --template--> text --tokenizer--> TokenisedExample (ids and the weight of each as a target)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from curator.contract.dialogue_files import read_dialogue_file
+from curator.contract.errors import UsageError
+from curator.contract.files import read_json, sha256_of
+from curator.contract.homes import find_profile, latest_run
+from curator.contract.modes import untag
+from curator.contract.records import SUMMARY, WRAPPED, Message, read_summary
+from curator.contract.secret_scan import find_secret
+from curator.contract.special_tokens import foreign_token
+from trainer.data.batches import TokenisedExample
+from trainer.data.documents import held_out
+from trainer.model.prompt_template import Exchange, Template
+from trainer.model.tokenizer import BOS, Tokenizer
+
+_SHORTEST_PROMPT = 8  # words that must remain of a long prompt after its front is cut
+REPLY_SHINGLE = 8  # dialogues are short: twelve tokens in a row in common (8 + window - 1) tie two of them together
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """One prompt and its reply, with the exchanges before it. The texts have no template and no mode tags."""
+
+    name: str
+    prompt: str
+    reply: str
+    history: tuple[Exchange, ...] = ()
+    mode: str | None = None
+    split: Literal["train", "holdout", ""] = ""
+    conversation: str = ""
+
+
+@dataclass
+class Dataset:
+    """Dialogues of one source."""
+
+    source: Path
+    dialogues: list[Dialogue]
+    tags: dict[str, list[str]] = field(default_factory=dict)  # mode -> tags of its prompts and replies
+    about: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Samples:
+    """Dialogues as tokens, split; `left_out` names those that do not fit the context."""
+
+    train: list[TokenisedExample]
+    holdout: list[TokenisedExample]
+    train_dialogues: list[Dialogue]
+    holdout_dialogues: list[Dialogue]
+    shortened: int
+    left_out: list[str]
+
+    def counts(self) -> dict[str, int]:
+        """Return the counts that trainer.json keeps."""
+        return {
+            "samples": len(self.train), "samples_held_out": len(self.holdout), "prompts_shortened": self.shortened,
+            "samples_left_out": len(self.left_out), "tokens": sum(len(sample.ids) for sample in self.train),
+            "tokens_trained": sum(sum(weight > 0 for weight in sample.weights) for sample in self.train),
+        }  # fmt: skip
+
+
+# --- reading -------------------------------------------------------------------------------------------------------
+
+
+def read_dialogues(
+    home: Path | None, profile: str | None, run: Path | None, data: Path | None, template: Template
+) -> Dataset:
+    """Read the dialogues of a profile's latest run, of a run's folder, or of a JSONL file.
+
+    Raises UsageError where nothing is named, or what is named cannot be read.
+    """
+    if profile is not None:
+        if home is None:
+            raise UsageError("no home found for --profile", "name one with --home DIR")
+        return read_run(latest_run(find_profile(home, profile, "--profile")))
+    if run is not None:
+        return read_run(run)
+    if data is None:
+        raise UsageError("what to train on?", "add --profile P, --run DIR or --data FILE")
+    return read_file(data, template)
+
+
+def read_run(folder: Path) -> Dataset:
+    """Read a curated run: format and version first, then the untagged text of every sample.
+
+    Raises UsageError where the folder is no whole run of this version.
+    """
+    summary = read_summary(folder)
+    path = folder / WRAPPED
+    if not path.is_file():
+        raise UsageError(f"{folder}: {WRAPPED} is missing", "make the run again: curate run --username U")
+    files = summary.get("files")
+    recorded = files.get(WRAPPED) if isinstance(files, dict) else None
+    if recorded and sha256_of(path) != recorded:
+        raise UsageError(
+            f"{path} is not the file that {SUMMARY} describes", "make the run again: curate run --username U"
+        )
+    rows = read_json(path, 4 << 30)
+    tags: dict[str, list[str]] = {}
+    dialogues = []
+    for number, row in enumerate(rows if isinstance(rows, list) else [None], 1):
+        try:
+            dialogues.append(_of_run(row, tags))
+        except (KeyError, TypeError, AttributeError):
+            raise UsageError(f"{path}: sample {number} is not what a run holds", "make the run again") from None
+    if not dialogues:
+        raise UsageError(f"{folder} holds no sample", "see why: curate report " + str(folder))
+    about = {"run": folder.name, "run_day": folder.resolve().parent.name, "samples_sha256": recorded or sha256_of(path),
+             "username": summary.get("username", "")}  # fmt: skip
+    return Dataset(folder, dialogues, tags, about)
+
+
+def _of_run(row: dict[str, Any], tags: dict[str, list[str]]) -> Dialogue:
+    mode = row["mode"]
+    user_tag, prompt = untag(row["raw_input"])
+    assistant_tag, reply = untag(row["raw_output"])
+    tags.setdefault(mode, [user_tag, assistant_tag])
+    history = tuple(
+        (untag(exchange["user_text"])[1], untag(exchange["assistant_text"])[1]) for exchange in row.get("context") or ()
+    )
+    meta = row["metadata"]
+    split: Literal["train", "holdout"] = "holdout" if meta.get("split") == "holdout" else "train"
+    return Dialogue(str(meta["sample_id"]), prompt, reply, history, mode, split, str(meta["sample_id"]))
+
+
+def read_file(path: Path, template: Template) -> Dataset:
+    """Read a file of dialogues in any shape of `dialogue_files`. Raises UsageError with the line of a wrong one."""
+    out, systems = Dataset(path, []), 0
+    for row in read_dialogue_file(path):
+        name = f"line {row.number}"
+        if row.is_pair:
+            asked, answered = (message.content for message in row.messages)
+            prompt, reply = _unwrapped(asked, answered, template)
+            _refuse_foreign(prompt + reply, row.where)
+            out.dialogues.append(Dialogue(name, prompt, reply.strip(), conversation=name))
+        else:
+            out.dialogues += _of_conversation(row.messages, row.where, name)
+            systems += sum(message.role == "system" for message in row.messages)
+    if not out.dialogues:
+        raise UsageError(f"{path} holds no dialogue", 'expected {"input": ..., "output": ...} or a conversation a line')
+    if systems:
+        out.notes.append(f"{systems:,} system messages left out: the model's template has no place for them")
+    out.about = {"file": path.name, "sha256": sha256_of(path)}
+    return out
+
+
+def _of_conversation(messages: Sequence[Message], where: str, name: str) -> list[Dialogue]:
+    """Return a dialogue for each reply, with the exchanges before it."""
+    history: list[Exchange] = []
+    dialogues: list[Dialogue] = []
+    asked: list[str] = []
+    for message in messages:
+        if message.role == "user":
+            asked.append(message.content)
+        elif message.role == "assistant":
+            if not asked:
+                raise UsageError(f"{where}: a reply stands before any prompt", "begin with a message of role 'user'")
+            prompt, reply = "\n".join(asked), message.content.strip()
+            _refuse_foreign(prompt + message.content, where)
+            number = f"{name}, reply {len(dialogues) + 1}"
+            dialogues.append(Dialogue(number, prompt, reply, tuple(history), conversation=name))
+            history.append((prompt, reply))
+            asked = []
+    if not dialogues:
+        raise UsageError(
+            f"{where}: the conversation has no reply to train on", "expected a message of role 'assistant'"
+        )
+    return dialogues
+
+
+def _unwrapped(prompt: str, reply: str, template: Template) -> tuple[str, str]:
+    """Remove this model's own template from a pair that has it already: we add it, once."""
+    before, after = template.prompt.split("{input}")
+    if prompt.startswith(before) and prompt.rstrip().endswith(after.strip()) and len(prompt) > len(before + after):
+        return prompt.rstrip()[len(before) :].removesuffix(after.strip()).rstrip("\n"), reply
+    return prompt, reply
+
+
+def _refuse_foreign(text: str, where: str) -> None:
+    token = foreign_token(text)
+    if token:
+        raise UsageError(
+            f"{where} is wrapped for another model: it holds {token!r}",
+            "train on the run itself (--run DIR or --profile P), which has the text without a template",
+        )
+
+
+def without_secrets(dataset: Dataset) -> tuple[Dataset, list[str]]:
+    """Return a dataset without the samples that hold a secret, and a note that names them.
+
+    Raises UsageError where every sample holds one.
+    """
+    checked = [(dialogue, _secret_in(dialogue)) for dialogue in dataset.dialogues]
+    bad = [f"{dialogue.name}: {kind}" for dialogue, kind in checked if kind]
+    if not bad:
+        return dataset, []
+    kept = [dialogue for dialogue, kind in checked if not kind]
+    if not kept:
+        raise UsageError(
+            f"{dataset.source}: every sample holds a secret ({bad[0]} ...)", "--keep-secrets trains on them"
+        )
+    more = " ..." if len(bad) > 3 else ""
+    note = (
+        f"{len(bad):,} samples left out: they hold a secret ({', '.join(bad[:3])}{more}); --keep-secrets trains on them"
+    )
+    return replace(dataset, dialogues=kept), [note]
+
+
+def _secret_in(dialogue: Dialogue) -> str | None:
+    texts = (dialogue.prompt, dialogue.reply, *(text for exchange in dialogue.history for text in exchange))
+    return next((kind for text in texts if (kind := find_secret(text))), None)
+
+
+# --- tokens --------------------------------------------------------------------------------------------------------
+
+
+def with_tags(template: Template, dataset: Dataset, setting: str) -> Template:
+    """Return the template a model of this dataset has: with mode tags where asked, or where a run has several modes."""
+    tags = {mode: pair for mode, pair in dataset.tags.items() if all(pair)}
+    keep = setting == "keep" or (setting == "auto" and len(tags) > 1)
+    return template.model_copy(update={"tags": tags if keep else {}})
+
+
+def encode(
+    dialogue: Dialogue, template: Template, tokenizer: Tokenizer, context: int
+) -> tuple[TokenisedExample | None, bool]:
+    """Return (ids with weights, whether the prompt was shortened), or (None, False) where it does not fit the context.
+
+    Only the text before the reply is cut: the oldest exchanges first, then whole words from the front of the prompt.
+    Raises UsageError where no token of the reply would be trained.
+    """
+    if not dialogue.reply.strip():
+        raise UsageError(f"{dialogue.name}: the reply is empty, so no token would be trained", "take the sample out")
+    reply = [*tokenizer.encode_after(template.after_prompt(dialogue.reply, dialogue.mode)), BOS]
+    history, words = dialogue.history, dialogue.prompt.split(" ")
+    prompt, cut = dialogue.prompt, False
+    while True:
+        ids = tokenizer.encode(template.wrap(prompt, history, dialogue.mode))
+        if len(ids) + len(reply) <= context + 1:
+            weights = (*[0.0] * len(ids), *[1.0] * len(reply))
+            return TokenisedExample(dialogue.name, (*ids, *reply), weights), cut
+        cut = True
+        if history:
+            history = history[1:]
+            continue
+        over = len(ids) + len(reply) - context - 1
+        # By the average tokens of a word, cut half of what is too much: better one more round than one word too many.
+        keep = len(words) - max(1, over * len(words) // (2 * len(ids)))
+        if keep < _SHORTEST_PROMPT:
+            return None, False
+        words = words[-keep:]
+        prompt = " ".join(words)
+
+
+def emphasised(
+    sample: TokenisedExample, dialogue: Dialogue, template: Template, tokenizer: Tokenizer, prompt_weight: float,
+    end_weight: float,
+) -> TokenisedExample:  # fmt: skip
+    """Return a sample with other weights for its end mark and for the words of its prompt.
+
+    The template's own text is never trained: a model that learnt it would write the next question by itself. Earlier
+    exchanges are not trained either, since each is a sample of its own.
+    """
+    lead, tail = template.around(dialogue.mode)
+    before, after = len(tokenizer.encode(lead.rstrip(" "))), len(tokenizer.encode_after(tail))  # a word has its blank
+    words = len(tokenizer.encode(template.wrap(dialogue.prompt, (), dialogue.mode))) - before - after
+    weights = list(sample.weights)
+    end = weights.index(1.0) - after  # the first token of the template behind the prompt
+    begin = max(before, end - words)  # a shortened prompt has fewer
+    weights[begin:end] = [prompt_weight] * max(0, end - begin)
+    weights[-1] = end_weight
+    return TokenisedExample(sample.name, sample.ids, tuple(weights))
+
+
+def encode_dataset(dataset: Dataset, template: Template, tokenizer: Tokenizer, context: int, share: float) -> Samples:
+    """Return a dataset as tokens, split as its run says, else by conversation and near-duplicate cluster.
+
+    Every token of a reply and its end mark weigh 1, those of a prompt 0: `emphasised` weighs them for training.
+
+    Raises UsageError where no sample fits the context, or none is left to train on.
+    """
+    encoded: list[tuple[Dialogue, TokenisedExample]] = []
+    left_out: list[str] = []
+    shortened = 0
+    for dialogue in dataset.dialogues:
+        sample, cut = encode(dialogue, template, tokenizer, context)
+        shortened += cut
+        if sample is None:
+            left_out.append(dialogue.name)
+        else:
+            encoded.append((dialogue, sample))
+    if not encoded:
+        raise UsageError(
+            f"{dataset.source}: none of {len(dataset.dialogues):,} samples fits the context of {context} tokens",
+            "use a base with a longer context",
+        )
+    held = _held([dialogue for dialogue, _ in encoded], tokenizer, share)
+    pairs = list(zip(encoded, held, strict=True))
+    train = [pair for pair, is_held in pairs if not is_held]
+    valid = [pair for pair, is_held in pairs if is_held]
+    if not train:
+        raise UsageError(f"{dataset.source}: every sample is held out, none is left to train on")
+    return Samples(
+        [sample for _, sample in train], [sample for _, sample in valid],
+        [dialogue for dialogue, _ in train], [dialogue for dialogue, _ in valid], shortened, left_out,
+    )  # fmt: skip
+
+
+def _held(dialogues: list[Dialogue], tokenizer: Tokenizer, share: float) -> list[bool]:
+    """Return which dialogues are held out. Only prompts and replies are compared, since all share the template."""
+    if any(dialogue.split == "holdout" for dialogue in dialogues):
+        return [dialogue.split == "holdout" for dialogue in dialogues]
+    names = list(dict.fromkeys(dialogue.conversation for dialogue in dialogues))
+    joined: dict[str, list[int]] = {name: [] for name in names}
+    for dialogue in dialogues:
+        joined[dialogue.conversation] += tokenizer.encode(dialogue.prompt) + tokenizer.encode(dialogue.reply)
+    chosen = held_out([np.array(joined[name], np.uint16) for name in names], share, REPLY_SHINGLE)
+    by_name = dict(zip(names, chosen.tolist(), strict=True))
+    return [by_name[dialogue.conversation] for dialogue in dialogues]

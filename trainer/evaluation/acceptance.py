@@ -1,0 +1,77 @@
+"""The acceptance gate of a fine-tune: it scores the model in training, keeps a mix within all budgets, and reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from curator.contract.errors import JobError
+from curator.contract.files import pretty_json, write_whole
+from trainer.data.dialogues import Samples
+from trainer.evaluation.budgets import broken
+from trainer.evaluation.interpolate import Interpolated, WeightInterpolation
+from trainer.evaluation.page import page
+from trainer.evaluation.probes import EvalSuite
+from trainer.evaluation.report import JSON_FILE, PAGE_FILE, advice, make_report, sweep_rows, verdict_of
+from trainer.evaluation.training_log import TrainingLog
+from trainer.model.checkpoint import Checkpoint, GateResult, Record
+from trainer.model.convert import StateDict
+from trainer.model.llama import Llama
+from trainer.settings import TrainerSettings
+
+
+class AcceptanceGate:
+    """Decides which weights of one fine-tune of `base` are kept; see `runner.Acceptance`.
+
+    `log` gets lines for a person. With `accept`, a result that breaks a budget is kept, and its record says so.
+    """
+
+    def __init__(
+        self, base: Checkpoint, suite: EvalSuite, samples: Samples, settings: TrainerSettings, *,
+        log: Callable[[str], None], accept: bool,
+    ) -> None:  # fmt: skip
+        self._base, self._suite, self._samples, self._log, self._accept = base, suite, samples, log, accept
+        self._mixes = WeightInterpolation(base.config, base.state, suite, settings.health, settings.budgets, log=log)
+
+    def score(self, model: Llama, step: int, loss: float, precision: str) -> tuple[float, dict[str, float]]:
+        """Return the score of a model in training, lower is better (nats), and its figures."""
+        return self._mixes.score(model, loss, precision)
+
+    def keep(self, best: StateDict, record: Record, log: TrainingLog) -> tuple[StateDict, Record]:
+        """Return the mix that the gate lets pass and its record. Raises JobError where none passes."""
+        choice = self._mixes.choose(best, str(record.settings["precision"]))
+        verdict = verdict_of(choice.checks, self._accept, judged=True)
+        report = self._report(choice, verdict, log)
+        write_whole(log.folder / JSON_FILE, pretty_json(report))
+        write_whole(log.folder / PAGE_FILE, page(report))
+        for line in report["headline"]:
+            self._log(line)
+        if verdict == "refused":
+            raise _refusal(choice, log)
+        says = [check.says for check in broken(choice.checks)]
+        gate = GateResult(passed=choice.passed, accepted_degraded=bool(says), alpha=choice.alpha, broken=says)
+        figures = {f"health_{row['name']}": row["tuned"] for row in report["metrics"] if row["tuned"] is not None}
+        metrics = {**record.metrics, **{name: round(float(value), 6) for name, value in figures.items()}}
+        notes = [*record.notes, f"{choice.alpha:.0%} of the tuned weights, the rest is the base's"]
+        return choice.state, record.model_copy(update={"gate": gate, "metrics": metrics, "notes": notes})
+
+    def _report(self, choice: Interpolated, verdict: str, log: TrainingLog) -> dict[str, Any]:
+        sizes = {
+            "train": len(self._samples.train), "held_out": len(self._samples.holdout),
+            "base_text_tokens": self._suite.text_tokens,
+        }  # fmt: skip
+        return make_report(
+            log.folder.parent.name, self._base.folder.name, choice.base, choice.tuned, choice.checks, self._suite,
+            verdict=verdict, sizes=sizes, curves=log.metrics(), samples=log.samples(),
+            sweep=sweep_rows(choice.sweep, choice.base, choice.alpha),
+        )  # fmt: skip
+
+
+def _refusal(choice: Interpolated, log: TrainingLog) -> JobError:
+    says = "; ".join(check.says for check in broken(choice.checks))
+    tries = "\n  ".join(advice(choice.checks, choice.tuned))
+    return JobError(
+        f"the fine-tune is refused, the base is kept: {says}",
+        f"{tries}\n  all figures: {log.folder / PAGE_FILE}\n"
+        f"  keep it all the same: trainer resume {log.folder.parent} --accept-degraded",
+    )

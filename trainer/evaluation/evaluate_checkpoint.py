@@ -1,0 +1,168 @@
+"""`trainer health`: the report of any checkpoint, compared with its base."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from curator.contract.cli_frame import Progress, no_progress
+from curator.contract.errors import CuratorError, UsageError
+from curator.contract.files import read_json
+from trainer.data.dialogues import Dataset, Samples, encode_dataset, read_dialogues, without_secrets
+from trainer.data.pretraining_replay import BaseText, base_text
+from trainer.evaluation.budgets import check_budgets
+from trainer.evaluation.perplexity import recorded_share
+from trainer.evaluation.probes import EvalResult, EvalSuite, lexicon_of
+from trainer.evaluation.report import JSON_FILE, make_report, verdict_of
+from trainer.evaluation.training_log import TrainingLog, under_new_names
+from trainer.model.checkpoint import Checkpoint, builtin_base, load_checkpoint, load_record
+from trainer.settings import HealthSettings, TrainerSettings
+
+
+@dataclass(frozen=True)
+class CheckpointRequest:
+    """What to evaluate. Without `base`, its parent; without dialogues, those of its training.
+
+    `text` are token shards of the base's own text.
+    """
+
+    checkpoint: Path
+    base: Path | None = None
+    home: Path | None = None
+    profile: str | None = None
+    run: Path | None = None
+    data: Path | None = None
+    text: Path | None = None
+    seed: int = 42
+
+
+def evaluate_checkpoint(
+    request: CheckpointRequest, settings: TrainerSettings, progress: Progress = no_progress
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the report of a checkpoint, and notes on what could not be measured.
+
+    Raises UsageError where the base named has another shape or tokenizer, or where a file cannot be read.
+    """
+    tuned = load_checkpoint(request.checkpoint)
+    notes: list[str] = []
+    parent = _base_of(tuned, request.base, notes)
+    dataset = _dialogues_of(tuned, request, notes)
+    samples = _samples(tuned, dataset, settings)
+    none = np.zeros(0, np.uint16)
+    text = base_text(parent or tuned, request.text) if parent or request.text else BaseText(none, none, "")
+    dialogues = [*samples.train_dialogues, *samples.holdout_dialogues] if samples else []
+    suite = EvalSuite(
+        template=tuned.record.template, tokenizer=tuned.tokenizer, samples=samples, text=text.held,
+        lexicon=lexicon_of(parent or tuned, dialogues), context=_context(tuned), settings=settings.health,
+        seed=request.seed,
+    )  # fmt: skip
+    health = settings.health
+    after = _measured(tuned, suite, health, health.training_replies, _named(progress, "the checkpoint"))
+    before = _measured(parent, suite, health, 0, _named(progress, "the base")) if parent else None
+    base = suite.beside(before, after) if before else None
+    checks = check_budgets(base, after, settings.budgets) if base else []
+    gate, log = tuned.record.gate, TrainingLog(tuned.folder / "training")
+    sizes = {"train": len(samples.train), "held_out": len(samples.holdout)} if samples else {}
+    report = make_report(
+        tuned.folder.resolve().name, parent.folder.resolve().name if parent else None, base, after, checks, suite,
+        verdict=verdict_of(checks, bool(gate and gate.accepted_degraded), judged=base is not None),
+        sizes={**sizes, "base_text_tokens": len(text.held)}, curves=log.metrics(), sweep=_sweep(log),
+        samples=log.samples(),
+    )  # fmt: skip
+    return report, notes
+
+
+def _named(progress: Progress, name: str) -> Progress:
+    def named(stage: str, done: int, total: int) -> None:
+        progress(f"{name}: {stage}", done, total)
+
+    return named
+
+
+def _measured(
+    checkpoint: Checkpoint, suite: EvalSuite, health: HealthSettings, trained: int, progress: Progress
+) -> EvalResult:
+    return suite.measure(checkpoint.model(), health.replies, trained, health.text_rows, progress=progress)
+
+
+def _sweep(log: TrainingLog) -> list[dict[str, Any]]:
+    """Return the sweep in the fine-tune's own report; empty where there is none."""
+    try:
+        report = read_json(log.folder / JSON_FILE)
+    except CuratorError:
+        return []
+    sweep = report.get("sweep") if isinstance(report, dict) else None
+    if not isinstance(sweep, list) or not all(isinstance(point, dict) for point in sweep):
+        return []
+    return [under_new_names(point) for point in sweep]
+
+
+def _base_of(tuned: Checkpoint, named: Path | None, notes: list[str]) -> Checkpoint | None:
+    """Return the base: the one named, else the parent if it can be found; None for a model that has no base."""
+    if named is not None:
+        return _fitting(load_checkpoint(named), tuned)
+    parent = tuned.record.parent
+    if parent is None:
+        if tuned.record.made_by == "import":
+            notes.append("it names no base; name one to compare it with: --base CHECKPOINT")
+        return None
+    planned = _planned(tuned).get("base")
+    for folder in (*([Path(planned)] if isinstance(planned, str) else []), builtin_base()):
+        if (folder / "trainer.json").is_file():
+            _, record = load_record(folder)
+            if record.sha256.get("model.safetensors") == parent.sha256:
+                return load_checkpoint(folder)
+    notes.append(f"its base {parent.name} ({parent.sha256[:12]}) is not here; name it with --base CHECKPOINT")
+    return None
+
+
+def _fitting(base: Checkpoint, tuned: Checkpoint) -> Checkpoint:
+    if base.tokenizer.sha256 != tuned.tokenizer.sha256 or base.config.vocab_size != tuned.config.vocab_size:
+        raise UsageError(
+            f"{base.folder} has another tokenizer than {tuned.folder}", "name the base that it was trained from"
+        )
+    return base
+
+
+def _planned(tuned: Checkpoint) -> dict[str, Any]:
+    try:
+        plan = read_json(tuned.folder / "training" / "plan.json")
+    except CuratorError:
+        return {}
+    return plan if isinstance(plan, dict) else {}
+
+
+def _dialogues_of(tuned: Checkpoint, request: CheckpointRequest, notes: list[str]) -> Dataset | None:
+    """Return the dialogues that are named, else those of its own training; None where they are gone."""
+    plan, run, data = _planned(tuned), request.run, request.data
+    if not (request.profile or run or data):
+        paths = {name: Path(plan[name]) for name in ("run", "data_file") if isinstance(plan.get(name), str)}
+        if not paths or not all(path.exists() for path in paths.values()):
+            notes.append("its dialogues are not here; name them to measure replies: --profile, --run or --data")
+            return None
+        run, data = paths.get("run"), paths.get("data_file")
+    dataset = read_dialogues(request.home, request.profile, run, data, tuned.record.template)
+    if not plan.get("keep_secrets"):
+        dataset, left_out = without_secrets(dataset)
+        notes += left_out
+    if tuned.record.made_by != "finetune":
+        notes.append("what it was trained on is not known: some of the dialogues held out here may have been in it")
+    return dataset
+
+
+def _samples(tuned: Checkpoint, dataset: Dataset | None, settings: TrainerSettings) -> Samples | None:
+    if dataset is None:
+        return None
+    share = recorded_share(tuned.record, "finetune", settings.finetune.holdout_share)
+    return encode_dataset(dataset, tuned.record.template, tuned.tokenizer, _context(tuned), share)
+
+
+def _context(tuned: Checkpoint) -> int:
+    """Return the tokens of a sample that it was fine-tuned with, at most the model's own."""
+    context = _planned(tuned).get("context")
+    return (
+        min(context, tuned.config.max_seq_len) if isinstance(context, int) and context > 0 else tuned.config.max_seq_len
+    )

@@ -1,0 +1,246 @@
+"""The health report: what `trainer finetune` leaves beside its checkpoint and `trainer health` prints.
+
+The first three lines are the summary; docs/health.md defines every figure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from trainer.evaluation.budgets import BudgetCheck, broken, calibration
+from trainer.evaluation.interpolate import Point
+from trainer.evaluation.probes import EvalResult, EvalSuite, perplexity
+
+JSON_FILE, PAGE_FILE = "health.json", "health.html"
+_SHOWN = 12  # replies shown side by side
+_EXAMPLES = 20  # words
+_BROKEN = {
+    "base_perplexity": "it has forgotten the base's language",
+    "reply_perplexity": "it learnt nothing that carries over to unseen dialogues",
+    "memorisation_unseen": "it recites its training set",
+    "oov_rate": "it invents words",
+    "eos_rate": "its replies do not end",
+}
+_ADVICE = {
+    "base_perplexity": "fewer --epochs, a lower --learning-rate, or a higher kl_weight in etc/trainer.json",
+    "reply_perplexity": "more --epochs or a higher --learning-rate; more dialogues help most",
+    "memorisation_unseen": "fewer --epochs; take out what the dataset says twice",
+    "oov_rate": "a lower --learning-rate, or fewer --epochs",
+    "eos_rate": "more --epochs, or a higher eos_loss_weight in etc/trainer.json",
+}
+
+
+class Figure(BaseModel):
+    """One figure of the report; shares are between 0 and 1. `base` is null where there is no base, or it has none."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str
+    label: str
+    unit: Literal["", "%", "words"]
+    base: float | None
+    tuned: float | None
+    limit: float | None = Field(description="of its budget, where it has one")
+    ok: bool | None = Field(description="whether the budget is kept")
+    limit_says: str
+    means: str
+
+
+class HealthReport(BaseModel):
+    """health.json: what `trainer finetune` leaves beside a checkpoint and `trainer health --json` prints."""
+
+    model_config = ConfigDict(extra="forbid")
+    format: Literal["persona-curator-health"] = "persona-curator-health"
+    version: Literal[1] = 1
+    checkpoint: str
+    base: str | None
+    verdict: Literal["passed", "refused", "accepted", "measured"]
+    headline: list[str] = Field(max_length=3, description="all that must be known")
+    calibration: str
+    metrics: list[Figure]
+    advice: list[str] = Field(description="what to try for each broken budget")
+    oov_words: list[tuple[str, int]] = Field(description="invented words and how often they came")
+    base_oov_words: list[tuple[str, int]]
+    names: list[tuple[str, int]]
+    longest_run: str = Field(description="words in a row from one training reply, to an unseen prompt")
+    sizes: dict[str, int]
+    replies: list[dict[str, str | None]] = Field(description="prompt, reference, base, tuned")
+    curves: list[dict[str, Any]] = Field(description="the lines of training/metrics.jsonl")
+    sweep: list[dict[str, Any]] = Field(description="points between base (alpha 0) and tuned weights (alpha 1)")
+    samples: list[dict[str, Any]] = Field(description="the lines of training/samples.jsonl")
+
+
+def verdict_of(checks: Sequence[BudgetCheck], accepted: bool, judged: bool) -> str:
+    """Return 'passed', 'refused', 'accepted' (refused, yet kept), or 'measured' where no budget is checked."""
+    if not judged:
+        return "measured"
+    if not broken(checks):
+        return "passed"
+    return "accepted" if accepted else "refused"
+
+
+def headline(verdict: str, checks: list[BudgetCheck], tuned: EvalResult) -> list[str]:
+    """Return the three lines of the summary."""
+    fit, over = calibration(tuned), broken(checks)
+    if verdict == "measured":
+        return [line for line in ("measured alone: there is no base to compare it with", fit) if line]
+    if verdict == "passed":
+        ok = "PASSED: it answers unseen dialogues better than its base, and writes as well as it did"
+        if tuned.reply_loss is None:
+            ok = "PASSED: it writes as well as its base; what it learnt is not measured, as nothing is held out"
+        return [line for line in (ok, *_kept(checks), fit) if line][:3]
+    reasons = ", ".join(_BROKEN[check.name] for check in over)
+    first = f"{'REFUSED' if verdict == 'refused' else 'REFUSED, kept by --accept-degraded'}: {reasons}"
+    lines = [first, over[0].says, "; ".join(part for part in (fit, *(check.says for check in over[1:2])) if part)]
+    return [line for line in lines if line]
+
+
+def _kept(checks: list[BudgetCheck]) -> list[str]:
+    by_name = {check.name: check.says for check in checks}
+    return [by_name[name] for name in ("reply_perplexity", "base_perplexity") if name in by_name]
+
+
+def advice(checks: list[BudgetCheck], tuned: EvalResult) -> list[str]:
+    """Return what to try for each broken budget."""
+    tips = dict(_ADVICE)
+    if calibration(tuned).startswith(("memorised", "overfitted")):  # more epochs would make it worse
+        tips["reply_perplexity"] = "fewer --epochs or a lower --learning-rate; more dialogues help most"
+    return [f"{_BROKEN[check.name]}: try {tips[check.name]}" for check in broken(checks)]
+
+
+def metrics(base: EvalResult | None, tuned: EvalResult, checks: list[BudgetCheck]) -> list[dict[str, Any]]:
+    """Return every figure, the base's beside it, with the limit of its budget where it has one."""
+    limits = {check.name: check for check in checks}
+    out = []
+    for name, label, unit, says, value in _FIGURES:
+        limit = limits.get(name)
+        out.append({
+            "name": name, "label": label, "unit": unit, "base": value(base) if base else None, "tuned": value(tuned),
+            "limit": limit.limit if limit else None, "ok": limit.kept if limit else None,
+            "limit_says": ("at least" if name == "eos_rate" else "at most") if limit else "", "means": says,
+        })  # fmt: skip
+    return out
+
+
+def _share(part: str) -> Any:
+    return lambda result: None if getattr(result, part) is None else getattr(result, part).share
+
+
+def _run(part: str) -> Any:
+    return lambda result: None if getattr(result, part) is None else getattr(result, part).longest
+
+
+def _perplexity(part: str) -> Any:
+    return lambda result: perplexity(getattr(result, part))
+
+
+def _plain(part: str) -> Any:
+    return lambda result: getattr(result, part)
+
+
+_FIGURES: list[tuple[str, str, str, str, Any]] = [
+    ("reply_perplexity", "perplexity of held-out replies", "", "how well it foresees what was really answered",
+     _perplexity("reply_loss")),
+    ("train_reply_perplexity", "perplexity of training replies", "", "near 1: it knows them by heart",
+     _perplexity("train_loss")),
+    ("base_perplexity", "perplexity of the base's own text", "", "how much of the base's language is left",
+     _perplexity("text_loss")),
+    ("oov_rate", "invented words", "%", "words that neither corpus, dataset nor word list holds",
+     lambda result: result.oov.rate),
+    ("names", "unknown names", "%", "unknown words with a capital; they are not counted as invented",
+     lambda result: result.oov.name_rate),
+    ("memorisation_unseen", "recited, unseen prompts", "%", "8-grams of its replies that stand in the training replies",
+     _share("unseen")),
+    ("memorisation_train", "recited, training prompts", "%", "the same, asked what it was trained on",
+     _share("trained")),
+    ("longest_run_unseen", "longest run, unseen prompts", "words", "words in a row from one training reply",
+     _run("unseen")),
+    ("longest_run_train", "longest run, training prompts", "words", "the same, asked what it was trained on",
+     _run("trained")),
+    ("eos_rate", "replies that stop", "%", "replies that end by the end mark, not at the limit", _plain("eos_rate")),
+    ("tag_leaks", "mode tags in replies", "%", "replies with a tag or a control token", _plain("tag_leaks")),
+    ("role_leaks", "other roles in replies", "%", "replies that go on with the next question", _plain("role_leaks")),
+    ("rep_4", "repetition (rep-4)", "%", "4-grams of a reply that it holds already", _plain("rep_4")),
+    ("distinct_2", "variety (distinct-2)", "%", "different pairs of words among all pairs", _plain("distinct_2")),
+    ("length_ratio", "length ratio", "", "length of its replies over that of the real ones", _plain("length_ratio")),
+]  # fmt: skip
+
+
+def sweep_rows(sweep: list[Point], base: EvalResult, chosen: float) -> list[dict[str, Any]]:
+    """Return the points between base and tuned weights, as the page draws them."""
+    before = perplexity(base.text_loss)
+    rows = []
+    for point in sorted(sweep, key=lambda point: point.alpha):
+        after = perplexity(point.result.text_loss)
+        rows.append({
+            "alpha": point.alpha, "reply_perplexity": perplexity(point.result.reply_loss), "base_perplexity": after,
+            "base_change": after / before - 1 if before and after else None, "oov_rate": point.result.oov.rate,
+            "memorisation": point.result.unseen.share if point.result.unseen else None,
+            "eos_rate": point.result.eos_rate,
+            "score": point.score, "passes": point.score <= (point.result.reply_loss or 0.0),
+            "chosen": point.alpha == chosen,
+        })  # fmt: skip
+    return rows
+
+
+def make_report(
+    name: str, base_name: str | None, base: EvalResult | None, tuned: EvalResult, checks: list[BudgetCheck],
+    suite: EvalSuite, *, verdict: str, sizes: dict[str, int], curves: list[dict[str, Any]],
+    sweep: list[dict[str, Any]], samples: list[dict[str, Any]],
+) -> dict[str, Any]:  # fmt: skip
+    """Return the report as JSON has it."""
+    return HealthReport.model_validate({
+        "checkpoint": name, "base": base_name, "verdict": verdict,
+        "headline": headline(verdict, checks, tuned), "calibration": calibration(tuned),
+        "metrics": metrics(base, tuned, checks), "advice": advice(checks, tuned),
+        "oov_words": [list(pair) for pair in tuned.oov.oov.most_common(_EXAMPLES)],
+        "base_oov_words": [list(pair) for pair in base.oov.oov.most_common(_EXAMPLES)] if base else [],
+        "names": [list(pair) for pair in tuned.oov.names.most_common(_EXAMPLES)],
+        "longest_run": tuned.unseen.example if tuned.unseen else "",
+        "sizes": {**sizes, "replies": len(tuned.replies), "words": tuned.oov.total},
+        "replies": _side_by_side(suite, base, tuned),
+        "curves": curves, "sweep": sweep, "samples": samples,
+    }).model_dump(mode="json")  # fmt: skip
+
+
+def _side_by_side(suite: EvalSuite, base: EvalResult | None, tuned: EvalResult) -> list[dict[str, Any]]:
+    rows = []
+    for number, (question, reply) in enumerate(zip(suite.unseen, tuned.replies, strict=False)):
+        if number == _SHOWN:
+            break
+        before = base.replies[number].text if base and number < len(base.replies) else None
+        rows.append({"prompt": question.text, "reference": question.reference, "base": before, "tuned": reply.text})
+    return rows
+
+
+def terminal_rows(report: dict[str, Any]) -> tuple[tuple[str, ...], list[list[str]]]:
+    """Return the heads and rows of a report's table: every figure, its limit and whether that is kept."""
+    with_base = bool(report["base"])
+    heads = ("figure", "checkpoint", *(("base",) if with_base else ()), "limit", "")
+    return heads, [_row(figure, with_base) for figure in report["metrics"] if figure["tuned"] is not None]
+
+
+def terminal_lines(report: dict[str, Any]) -> list[str]:
+    """Return the lines below the table: examples of invented words, and advice."""
+    lines = []
+    for name, title in (("oov_words", "invented words"), ("base_oov_words", "the base's")):
+        if report[name]:
+            lines.append(f"{title}: {', '.join(word for word, _ in report[name][:12])}")
+    return [*lines, *(f"to do: {line}" for line in report["advice"])]
+
+
+def _row(figure: dict[str, Any], with_base: bool) -> list[str]:
+    limit = "" if figure["limit"] is None else f"{figure['limit_says']} {_figure(figure['limit'], figure['unit'])}"
+    ok = {True: "ok", False: "BROKEN", None: ""}[figure["ok"]]
+    base = [_figure(figure["base"], figure["unit"])] if with_base else []
+    return [figure["label"], _figure(figure["tuned"], figure["unit"]), *base, limit, ok]
+
+
+def _figure(value: float | None, unit: str) -> str:
+    if value is None:
+        return ""
+    if unit == "%":
+        return f"{value:.2%}"
+    return f"{value:,.0f} {unit}" if unit else f"{value:,.2f}"

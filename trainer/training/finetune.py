@@ -1,0 +1,307 @@
+"""Fine-tuning a base on dialogues: from its weights, at step 0, with a new schedule and a new best loss.
+
+llama2.c's `--init_from=resume` also restores the step of pretraining, so that the learning rate is 0, and the best
+loss, so that nothing is ever saved. Here only the base's weights are used.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from curator.contract.errors import UsageError
+from curator.contract.finetune_config import load_fine_tune, require_mode, size_note
+from curator.contract.homes import CHECKPOINTS, find_profile
+from curator.contract.settings_file import etc_file, today
+from trainer.data.batches import PackedDataset, ReplayDataset, TokenisedExample
+from trainer.data.dialogues import (
+    Dataset,
+    Samples,
+    emphasised,
+    encode_dataset,
+    read_dialogues,
+    with_tags,
+    without_secrets,
+)
+from trainer.data.pretraining_replay import BaseText, base_text
+from trainer.evaluation.acceptance import AcceptanceGate
+from trainer.evaluation.probes import EvalSuite, lexicon_of
+from trainer.inference.sampling import Sampling
+from trainer.inference.text_stream import replies
+from trainer.model.checkpoint import Checkpoint, builtin_base, load_checkpoint
+from trainer.model.llama import Llama
+from trainer.model.lora import add_lora
+from trainer.model.prompt_template import Template
+from trainer.settings import (
+    FinetuneSettings,
+    SamplingSettings,
+    TrainerSettings,
+    large_model_settings,
+    load_settings,
+    with_options,
+)
+from trainer.training.advice import advise
+from trainer.training.kl import KLRegulariser
+from trainer.training.loop import TrainerCallback, TrainingRun, memory_watched
+from trainer.training.run_dir import RunDir
+from trainer.training.runner import PLAN_FORMAT, TrainingJob, run_training
+from trainer.training.speed import check_memory, use_device
+
+_SHORT = 40  # tokens of a reply to a fixed prompt, at most
+_OWN_PROMPTS = 2  # held-out prompts sampled at each evaluation, beside those of etc/trainer.json
+
+
+@dataclass(frozen=True)
+class FinetuneRequest:
+    """The request of a fine-tune; paths as given."""
+
+    home: Path | None
+    profile: str | None = None
+    run: Path | None = None
+    data: Path | None = None
+    base: Path | None = None
+    out: Path | None = None
+    steps: int | None = None
+    context: int | None = None
+    device: str = "cpu"
+    keep_secrets: bool = False
+    replay: Path | None = None
+    accept_degraded: bool = False
+    options: dict[str, Any] | None = None
+
+
+@dataclass
+class FinetuneContext:
+    """Everything that a fine-tune needs, read and checked before anything is written."""
+
+    base: Checkpoint
+    dataset: Dataset
+    samples: Samples
+    template: Template
+    settings: FinetuneSettings
+    trainer: TrainerSettings
+    context: int
+    prompts: list[str]
+    notes: list[str]
+
+    def weighted(self) -> list[TokenisedExample]:
+        """Return the training samples with the weights that they are trained with."""
+        loss_weights = self.settings.prompt_loss_weight, self.settings.eos_loss_weight
+        pairs = zip(self.samples.train, self.samples.train_dialogues, strict=True)
+        return [
+            emphasised(sample, dialogue, self.template, self.base.tokenizer, *loss_weights)
+            for sample, dialogue in pairs
+        ]
+
+
+def prepare(request: FinetuneRequest) -> FinetuneContext:
+    """Read base, settings and dialogues, and encode the dialogues as tokens."""
+    trainer = load_settings(request.home)
+    folder = request.base or builtin_base()
+    base = load_checkpoint(folder)
+    dataset = read_dialogues(request.home, request.profile, request.run, request.data, base.record.template)
+    left_out: list[str] = []
+    if not request.keep_secrets:
+        dataset, left_out = without_secrets(dataset)
+    settings, notes, longest = _defaults(request, trainer, base, dataset)
+    notes += [*trainer.outdated, *left_out]
+    settings = with_options(settings, request.options or {})
+    template = with_tags(base.record.template, dataset, settings.mode_tags)
+    context = min(request.context or longest, base.config.max_seq_len)
+    samples = encode_dataset(dataset, template, base.tokenizer, context, settings.holdout_share)
+    notes += dataset.notes + _sample_notes(samples)
+    prompts = [*trainer.preview_prompts, *(dialogue.prompt for dialogue in samples.holdout_dialogues[:_OWN_PROMPTS])]
+    return FinetuneContext(base, dataset, samples, template, settings, trainer, context, prompts, notes)
+
+
+def _defaults(
+    request: FinetuneRequest, trainer: TrainerSettings, base: Checkpoint, dataset: Dataset
+) -> tuple[FinetuneSettings, list[str], int]:
+    """Return the defaults for a base, notes, and the most tokens of a sample.
+
+    The defaults of a small base are in etc/trainer.json, those of a large one in etc/modes/.
+    """
+    longest = base.config.max_seq_len
+    modes = {dialogue.mode for dialogue in dataset.dialogues if dialogue.mode}
+    if base.config.parameters() <= trainer.small_model_parameters or len(modes) != 1:
+        return trainer.finetune, [], longest
+    mode = next(iter(modes))
+    path = etc_file(request.home, f"modes/{mode}-config.json")
+    if not path.is_file():
+        note = f"there is no file for the mode {mode!r} in etc/modes/; etc/trainer.json counts"
+        return trainer.finetune, [note], longest
+    config, given = load_fine_tune(request.home, mode)
+    settings, unused = large_model_settings(config, given, trainer.finetune)
+    notes = [f"defaults of {path.name}", *(f"{given[_key_of(line)].name}: not used: {line}" for line in unused)]
+    require_mode(config, modes)
+    size = size_note(config, len(dataset.dialogues))
+    return settings, [*notes, *([size] if size else [])], config.max_seq_length
+
+
+def _key_of(line: str) -> str:
+    """Return the key that a line of `large_model_settings` begins with."""
+    return line.partition(":")[0].partition(" ")[0]
+
+
+def _sample_notes(samples: Samples) -> list[str]:
+    notes = []
+    if samples.shortened:
+        notes.append(f"{samples.shortened:,} long prompts lost their front so that the whole reply fits the context")
+    if samples.left_out:
+        names = ", ".join(samples.left_out[:3])
+        notes.append(f"{len(samples.left_out):,} samples left out: their reply does not fit the context ({names} ...)")
+    if not samples.holdout:
+        notes.append("nothing is held out: there are too few conversations; the last weights will be kept unmeasured")
+    return notes
+
+
+def place_of(request: FinetuneRequest, dataset: Dataset) -> Path:
+    """Return the folder that the checkpoint goes to: --out, else the profile's out/checkpoints/, else here."""
+    if request.out:
+        return request.out
+    if request.profile and request.home:
+        folder = find_profile(request.home, request.profile, "--profile") / CHECKPOINTS
+    else:
+        source = dataset.source.resolve()
+        inside = [path for path in source.parents if path.parent.name == "profiles"] if request.run else []
+        folder = inside[0] / CHECKPOINTS if inside else Path("checkpoints")
+    name = f"{dataset.about['run_day']}-{dataset.about['run']}" if "run" in dataset.about else dataset.source.stem
+    place, number = folder / name, 2
+    while place.exists():
+        place, number = folder / f"{name}-{number}", number + 1
+    return place
+
+
+def finetune(
+    request: FinetuneRequest, callback: TrainerCallback, *, resuming: bool = False, allow_drift: bool = False
+) -> tuple[Path, FinetuneContext]:
+    """Fine-tune a base and write its checkpoint; return its folder and context. The base is only read.
+
+    Raises UsageError for what cannot be trained, JobError where the training diverges or its result is refused,
+    HostError where memory or disk are short.
+    """
+    use_device(request.device)
+    if request.out and not resuming:
+        RunDir(request.out).refuse_taken()
+    ready = prepare(request)
+    out = place_of(request, ready.dataset)
+    for note in ready.notes:
+        callback.log(note)
+    model, settings = _trained_model(ready, callback)
+    text = base_text(ready.base, request.replay)
+    data, packed = _data(ready, text, settings)
+    replayed = data is not packed
+    sequences = settings.per_device_batch_size * settings.gradient_accumulation_steps
+    steps = request.steps or max(1, math.ceil(settings.epochs * packed.epoch_rows() / sequences))
+    about = {**ready.dataset.about, **ready.samples.counts(), "replay": text.origin if replayed else "none"}
+    for line in advise(ready.samples, ready.template, ready.base.tokenizer, packed.epoch(steps)):
+        callback.log(line)
+    callback.log(
+        f"{len(ready.samples.train):,} samples to train on, {len(ready.samples.holdout):,} held out; {steps:,} steps "
+        f"of {sequences} rows, {packed.epoch(steps):.1f} epochs; base {ready.base.folder.name}; "
+        f"replay: {about['replay']}"
+    )
+    callback.sampler = DialogueSampler(ready, ready.trainer.sampling, RunDir(out))
+    kl = KLRegulariser(ready.base.model().to(request.device), settings.kl_weight) if replayed else None
+    gate = _gate(ready, text, callback.log, request.accept_degraded)
+    run = TrainingRun(model, data, settings, steps, request.device, callback, packed.epoch, kl, gate.score)
+    plan = _plan(request, ready, settings, steps, about)
+    job = TrainingJob(
+        "finetune", run, out, plan, about, ready.base.tokenizer, ready.template, ready.base.as_parent(), gate
+    )
+    run_training(job, resuming=resuming, allow_drift=allow_drift)
+    return out, ready
+
+
+def _trained_model(ready: FinetuneContext, callback: TrainerCallback) -> tuple[Llama, FinetuneSettings]:
+    """Return a copy of the base, ready for full training or LoRA, and the settings for it."""
+    settings, base = ready.settings, ready.base
+    check_memory(base.config, ready.context)
+    with memory_watched():
+        model = base.model(settings.dropout)
+    if settings.method == "lora":
+        trained = add_lora(model, settings.lora_rank, settings.lora_alpha, settings.seed)
+        settings = settings.model_copy(update={"learning_rate": settings.lora_learning_rate})
+        callback.log(f"lora of rank {settings.lora_rank}: {trained:,} of {base.config.parameters():,} parameters")
+    return model, settings
+
+
+def _gate(ready: FinetuneContext, text: BaseText, log: Callable[[str], None], accept: bool) -> AcceptanceGate:
+    dialogues = [*ready.samples.train_dialogues, *ready.samples.holdout_dialogues]
+    suite = EvalSuite(
+        template=ready.template, tokenizer=ready.base.tokenizer, samples=ready.samples, text=text.held,
+        lexicon=lexicon_of(ready.base, dialogues), context=ready.context, settings=ready.trainer.health,
+        seed=ready.settings.seed,
+    )  # fmt: skip
+    return AcceptanceGate(ready.base, suite, ready.samples, ready.trainer, log=log, accept=accept)
+
+
+def _plan(
+    request: FinetuneRequest, ready: FinetuneContext, settings: FinetuneSettings, steps: int, about: dict[str, Any]
+) -> dict[str, Any]:
+    """Return plan.json: the request, resolved. A resumed training follows it."""
+    return {
+        "format": PLAN_FORMAT, "version": 1, "kind": "finetune", "steps": steps, "device": request.device,
+        "home": _text(request.home), "run": _text(None if request.data else ready.dataset.source),
+        "data_file": _text(request.data), "base": _text(ready.base.folder), "base_sha256": ready.base.sha256,
+        "replay": _text(request.replay), "context": request.context, "keep_secrets": request.keep_secrets,
+        "settings": settings.model_dump(), "data": about,
+    }  # fmt: skip
+
+
+def _data(
+    ready: FinetuneContext, text: BaseText, settings: FinetuneSettings
+) -> tuple[PackedDataset | ReplayDataset, PackedDataset]:
+    """Return the batches of a fine-tune, and those of its dialogues alone."""
+    sequences = settings.per_device_batch_size * settings.gradient_accumulation_steps
+    packed = PackedDataset(ready.weighted(), ready.samples.holdout, sequences, ready.context, settings.seed)
+    if not settings.replay_ratio or not settings.kl_weight:
+        return packed, packed
+    replayed = max(1, round(sequences * settings.replay_ratio))
+    return ReplayDataset(packed, text.replay, replayed, ready.context, settings.seed), packed
+
+
+def _text(path: Path | None) -> str | None:
+    return str(path.absolute()) if path else None
+
+
+def resume_finetune(
+    out: Path, callback: TrainerCallback, *, allow_drift: bool, accept_degraded: bool = False
+) -> tuple[Path, FinetuneContext]:
+    """Go on with a fine-tune from its last saved state. Raises UsageError where `out` holds none."""
+    plan = RunDir(out).plan()
+    if plan["kind"] != "finetune":
+        raise UsageError(f"{out} is no fine-tune", f"go on with: trainer resume {out}")
+    names = ("home", "run", "data_file", "base", "replay")
+    paths = {name: Path(plan[name]) if plan.get(name) else None for name in names}
+    options = {name: value for name, value in today(plan["settings"], FinetuneSettings).items() if name != "steps"}
+    request = FinetuneRequest(
+        home=paths["home"], run=paths["run"], data=paths["data_file"], base=paths["base"], out=out, steps=plan["steps"],
+        context=plan["context"], device=plan["device"], keep_secrets=plan["keep_secrets"], options=options,
+        replay=paths["replay"], accept_degraded=accept_degraded,
+    )  # fmt: skip
+    return finetune(request, callback, resuming=True, allow_drift=allow_drift)
+
+
+class DialogueSampler:
+    """Draws replies to fixed prompts at each evaluation, with the base's for comparison, into samples.jsonl."""
+
+    def __init__(self, ready: FinetuneContext, settings: SamplingSettings, run_dir: RunDir) -> None:
+        self._ready, self._run_dir = ready, run_dir
+        sampling = Sampling.of(settings, ready.settings.seed, ready.template.stops)
+        self._sampling = replace(sampling, max_tokens=min(_SHORT, settings.max_tokens))
+        self._base = self._replies(ready.base.model())
+
+    def _replies(self, model: Llama) -> list[str]:
+        ready = self._ready
+        prompts = [ready.template.wrap(prompt) for prompt in ready.prompts]
+        return [reply.text for reply in replies(model, ready.base.tokenizer, prompts, self._sampling)]
+
+    def __call__(self, model: Llama, step: int) -> list[tuple[str, str, str]]:
+        """Return (prompt, the base's reply, the reply now) of every fixed prompt."""
+        rows = list(zip(self._ready.prompts, self._base, self._replies(model), strict=True))
+        self._run_dir.log.add_samples(step, [{"prompt": a, "base": b, "now": c} for a, b, c in rows])
+        return rows

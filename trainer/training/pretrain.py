@@ -1,0 +1,130 @@
+"""Training a base from nothing on token shards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from curator.contract.errors import UsageError
+from curator.contract.files import write_whole
+from curator.contract.settings_file import today
+from trainer.data.batches import SequenceDataset
+from trainer.data.token_shards import list_shards, parse_mix, shard_streams, split_documents
+from trainer.evaluation.lexicon import LEXICON, pack_words, words
+from trainer.model.llama import Llama, ModelConfig
+from trainer.model.prompt_template import Template
+from trainer.model.tokenizer import Tokenizer
+from trainer.settings import PretrainSettings
+from trainer.training.loop import TrainerCallback, TrainingRun, memory_watched
+from trainer.training.run_dir import RunDir
+from trainer.training.runner import PLAN_FORMAT, TrainingJob, run_training
+from trainer.training.speed import check_memory, use_device
+
+
+@dataclass(frozen=True)
+class PretrainRequest:
+    """The request of a pretraining; paths as given. `mix` are weights of the shards, "NAME=W,..."."""
+
+    shards: Path
+    tokenizer: Tokenizer
+    config: ModelConfig
+    settings: PretrainSettings
+    out: Path
+    mix: str | None = None
+    device: str = "cpu"
+
+
+def pretrain_data(request: PretrainRequest) -> tuple[SequenceDataset, dict[str, Any]]:
+    """Return the batches of a folder of token shards, and what trainer.json says of them.
+
+    Raises UsageError where no shard has text to train on.
+    """
+    settings = request.settings
+    shards = list_shards(request.shards)
+    shares = parse_mix(request.mix, shards)
+    shards = [shard for shard in shards if shard.manifest.name in shares]
+    train, held, counts = shard_streams(shards, request.tokenizer, settings.holdout_share)
+    for name in [name for name in shares if len(train[name]) < 2]:
+        shares.pop(name)  # all of a small shard's documents may be held out
+    if not shares:
+        raise UsageError(f"{request.shards}: no shard has two tokens to train on", "add a shard with more text")
+    total = sum(shares.values())
+    shares = {name: value / total for name, value in shares.items()}
+    used = {name: train[name] for name in shares}
+    rows = settings.per_device_batch_size * settings.gradient_accumulation_steps
+    data = SequenceDataset(
+        used, np.concatenate(list(held.values())), shares, rows=rows, length=request.config.max_seq_len,
+        seed=settings.seed,
+    )  # fmt: skip
+    plain = all(shard.manifest.plain_quotes for shard in shards)
+    about = {
+        "plain_quotes": plain,
+        "modules": {shard.manifest.name: shard.manifest.sha256 for shard in shards},
+        "mix": shares,
+        **counts,
+    }
+    return data, about
+
+
+def pretrain(
+    request: PretrainRequest, callback: TrainerCallback, *, resuming: bool = False, allow_drift: bool = False
+) -> Path:
+    """Train a base and write its checkpoint to `request.out`, which is returned.
+
+    Raises UsageError for a tokenizer of another size or shards without text, JobError where the training
+    diverges, HostError where memory or disk are short.
+    """
+    config, tokenizer, settings = request.config, request.tokenizer, request.settings
+    if tokenizer.vocab_size != config.vocab_size:
+        raise UsageError(
+            f"the model is asked to have {config.vocab_size:,} ids, its tokenizer has {tokenizer.vocab_size:,}",
+            f"use --vocab-size {tokenizer.vocab_size}, or another tokenizer",
+        )
+    use_device(request.device)
+    check_memory(config, config.max_seq_len)
+    data, about = pretrain_data(request)
+    with memory_watched():
+        model = Llama(config, settings.dropout)
+        model.reset(settings.seed)
+    plan = {
+        "format": PLAN_FORMAT, "version": 1, "kind": "pretrain", "steps": settings.steps, "device": request.device,
+        "mix": request.mix, "modules": str(request.shards.absolute()), "config": config.as_dict(),
+        "settings": settings.model_dump(), "data": about, "tokenizer_sha256": tokenizer.sha256,
+    }  # fmt: skip
+    run = TrainingRun(model, data, settings, settings.steps, request.device, callback)
+    template = Template(plain_quotes=bool(about["plain_quotes"]))
+    job = TrainingJob("pretrain", run, request.out, plan, about, tokenizer, template)
+    run_training(job, resuming=resuming, allow_drift=allow_drift)
+    write_whole(request.out / LEXICON, pack_words(_words_of(request.shards, about["mix"], tokenizer)))
+    return request.out
+
+
+def _words_of(folder: Path, mix: dict[str, float], tokenizer: Tokenizer) -> set[str]:
+    """Return the words of a base's corpus: a fine-tune that writes other words may have invented them."""
+    used = (shard for shard in list_shards(folder) if shard.manifest.name in mix)
+    documents = (
+        document for shard in used for document in split_documents(shard.read(tokenizer.vocab_size, tokenizer.sha256))
+    )
+    return {word for document in documents for word in words(tokenizer.decode(document.tolist()))}
+
+
+def resume_pretrain(out: Path, allow_drift: bool, callback: TrainerCallback) -> Path:
+    """Go on with a pretraining from its last saved state. Raises UsageError where its plan is damaged."""
+    plan = RunDir(out).plan()
+    try:
+        request = PretrainRequest(
+            shards=Path(plan["modules"]),
+            tokenizer=Tokenizer.load(out / "training" / "tokenizer.model"),
+            config=ModelConfig.from_dict(plan["config"]),
+            settings=PretrainSettings.model_validate(today(plan["settings"], PretrainSettings)),
+            out=out,
+            mix=plan["mix"],
+            device=plan["device"],
+        )
+    except (KeyError, TypeError, ValidationError) as error:
+        raise UsageError(f"{out}: the plan of its training is damaged: {str(error)[:200]}", "begin it anew") from None
+    return pretrain(request, callback, resuming=True, allow_drift=allow_drift)
