@@ -109,7 +109,7 @@ def main() -> None:
             ours = [
                 sys.executable,
                 "-m",
-                "curator.cli",
+                "curator",
                 "run",
                 "--username",
                 "bench",

@@ -29,7 +29,7 @@ MODELS = {"openai": "gpt-4.1-mini-2025-04-14", "torchtune": "meta-llama/Llama-3.
 def demo_run(folder: Path) -> Path:
     home = folder / "home"
     shutil.copytree(ROOT / "profiles/greggles", home / "profiles/greggles", ignore=shutil.ignore_patterns("out"))
-    command = [sys.executable, "-m", "curator.cli", "run", "--home", str(home), "--username", "greggles"]
+    command = [sys.executable, "-m", "curator", "run", "--home", str(home), "--username", "greggles"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     return Path(done.stdout.strip().splitlines()[-1])
 
@@ -58,7 +58,7 @@ def repeated_run(run: Path, count: int, folder: Path) -> Path:
 def timed(run: Path, tool: str, out: Path) -> tuple[float, float]:
     """Return (seconds, MiB at most) of one export in a process of its own."""
     shutil.rmtree(out, ignore_errors=True)
-    command = [sys.executable, "-m", "curator.cli", "export", str(run), "--to", tool, "--method", "lora",
+    command = [sys.executable, "-m", "curator", "export", str(run), "--to", tool, "--method", "lora",
                "--base-model", MODELS.get(tool, "Qwen/Qwen3-4B-Instruct-2507"), "--out", str(out)]  # fmt: skip
     if tool == "openai":
         command += ["--family", "qwen"]

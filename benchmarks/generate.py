@@ -22,11 +22,12 @@ from pathlib import Path
 
 import torch
 
-from trainer import generate
-from trainer.checkpoint import builtin_base, load_checkpoint
 from trainer.exports.llama2c import write_v0
-from trainer.generate import Decoder, Sampling
-from trainer.tokenizer import BOS, tokenizer_bin
+from trainer.inference import decoder as passes
+from trainer.inference.decoder import Decoder
+from trainer.inference.sampling import Sampling
+from trainer.model.checkpoint import builtin_base, load_checkpoint
+from trainer.model.tokenizer import BOS, tokenizer_bin
 
 PROMPTS = ["The old man", "Once upon a time", "She said", "In the morning", "My dear friend", "The ship",
            "Q: How are you today?\nA:", "Q: What are you worried about?\nA:"]  # fmt: skip
@@ -46,7 +47,7 @@ def run_c(binary, folder, prompt, threads):
 def ours(decoder, ids, way):
     room = decoder.config.max_seq_len
     sampling = Sampling(temperature=0.8 if way == WAYS[2] else 0.0, top_p=0.95, max_tokens=room, ends=(BOS,))
-    generate.PROPOSED = 0 if way == WAYS[1] else 7
+    passes.PROPOSED = 0 if way == WAYS[1] else 7
     begun = time.perf_counter()
     written = list(decoder.stream(ids, sampling))
     seconds = time.perf_counter() - begun

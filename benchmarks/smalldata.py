@@ -43,33 +43,32 @@ import numpy as np
 import torch
 from train import ACCUMULATE, LENGTH, ROWS, Plain, plain_step  # benchmarks/train.py, beside this file
 
-from trainer.batches import Encoded, Packed, rows_of
-from trainer.checkpoint import WEIGHTS, Checkpoint, builtin_base, load_checkpoint
-from trainer.datasets import (
-    SAMPLES,
-    SUMMARY,
+from curator.contract.files import pretty_json, read_json, sha256_of
+from curator.contract.records import SUMMARY, WRAPPED
+from trainer.data.batches import PackedDataset, TokenisedExample, rows_of
+from trainer.data.dialogues import (
     Dataset,
     Dialogue,
     Samples,
     encode,
     read_dialogues,
-    read_jsonl,
+    read_file,
     read_run,
     with_tags,
+    without_secrets,
 )
-from trainer.documents import clusters
-from trainer.files import pretty_json, read_json, sha256_of
-from trainer.finetune import without_secrets
-from trainer.gate import judge, refused
-from trainer.health import Health, Probes, lexicon_of, perplexity
-from trainer.layouts import to_llama2c
-from trainer.model import Llama
-from trainer.replay import base_text
-from trainer.report import JSON_FILE
+from trainer.data.documents import clusters
+from trainer.data.pretraining_replay import base_text
+from trainer.evaluation.budgets import broken, check_budgets
+from trainer.evaluation.probes import EvalResult, EvalSuite, lexicon_of, perplexity
+from trainer.evaluation.report import JSON_FILE
+from trainer.model.checkpoint import WEIGHTS, Checkpoint, builtin_base, load_checkpoint
+from trainer.model.convert import to_llama2c
+from trainer.model.llama import Llama
+from trainer.model.prompt_template import Template
 from trainer.settings import PretrainSettings, TrainerSettings, load_settings
-from trainer.speed import threads
-from trainer.templates import Template
-from trainer.training import gradients, make_optimizer
+from trainer.training.loop import gradients, make_optimizer
+from trainer.training.speed import threads
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ("base", "aggressive", "careful", "ours")
@@ -77,7 +76,7 @@ FIXED = {"aggressive": (5e-4, 120), "careful": (5e-6, 150)}  # learning rate and
 DIALOGUES = 32  # of one of those steps
 RECIPE_STEPS = 500
 TRAINED_REPLIES = 64
-SHINGLE = 8  # as in trainer.datasets: dialogues are short
+SHINGLE = 8  # as in trainer.data.dialogues: dialogues are short
 GIANT = 20  # memories of a cluster, above which it is never held out: it would fill that side by itself
 GOAL_REPLIES, GOAL_TIME = 0.6, 0.1  # fall of the perplexity of held-out replies; share of the recipe's time
 MICRO = 8
@@ -95,7 +94,7 @@ class RunPool:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.dataset, self.unit = folder, read_run(folder), "samples"
-        rows = read_json(folder / SAMPLES, 4 << 30)
+        rows = read_json(folder / WRAPPED, 4 << 30)
         self._rows = {one.name: row for one, row in zip(self.dataset.dialogues, rows, strict=True)}
         self.dataset.dialogues = [  # passages of one memory stay together
             replace(one, conversation=self._rows[one.name]["metadata"].get("original_id", one.name))
@@ -109,8 +108,8 @@ class RunPool:
         rows = []
         for row in (self._rows[one.name] for one in chosen):
             rows.append({**row, "metadata": {key: value for key, value in row["metadata"].items() if key != "split"}})
-        (folder / SAMPLES).write_text(json.dumps(rows, ensure_ascii=False), "utf-8")
-        summary = {**read_json(self.folder / SUMMARY), "sha256": {SAMPLES: sha256_of(folder / SAMPLES)}}
+        (folder / WRAPPED).write_text(json.dumps(rows, ensure_ascii=False), "utf-8")
+        summary = {**read_json(self.folder / SUMMARY), "files": {WRAPPED: sha256_of(folder / WRAPPED)}}
         (folder / SUMMARY).write_text(pretty_json(summary), "utf-8")
         return {"run": folder}
 
@@ -119,7 +118,7 @@ class FilePool:
     """The conversations of JSONL files."""
 
     def __init__(self, files: list[Path], template: Template) -> None:
-        parts = [read_jsonl(path, template).dialogues for path in files]
+        parts = [read_file(path, template).dialogues for path in files]
         found = [replace(one, name=f"{number}:{one.name}", conversation=f"{number}:{one.conversation}")
                  for number, part in enumerate(parts) for one in part]  # fmt: skip
         self.dataset = Dataset(files[0], found)
@@ -156,7 +155,7 @@ def read_pool(options: argparse.Namespace, work: Path, template: Template) -> Po
 def demo_run(home: Path) -> Path:
     """Make a run of a copy of the demo profile; return its folder."""
     shutil.copytree(ROOT / "profiles/greggles", home / "profiles/greggles", ignore=shutil.ignore_patterns("out"))
-    command = [sys.executable, "-m", "curator.cli", "run", "--username", "greggles", "--home", str(home)]
+    command = [sys.executable, "-m", "curator", "run", "--username", "greggles", "--home", str(home)]
     done = subprocess.run(command, cwd=ROOT, env=_environment(), capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"curate run failed:\n{done.stderr}")
@@ -218,8 +217,8 @@ class Task:
 
     @classmethod
     def of(
-        cls, seed: int, pool: Pool, groups: Clusters, base: Checkpoint, settings: TrainerSettings, folder: Path,
-        options: argparse.Namespace,
+        cls, seed: int, pool: Pool, groups: Clusters, base: Checkpoint, settings: TrainerSettings,
+        *, folder: Path, options: argparse.Namespace,
     ) -> Task:  # fmt: skip
         held, train = groups.split(seed, options.held_out, options.train)
         folder.mkdir(parents=True)
@@ -234,7 +233,9 @@ class Task:
         return cls(seed, folder, given, template, samples)
 
 
-def _encoded(dialogues: list[Dialogue], template: Template, base: Checkpoint) -> tuple[list[Dialogue], list[Encoded]]:
+def _encoded(
+    dialogues: list[Dialogue], template: Template, base: Checkpoint
+) -> tuple[list[Dialogue], list[TokenisedExample]]:
     """Return the dialogues that fit the context, and their tokens."""
     found = [(one, encode(one, template, base.tokenizer, base.config.max_seq_len)[0]) for one in dialogues]
     fitting = [(one, ids) for one, ids in found if ids is not None]
@@ -256,16 +257,16 @@ class Made:
 def fixed(base: Checkpoint, task: Task, rate: float, steps: int) -> Made:
     """Fine-tune as the seeds do: so many steps at one learning rate, a loss on every token, and no check."""
     begun = time.perf_counter()
-    settings = PretrainSettings(learning_rate=rate, weight_decay=0.1, beta1=0.9, beta2=0.95, clip=1.0)
+    settings = PretrainSettings(learning_rate=rate, weight_decay=0.1, beta1=0.9, beta2=0.95, max_grad_norm=1.0)
     model = base.model().train()
     optimizer = make_optimizer(model, settings)
     samples = [replace(one, weights=(0.0, *[1.0] * (len(one.ids) - 1))) for one in task.samples.train]
     drawn, room = _forever(len(samples), task.seed), base.config.max_seq_len
     for step in range(steps):
-        batch = Packed([], [samples[next(drawn)] for _ in range(DIALOGUES)], 1, room, 0).validation()
+        batch = PackedDataset([], [samples[next(drawn)] for _ in range(DIALOGUES)], 1, room, 0).validation()
         assert batch
         loss = gradients(model, model.sparse_loss, batch, MICRO, "fp32")
-        torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
         optimizer.step()
         if step % 20 == 0:
             say(f"  step {step} of {steps}: loss {loss:.3f}")
@@ -303,7 +304,7 @@ def ours(task: Task, options: argparse.Namespace) -> Made:
 
 
 def _trainer(*arguments: str) -> tuple[int, str]:
-    command = [sys.executable, "-m", "trainer.cli", *arguments]
+    command = [sys.executable, "-m", "trainer", *arguments]
     done = subprocess.run(command, cwd=ROOT, env=_environment(), stdin=subprocess.DEVNULL, capture_output=True)
     return done.returncode, done.stderr.decode(errors="replace")
 
@@ -364,45 +365,52 @@ class Line:
 COLUMNS = [
     ("held-out replies, perplexity", "reply_perplexity", ",.1f"), ("against base", "reply_change", "+.1%"),
     ("training replies, perplexity", "train_perplexity", ",.1f"), ("base text, perplexity", "text_perplexity", ",.2f"),
-    ("against base", "text_change", "+.1%"), ("invented", "invented", ".2%"),
+    ("against base", "text_change", "+.1%"), ("invented", "oov_rate", ".2%"),
     ("points above base", "invented_points", "+.2f"), ("unknown names", "names", ".2%"),
-    ("verbatim, unseen", "verbatim_unseen", ".2%"), ("verbatim, training", "verbatim_train", ".2%"),
-    ("longest run, words", "longest", ".0f"), ("stop", "stopped", ".1%"), ("rep-4", "rep_4", ".2%"),
+    ("verbatim, unseen", "memorisation_unseen", ".2%"), ("verbatim, training", "memorisation_train", ".2%"),
+    ("longest run, words", "longest", ".0f"), ("stop", "eos_rate", ".1%"), ("rep-4", "rep_4", ".2%"),
     ("distinct-2", "distinct_2", ".1%"), ("role leaks", "role_leaks", ".1%"), ("tag leaks", "tag_leaks", ".1%"),
     ("length ratio", "length_ratio", ".2f"), ("seconds", "seconds", ",.1f"), ("seeds' 500 steps", "recipe", ",.0f"),
 ]  # fmt: skip
 
 
-def probes_of(task: Task, base: Checkpoint, settings: TrainerSettings, replies: int) -> Probes:
-    told = [*task.samples.train_dialogues, *task.samples.held_dialogues]
+def probes_of(task: Task, base: Checkpoint, settings: TrainerSettings, replies: int) -> EvalSuite:
+    told = [*task.samples.train_dialogues, *task.samples.holdout_dialogues]
     asked = settings.health.model_copy(update={"replies": replies, "prompts": []})  # held-out prompts alone
-    return Probes(
-        task.template, base.tokenizer, task.samples, base_text(base, None).held, lexicon_of(base, told),
-        base.config.max_seq_len, asked, task.seed,
+    return EvalSuite(
+        template=task.template, tokenizer=base.tokenizer, samples=task.samples, text=base_text(base, None).held,
+        lexicon=lexicon_of(base, told), context=base.config.max_seq_len, settings=asked, seed=task.seed,
     )  # fmt: skip
 
 
 def line_of(
-    name: str, made: Made, found: Health, base: Health, probes: Probes, settings: TrainerSettings, seed: int
+    name: str,
+    made: Made,
+    found: EvalResult,
+    base: EvalResult,
+    probes: EvalSuite,
+    settings: TrainerSettings,
+    *,
+    seed: int,
 ) -> Line:
     """Return the line of a model; its invented words are compared with the base's in replies of the same length."""
     beside = probes.beside(base, found)
-    broken = refused(judge(beside, found, settings.gate)) if name != "base" else []
+    over = broken(check_budgets(beside, found, settings.budgets)) if name != "base" else []
     figures = {
         "reply_perplexity": perplexity(found.reply_loss), "reply_change": _change(base.reply_loss, found.reply_loss),
         "train_perplexity": perplexity(found.train_loss), "text_perplexity": perplexity(found.text_loss),
-        "text_change": _change(base.text_loss, found.text_loss), "invented": found.invented.rate,
-        "invented_points": 100 * (found.invented.rate - beside.invented.rate), "names": found.invented.name_rate,
-        "verbatim_unseen": found.unseen.share if found.unseen else None,
-        "verbatim_train": found.trained.share if found.trained else None,
-        "longest": found.unseen.longest if found.unseen else None, "stopped": found.stopped, "rep_4": found.rep_4,
+        "text_change": _change(base.text_loss, found.text_loss), "oov_rate": found.oov.rate,
+        "invented_points": 100 * (found.oov.rate - beside.oov.rate), "names": found.oov.name_rate,
+        "memorisation_unseen": found.unseen.share if found.unseen else None,
+        "memorisation_train": found.trained.share if found.trained else None,
+        "longest": found.unseen.longest if found.unseen else None, "eos_rate": found.eos_rate, "rep_4": found.rep_4,
         "distinct_2": found.distinct_2, "role_leaks": found.role_leaks, "tag_leaks": found.tag_leaks,
         "length_ratio": found.length_ratio, "seconds": made.seconds, "recipe": None,
     }  # fmt: skip
     if name == "base":
         figures |= {"reply_change": None, "text_change": None, "invented_points": None}
-    says = [*made.notes, *(one.says for one in broken)]
-    return Line(name, seed, figures, [one.name for one in broken], says)
+    says = [*made.notes, *(one.says for one in over)]
+    return Line(name, seed, figures, [one.name for one in over], says)
 
 
 def _change(before: float | None, after: float | None) -> float | None:
@@ -414,7 +422,7 @@ def measured(task: Task, base: Checkpoint, settings: TrainerSettings, options: a
     """Make and measure the models of a seed, the base first."""
     probes = probes_of(task, base, settings, options.replies)
     recipe = Recipe(base) if "ours" in options.only else None
-    first: Health | None = None
+    first: EvalResult | None = None
     lines = []
     for name in MODELS:
         if name not in options.only:
@@ -424,7 +432,7 @@ def measured(task: Task, base: Checkpoint, settings: TrainerSettings, options: a
         say(f"seed {task.seed}: {name}: measuring")
         found = probes.measure(made.model, options.replies, min(TRAINED_REPLIES, options.replies), 0)
         first = first or found
-        lines.append(line_of(name, made, found, first, probes, settings, task.seed))
+        lines.append(line_of(name, made, found, first, probes, settings, seed=task.seed))
         lines[-1].figures["recipe"] = seconds
         say(f"seed {task.seed}: {name}: {', '.join(lines[-1].says) or 'measured'}")
     return lines
@@ -488,19 +496,19 @@ def _gates(lines: list[Line]) -> str:
 
 def goals(lines: list[Line], settings: TrainerSettings) -> list[tuple[str, bool]]:
     """Return each goal of the means of ours in words, and whether it is reached."""
-    mine, gate = [line for line in lines if line.name == "ours"], settings.gate
+    mine, budgets = [line for line in lines if line.name == "ours"], settings.budgets
     asked = [
         ("perplexity of held-out replies", "reply_change", -GOAL_REPLIES, ".1%"),
-        ("perplexity of the base's text", "text_change", gate.base_perplexity, "+.2%"),
-        ("points of invented words above the base", "invented_points", 100 * gate.invented, "+.2f"),
-        ("verbatim 8-grams, unseen prompts", "verbatim_unseen", gate.verbatim, ".2%"),
+        ("perplexity of the base's text", "text_change", budgets.base_perplexity, "+.2%"),
+        ("points of invented words above the base", "invented_points", 100 * budgets.oov_rate, "+.2f"),
+        ("verbatim 8-grams, unseen prompts", "memorisation_unseen", budgets.memorisation, ".2%"),
     ]
     out = []
     for what, key, most, how in asked:
         mean = statistics.mean(values(mine, key))
         out.append((f"{what}: {mean:{how}}, at most {most:{how}}", mean <= most))
-    stops = statistics.mean(values(mine, "stopped"))
-    out.append((f"replies that stop: {stops:.1%}, at least {gate.stopped:.0%}", stops >= gate.stopped))
+    stops = statistics.mean(values(mine, "eos_rate"))
+    out.append((f"replies that stop: {stops:.1%}, at least {budgets.eos_rate:.0%}", stops >= budgets.eos_rate))
     share = statistics.mean(values(mine, "seconds")) / statistics.mean(values(mine, "recipe"))
     out.append((f"time, of the seeds' recipe: {share:.1%}, at most {GOAL_TIME:.0%}", share <= GOAL_TIME))
     return out
@@ -576,7 +584,7 @@ def compare(work: Path, options: argparse.Namespace) -> tuple[list[Line], dict[s
         say(note)
     say(f"{len(fitting):,} replies, {len(groups.conversations):,} memories, {len(groups.members):,} clusters")
     tasks = [
-        Task.of(seed, pool, groups, base, settings, work / f"seed-{seed}", options)
+        Task.of(seed, pool, groups, base, settings, folder=work / f"seed-{seed}", options=options)
         for seed in dict.fromkeys(options.seeds)
     ]
     lines = [line for task in tasks for line in measured(task, base, settings, options)]

@@ -1,6 +1,6 @@
 """One optimizer step, ours beside llama2.c's plain fp32 step: tokens a second in turn, and both losses in the end.
 
-    python benchmarks/train.py [--steps 200] [--modules DIR --tokenizer FILE] [--threads N] [--json]
+    python benchmarks/train.py [--steps 200] [--shards DIR --tokenizer FILE] [--threads N] [--json]
 
 Both models begin with the same weights and see the same batches: 8 rows of 256 tokens, 4 times.
 The plain step is llama2.c's architecture and training step in plain PyTorch, written for this comparison: separate q, k
@@ -20,19 +20,20 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from trainer.batches import Windows
-from trainer.checkpoint import builtin_base
-from trainer.layouts import to_llama2c
-from trainer.model import Llama, ModelConfig
-from trainer.modules import list_modules
+from trainer.data.batches import SequenceDataset
+from trainer.data.token_shards import list_shards
+from trainer.model.checkpoint import builtin_base
+from trainer.model.convert import to_llama2c
+from trainer.model.llama import Llama, ModelConfig
+from trainer.model.precision import has_bf16
+from trainer.model.tokenizer import BOS, Tokenizer
 from trainer.settings import PretrainSettings
-from trainer.speed import compiled, has_bf16, threads
-from trainer.tokenizer import BOS, Tokenizer
-from trainer.training import gradients, learning_rate, make_optimizer
+from trainer.training.loop import gradients, learning_rate, make_optimizer
+from trainer.training.speed import compiled, threads
 
 ROWS, ACCUMULATE, LENGTH = 8, 4, 256
 ROOT = Path(__file__).resolve().parent.parent
-SETTINGS = PretrainSettings(learning_rate=5e-4, warmup_steps=50, final_share=0.1)
+SETTINGS = PretrainSettings(learning_rate=5e-4, warmup_steps=50, min_lr_ratio=0.1)
 
 
 class PlainNorm(nn.Module):
@@ -100,7 +101,7 @@ def plain_step(model, optimizer, batch, rate):
     for group in optimizer.param_groups:
         group["lr"] = rate
     total = 0.0
-    for part in batch.micro(ROWS):
+    for part in batch.micro_batches(ROWS):
         loss = model(part.tokens, part.targets) / ACCUMULATE
         loss.backward()
         total += loss.item()
@@ -120,20 +121,21 @@ def our_step(model, loss_sum, optimizer, batch, rate, precision):
 
 
 def stream(options):
-    """One document of real text: modules that are named, else the texts of this repository. No `<s>` inside, since
+    """One document of real text: shards that are named, else the texts of this repository. No `<s>` inside, since
     llama2.c looks across documents and we do not; so both compute the same thing."""
-    if options.modules:
+    if options.shards:
         tokenizer = Tokenizer.load(options.tokenizer)
-        parts = [one.read(tokenizer.vocab_size, tokenizer.sha256) for one in list_modules(options.modules)]
+        parts = [one.read(tokenizer.vocab_size, tokenizer.sha256) for one in list_shards(options.shards)]
         tokens = np.concatenate(parts)
         tokens = tokens[tokens != BOS]
     else:
         tokenizer = Tokenizer.load(builtin_base() / "tokenizer.model")
-        texts = [path.read_text("utf-8") for path in sorted([*ROOT.rglob("*.md"), *ROOT.glob("trainer/*.py")])
+        texts = [path.read_text("utf-8") for path in sorted([*ROOT.rglob("*.md"), *ROOT.glob("trainer/**/*.py")])
                  if not {".venv", ".git"} & set(path.parts)]  # fmt: skip
         tokens = np.array([one for ids in tokenizer.encode_all(texts) for one in ids], np.uint16)
-    rows = ROWS * ACCUMULATE
-    return Windows({"text": tokens}, np.zeros(0, np.uint16), {"text": 1.0}, rows, LENGTH, 1), tokenizer.vocab_size
+    nothing, rows = np.zeros(0, np.uint16), ROWS * ACCUMULATE
+    data = SequenceDataset({"text": tokens}, nothing, {"text": 1.0}, rows=rows, length=LENGTH, seed=1)
+    return data, tokenizer.vocab_size
 
 
 def product_seconds(c):
@@ -166,7 +168,7 @@ def timed(batch, m, k, n):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--modules", type=Path)
+    parser.add_argument("--shards", type=Path)
     parser.add_argument("--tokenizer", type=Path)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--eager", action="store_true", help="ours without torch.compile")
