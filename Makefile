@@ -15,7 +15,7 @@ demo: $(VENV)/.installed
 	$(BIN)/trainer finetune --profile greggles
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "not verify"
+	$(BIN)/python -m pytest -m "not verify" --numprocesses 2 --dist loadscope
 
 # What our exports are compared with: transformers, TRL and llama.cpp.
 $(VENV)/.peers: $(VENV)/.installed
@@ -38,6 +38,7 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 schemas: $(VENV)/.installed
 	$(BIN)/python schemas/generate.py
