@@ -20,9 +20,7 @@ def add(commands: Any) -> None:
         description="Check tags, fields and JSON of a dataset file or a run. Exits 1 where anything is wrong.",
     )
     validate.add_argument("path", type=Path, metavar="FILE-OR-RUN")
-    validate.add_argument(
-        "--family", metavar="F", help="family the file is wrapped for (default: found by its text)"
-    )
+    validate.add_argument("--family", metavar="F", help="family the file is wrapped for (default: found by its text)")
     home_option(validate)
     validate.add_argument("--json", action="store_true", help="print the problems as JSON")
     validate.set_defaults(command=_run)
