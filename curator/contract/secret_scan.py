@@ -14,22 +14,36 @@ from collections.abc import Callable
 from functools import cache, lru_cache
 from importlib import import_module
 
-# A cheap first look: every secret has a run of signs without blanks (a short one with a digit), a run of digits, or a
-# telling word. Nearly all texts have none of these and are looked at no further.
+import re2
+
+# A cheap first look: every secret has a run of signs without blanks, a row of digits, the head of an IBAN, or a telling
+# word. Nearly all texts have none of these and are looked at no further.
+_SUSPECT = re2.compile(
+    rb"[A-Za-z0-9_/+=~-]{14}|[0-9][0-9 -]{12}|[A-Z]{2}[0-9]{2}[ A-Z0-9]|://|eyJ|KEY|Key"
+    rb"|[sS]eed|SEED|[rR]ecovery|RECOVERY|[mM]nemonic|MNEMONIC"
+)
 _RUN = re.compile(r"[A-Za-z0-9_/+=~-]{14,}")
-_SHORT_RUN = 25
-_TWO_DIGITS = re.compile(r"\d\d")
+_SHORT_RUN = 25  # a shorter run is a key only if it has a digit
 _DIGITS = re.compile(r"\d[\d -]{11,}\d")
 _IBAN_START = re.compile(r"[A-Z]{2}\d{2}[ A-Z0-9]")
-_OWN = {
-    "private key": r"-----BEGIN [A-Z ]*PRIVATE KEY",
-    "cloud key": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bAIza[\w-]{35}|\bgh[pousr]_\w{36,}|\bgithub_pat_\w{40,}"
-    r"|\bxox[abeprs]-[\w-]{10,}|\bsk-[\w-]{20,}|\b[rs]k_live_\w{16,}|\bhf_[A-Za-z]{30,}|\bglpat-[\w-]{20,}",
-    "token": r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}",
-    "password in an address": r"\b[a-z][a-z0-9+.-]*://[^\s:/@]+:[^\s@/]+@[\w.-]+",
-    "recovery phrase": r"(?i:\b(?:seed|recovery|mnemonic) (?:phrase|words?)\b\W+(?:(?:is|are)\W+)?)"
-    r"(?:[a-z]{3,8}\W+){11}[a-z]{3,8}\b",
-}
+_CLOUD_KEY = re.compile(
+    r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bAIza[\w-]{35}|\bgh[pousr]_\w{36,}|\bgithub_pat_\w{40,}"
+    r"|\bxox[abeprs]-[\w-]{10,}|\bsk-[\w-]{20,}|\b[rs]k_live_\w{16,}|\bhf_[A-Za-z]{30,}|\bglpat-[\w-]{20,}"
+)
+# What has no run that looks like a key: its kind, words of which a text has one in lower case, and the pattern.
+_TOLD_BY_A_WORD = (
+    ("private key", ("-----begin",), re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY")),
+    ("token", ("eyj",), re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}")),
+    ("password in an address", ("://",), re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s:/@]+:[^\s@/]+@[\w.-]+")),
+    (
+        "recovery phrase",
+        ("seed ", "recovery ", "mnemonic "),
+        re.compile(
+            r"(?i:\b(?:seed|recovery|mnemonic) (?:phrase|words?)\b\W+(?:(?:is|are)\W+)?)"
+            r"(?:[a-z]{3,8}\W+){11}[a-z]{3,8}\b"
+        ),
+    ),
+)
 # The library's detectors of one service each. Left out are those that go by entropy or by a keyword alone, and
 # Artifactory's, which takes words in capitals for keys.
 _DETECTORS = {
@@ -70,27 +84,19 @@ def find_secret(text: str) -> str | None:
 
 
 def _find(text: str) -> str | None:
-    if _may_be_a_key(text):
+    if not _SUSPECT.search(text.encode("utf-8", "replace")):
+        return None
+    lower = text.lower()
+    for kind, words, pattern in _TOLD_BY_A_WORD:
+        if any(word in lower for word in words) and pattern.search(text):
+            return kind
+    if any(len(run) >= _SHORT_RUN or any(map(str.isdigit, run)) for run in _RUN.findall(text)):
         for kind, pattern in _patterns():
             if pattern.search(text):
                 return kind
-    if not _TWO_DIGITS.search(text):
-        return None
     if _DIGITS.search(text) and _any(_CARD, text, _is_card):
         return "card number"
     return "IBAN" if _IBAN_START.search(text) and _any(_IBAN, text, _is_iban) else None
-
-
-def _may_be_a_key(text: str) -> bool:
-    """Tell whether a text could hold what the patterns look for. Fast, and never wrong when it says no."""
-    for run in _RUN.findall(text):
-        if len(run) >= _SHORT_RUN or any(map(str.isdigit, run)):
-            return True
-    lower = text.lower()
-    return (
-        "KEY" in text or "Key" in text or "seed" in lower or "recovery" in lower or "mnemonic" in lower
-        or "eyj" in lower or ("://" in lower and "@" in lower)
-    )  # fmt: skip
 
 
 @cache
@@ -102,12 +108,12 @@ def _invisible() -> re.Pattern[str]:
 
 @cache
 def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
-    """Return (kind, pattern) of every secret that has no checksum; the library is loaded at the first suspicion."""
-    named = []
+    """Return (kind, pattern) of the keys and tokens; the library is loaded at the first suspicion."""
+    named = [("cloud key", _CLOUD_KEY)]
     for module, name in _DETECTORS.items():
         detector = getattr(import_module(f"detect_secrets.plugins.{module}"), name)
         named += [(detector.secret_type.lower(), pattern) for pattern in detector.denylist]
-    return (*((kind, re.compile(pattern)) for kind, pattern in _OWN.items()), *named)
+    return tuple(named)
 
 
 def _any(pattern: re.Pattern[str], text: str, check: Callable[[str], bool]) -> bool:
