@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 import json
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -15,7 +14,6 @@ import msgspec
 from curator import config, records
 from curator.contract import records as contract
 from curator.contract.finetune_config import FineTuneConfig
-from curator.contract.homes import shipped_schemas
 from curator.reports.report import Report
 
 _LINES = {
@@ -89,10 +87,3 @@ def _dedent(schema: Any) -> None:
 def rendered(schema: dict[str, Any]) -> str:
     """Return a schema as it stands in its file."""
     return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-@lru_cache(maxsize=16)
-def shipped_schema(name: str) -> dict[str, Any]:
-    """Read one shipped schema by its name without ending."""
-    schema: dict[str, Any] = json.loads((shipped_schemas() / f"{name}.schema.json").read_text("utf-8"))
-    return schema

@@ -28,7 +28,7 @@ from pydantic import BaseModel
 
 import curator
 import trainer
-from curator import config, hooks, schema_files
+from curator import config, hooks
 from curator.contract.chat_format import load_family
 from curator.contract.finetune_config import load_fine_tune
 
@@ -270,7 +270,7 @@ def test_every_shipped_file_of_etc_fits_its_schema() -> None:
     from jsonschema import Draft202012Validator
 
     for name in SETTINGS_FILES:
-        schema = schema_files.shipped_schema(f"etc_{name.replace('-', '_')}")
+        schema = json.loads((ROOT / "schemas" / f"etc_{name.replace('-', '_')}.schema.json").read_text("utf-8"))
         data = json.loads((ROOT / "etc" / f"{name}.json").read_text("utf-8"))
         assert [error.message for error in Draft202012Validator(schema).iter_errors(data)] == [], name
 

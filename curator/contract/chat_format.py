@@ -216,12 +216,6 @@ class ChatFormat:
             Segment(self.system_suffix, index, "after"),
         ]
 
-    def unwrap(self, prompt: str, reply: str) -> tuple[str, str] | None:
-        """Return the tagged texts of a wrapped line without context, or None where the format is not this family's."""
-        asked = _inside(prompt, self._head(self._in_turn), self._ask)
-        answered = _inside(reply, self.response_prefix + self.family.reply_lead, self.end + self.family.document_end)
-        return None if asked is None or answered is None else (asked, answered)
-
     def _head(self, with_system: bool) -> str:
         """Return what a wrapped line begins with; `with_system` adds a default system text inside the user's turn."""
         prefix, default = self.family.user_prefix, self.default_system

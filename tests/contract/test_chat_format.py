@@ -184,9 +184,11 @@ def test_every_token_of_a_wrapper_is_a_control_token(family: str) -> None:
 
 @settings(max_examples=150, derandomize=True, deadline=None)
 @given(st.sampled_from(sorted(FAMILIES)), st.text(), st.text())
-def test_unwrap_inverts_halves(family: str, asked: str, answered: str) -> None:
+def test_one_exchange_is_read_back(family: str, asked: str, answered: str) -> None:
     chat_format = ChatFormat(FAMILIES[family])
-    assert chat_format.unwrap(*chat_format.prompt_and_completion(asked, answered)) == (asked, answered)
+    exchanges = chat_format.exchanges(*chat_format.prompt_and_completion(asked, answered))
+    assert exchanges is not None
+    assert [(said, replied) for said, replied, _ in exchanges] == [(asked, answered)]
 
 
 PLACES: Final = [Family("own", "U:", "A:", default_system="S.", reply_lead="~", system_place=place)
@@ -195,9 +197,13 @@ PLACES: Final = [Family("own", "U:", "A:", default_system="S.", reply_lead="~", 
 
 @settings(max_examples=150, derandomize=True, deadline=None)
 @given(st.sampled_from(PLACES), st.text(), st.text())
-def test_unwrap_inverts_halves_wherever_a_default_system_text_stands(family: Family, asked: str, answered: str) -> None:
+def test_one_exchange_is_read_back_wherever_a_default_system_text_stands(
+    family: Family, asked: str, answered: str
+) -> None:
     chat_format = ChatFormat(family)
-    assert chat_format.unwrap(*chat_format.prompt_and_completion(asked, answered)) == (asked, answered)
+    exchanges = chat_format.exchanges(*chat_format.prompt_and_completion(asked, answered))
+    assert exchanges is not None
+    assert [(said, replied) for said, replied, _ in exchanges] == [(asked, answered)]
 
 
 @pytest.mark.parametrize("family", [*FAMILIES.values(), *PLACES], ids=lambda one: f"{one.family}-{one.system_place}")
@@ -212,9 +218,9 @@ def test_exchanges_invert_halves(family: Family) -> None:
     assert chat_format.exchanges(wrapped[:-1], reply) is None
 
 
-def test_unwrap_refuses_another_familys_text() -> None:
+def test_the_text_of_another_family_is_refused() -> None:
     halves = ChatFormat(FAMILIES["llama3"]).prompt_and_completion("X", "Y")
-    assert [name for name, family in FAMILIES.items() if ChatFormat(family).unwrap(*halves)] == ["llama3"]
+    assert [name for name, family in FAMILIES.items() if ChatFormat(family).exchanges(*halves)] == ["llama3"]
 
 
 def test_wrap_keeps_the_tagged_texts_beside_the_wrapped_ones() -> None:
