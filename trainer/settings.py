@@ -33,10 +33,8 @@ class TrainSettings(ConfigModel):
         "replay_weight": "kl_weight",
         "end_loss_weight": "eos_loss_weight",
     }
-    per_device_batch_size: int = Field(
-        8, ge=1, le=4096, description="rows in memory at a time; changes speed and memory, never the step"
-    )
-    gradient_accumulation_steps: int = Field(4, ge=1, le=4096, description="times so many rows make one step")
+    per_device_batch_size: int = Field(8, ge=1, le=4096, description="rows of one micro-batch: as many as memory holds")
+    gradient_accumulation_steps: int = Field(4, ge=1, le=4096, description="micro-batches that make one step")
     learning_rate: float = Field(1e-3, gt=0, le=1, description="highest learning rate of AdamW")
     embedding_lr_scale: float = Field(
         1.0, gt=0, le=100, description="learning rate of the embedding, as a multiple of it"
@@ -61,10 +59,8 @@ class TrainSettings(ConfigModel):
 class FinetuneSettings(TrainSettings):
     """How a base is fine-tuned on dialogues; docs/experiments.md says why so. Rows of replay come on top."""
 
-    per_device_batch_size: int = Field(
-        4, ge=1, le=4096, description="rows in memory at a time; changes speed and memory, never the step"
-    )
-    gradient_accumulation_steps: int = Field(1, ge=1, le=4096, description="times so many rows make one step")
+    per_device_batch_size: int = Field(4, ge=1, le=4096, description="rows of one micro-batch: as many as memory holds")
+    gradient_accumulation_steps: int = Field(1, ge=1, le=4096, description="micro-batches that make one step")
     learning_rate: float = Field(2.5e-4, gt=0, le=1, description="highest learning rate of AdamW")
     embedding_lr_scale: float = Field(
         2.0, gt=0, le=100, description="learning rate of the embedding, as a multiple of it"

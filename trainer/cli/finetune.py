@@ -32,7 +32,7 @@ def add(commands: Any) -> None:
     finetune.add_argument("--patience", type=count, metavar="N", help="validations without a lower loss; 0: never stop")
     finetune.add_argument("--holdout-share", type=number, metavar="SHARE", help="share held out of a --data file")
     renamed(finetune, "--holdout-share", "--validation-share", type=number)
-    finetune.add_argument("--dropout", type=number, metavar="SHARE", help="of the embedding's values")
+    finetune.add_argument("--dropout", type=number, metavar="SHARE", help="dropout of the embedding")
     finetune.add_argument(
         "--replay",
         type=Path,

@@ -34,12 +34,14 @@ def training_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a training."""
     parser.add_argument("--steps", type=positive, metavar="N", help="steps of the training")
     parser.add_argument("--learning-rate", type=number, metavar="LR", help="highest learning rate")
-    parser.add_argument("--per-device-batch-size", type=positive, metavar="N", help="rows in memory at a time")
+    parser.add_argument("--per-device-batch-size", type=positive, metavar="N", help="rows of one micro-batch")
     parser.add_argument(
-        "--gradient-accumulation-steps", type=positive, metavar="N", help="times so many rows make one step"
+        "--gradient-accumulation-steps", type=positive, metavar="N", help="micro-batches that make one step"
     )
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), help="auto: by a trial of three passes each")
-    parser.add_argument("--compile", choices=("auto", "always", "never"), help="torch.compile; auto: where it repays")
+    parser.add_argument(
+        "--compile", choices=("auto", "always", "never"), help="torch.compile; auto: where it saves time"
+    )
     parser.add_argument("--threads", type=count, metavar="N", help="threads of the CPU; 0: one for each core")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda", "mps"), help="default: cpu")
     parser.add_argument("--seed", type=count, metavar="S", help="decides everything random (default: 42)")
