@@ -39,6 +39,7 @@ _WHERE = {
     "walk": "curator.contract.files",
     "Settings": "curator.config",
     "Pairing": "curator.hooks",
+    "BUILT_IN_MODES": "curator.contract.modes",
     "default_pairs": "curator.sampling.pairing",
     "dual_pairs": "curator.sampling.pairing",
     "find_tags": "curator.contract.special_tokens",
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from curator.contract.files import read_once as read_once
     from curator.contract.files import walk as walk
     from curator.contract.finetune_config import Keys as Keys
+    from curator.contract.modes import BUILT_IN_MODES as BUILT_IN_MODES
     from curator.contract.records import Exchange as Exchange
     from curator.contract.records import Family as Family
     from curator.contract.records import Message as Message

@@ -29,7 +29,7 @@ from curator.hooks import Cleaner, Exporter, Filter, MemorySource, Mode, Reject
 from curator.records import CuratedSample, MemoryEvent
 
 # Name of a plugin, as settings and --no-plugin have it -> its module in curator_plugins.
-BUILT_IN = {
+BUILT_IN_PLUGINS = {
     "metahuman": "sources.metahuman",
     "jsonl": "sources.jsonl",
     "modes": "modes.cognitive",
@@ -118,7 +118,7 @@ def load_plugins(settings: Settings, home: Path | None, disabled: Iterable[str] 
 
 
 def _available(settings: Settings, home: Path | None) -> Iterable[tuple[str, Callable[[], Any], str, str]]:
-    for name, place in BUILT_IN.items():
+    for name, place in BUILT_IN_PLUGINS.items():
         module = f"curator_plugins.{place}"
         yield name, lambda module=module: importlib.import_module(module), f"built in ({module})", __version__  # type: ignore[misc]
     for point in sorted(importlib.metadata.entry_points(group=hooks.PROJECT), key=lambda point: point.name):

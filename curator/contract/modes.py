@@ -28,6 +28,11 @@ class Tags(NamedTuple):
         """Return the openings that two tags (without brackets) make."""
         return cls(opening(user_tag), opening(assistant_tag))
 
+    @property
+    def names(self) -> tuple[str, str]:
+        """The two tags without brackets."""
+        return self.user[1:-3], self.assistant[1:-3]
+
 
 NO_TAGS = Tags()
 
@@ -38,7 +43,7 @@ def opening(tag: str) -> str:
 
 
 # The modes that come with the project; the tags of a plugin's mode stand in the run's summary.
-BUILT_IN = {
+BUILT_IN_MODES = {
     "dual": Tags.of("thought", "world"),
     "emulation": Tags.of("user", "assistant"),
     "agent": Tags.of("instruction", "action"),
@@ -60,12 +65,16 @@ def modes_of(summary: Mapping[str, Any]) -> dict[str, Tags]:
     Raises UsageError where the summary is damaged.
     """
     told = summary.get("modes")
-    if not isinstance(told, dict):
-        return dict(BUILT_IN)
+    if told is None:
+        return dict(BUILT_IN_MODES)
     try:
-        return {str(mode): Tags.of(*map(str, pair)) for mode, pair in told.items()}
-    except TypeError:
-        raise UsageError("run-summary.json: 'modes' holds no pairs of tags", "make the run again") from None
+        modes = {mode: (user_tag, assistant_tag) for mode, (user_tag, assistant_tag) in told.items()}
+    except (AttributeError, TypeError, ValueError):
+        modes = {"": ("", "")}
+    # They are written into templates that other programs run, so nothing but names may stand there.
+    if not all(MODE_NAME.fullmatch(mode) and all(map(check_tag, pair)) for mode, pair in modes.items()):
+        raise UsageError("run-summary.json: 'modes' holds no pairs of tags", "make the run again")
+    return {mode: Tags.of(*pair) for mode, pair in modes.items()}
 
 
 def named_mode(name: str, modes: Mapping[str, Tags]) -> Tags:
@@ -82,4 +91,4 @@ def check_tag(tag: object) -> bool:
 
 def bare(modes: Iterable[Tags]) -> tuple[str, ...]:
     """Return all tags without brackets."""
-    return tuple(text[1:-3] for pair in modes for text in pair)
+    return tuple(name for pair in modes for name in pair.names)

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from curator.contract.modes import BUILT_IN, bare
+from curator.contract.modes import BUILT_IN_MODES, bare
 
 _OPENING = "\u2329<＜﹤‹〈⟨❮❬⧼˂ᐸ≺≮⊀𐀼⟪︿"
 _CLOSING = "\u232a>＞﹥›〉⟩❯❭⧽˃ᐳ≻≯⊁⟫﹀"
@@ -203,7 +203,7 @@ def leaks_tag(reply: str) -> bool:
     return _LEAKED.search(reply) is not None
 
 
-def leaks_role(reply: str, tags: Iterable[str] = bare(BUILT_IN.values())) -> bool:
+def leaks_role(reply: str, tags: Iterable[str] = bare(BUILT_IN_MODES.values())) -> bool:
     """Say whether a reply goes on with another's turn: a line that begins with a role or tag and a colon."""
     return _turn_opening(tuple(tags)).search(reply) is not None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from curator.config import Settings
 from curator.contract.cli_frame import Progress
 from curator.contract.errors import CuratorError, UsageError, printable
-from curator.plugin_manager import BUILT_IN, Registry, plugin_failed, raised
+from curator.plugin_manager import BUILT_IN_PLUGINS, Registry, plugin_failed, raised
 from curator.reading.drop_log import DropLog
 from curator.reading.timeline import Timeline
 from curator.records import Drop, MemoryEvent
@@ -39,7 +39,7 @@ def read_memories(
     except (OSError, CuratorError, KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:
-        if plugin in BUILT_IN:
+        if plugin in BUILT_IN_PLUGINS:
             raise  # our own mistake: keep the traceback
         raise plugin_failed(str(plugin), f"source {source.name}", "", raised(error)) from error
     timeline.arrange()

@@ -14,8 +14,9 @@ import pytest
 from conftest import ROOT, Home, Result, in_process, rows
 
 from curator.contract.chat_format import load_families
+from curator.contract.errors import UsageError
 from curator.contract.finetune_config import load_fine_tune
-from curator.contract.modes import BUILT_IN, Tags, modes_of, untag
+from curator.contract.modes import BUILT_IN_MODES, Tags, modes_of, untag
 from curator.contract.records import read_summary
 from trainer.cli import run_command
 from trainer.data.dialogues import read_run
@@ -87,9 +88,17 @@ def test_a_mode_that_no_plugin_gives_goes_by_type_and_is_told(home: Home, curate
 
 
 def test_a_run_of_version_0_1_which_names_no_modes_has_the_built_in_ones() -> None:
-    assert modes_of({}) == BUILT_IN
+    assert modes_of({}) == BUILT_IN_MODES
     assert untag("<thought>: I should ring.") == ("<thought>: ", "I should ring.")
     assert untag("<q1>: Which?") == ("<q1>: ", "Which?") and untag("no tag") == ("", "no tag")
+
+
+@pytest.mark.parametrize(
+    "damaged", [{"quiz": ["q1"]}, {"quiz": ["Q 1", "a"]}, {"'}}{{": ["q1", "a_2"]}, {"quiz": [1, 2]}, ["quiz"]], ids=str
+)
+def test_a_summary_whose_modes_are_damaged_is_refused(damaged: object) -> None:
+    with pytest.raises(UsageError, match="holds no pairs of tags"):
+        modes_of({"modes": damaged})
 
 
 # --- 2: homes and profiles --------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from curator.contract.cli_frame import Progress, no_progress
-from curator.contract.modes import BUILT_IN, Tags, bare
+from curator.contract.modes import BUILT_IN_MODES, Tags, bare
 from curator.contract.special_tokens import leaks_role, leaks_tag
 from trainer.data.batches import PackedDataset
 from trainer.data.dialogues import Dialogue, Samples
@@ -83,7 +83,7 @@ class EvalSuite:
         most = 1.5 * float(np.quantile(lengths, 0.95)) if lengths else _LEAST * 2
         sampling = Sampling(temperature=settings.temperature, stops=tuple(template.stops))
         own_tags = bare(Tags(*pair) for pair in template.tags.values())
-        self._tags = tuple(dict.fromkeys((*bare(BUILT_IN.values()), *own_tags)))
+        self._tags = tuple(dict.fromkeys((*bare(BUILT_IN_MODES.values()), *own_tags)))
         self.sampling = replace(sampling, max_tokens=round(min(_MOST, context // 2, max(_LEAST, most))))
 
     @property

@@ -6,8 +6,6 @@ has no escapes: a newline is a newline between triple quotes. Source: ollama's t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 from curator.contract.errors import UsageError
 from trainer.exports import gguf_file
 from trainer.exports.go_template import go_each, go_if, missing_blank, role_is
@@ -35,25 +33,18 @@ def go_template(template: Template) -> str:
     template that Ollama would take as its own.
     """
     modes: list[str | None] = [*template.tags] or [None]
-    around = {mode: template.wrap("\0", mode=mode) for mode in modes}
-    if any("{{" in text + template.between or "}}" in text + template.between for text in around.values()):
+    before, after = ({mode: template.around(mode)[side] for mode in modes} for side in (0, 1))
+    texts = (template.between, *before.values(), *after.values())
+    if any("{{" in text or "}}" in text for text in texts):
         raise UsageError(
             "the model's template holds '{{' or '}}', which Ollama takes as its own", "export it --to gguf"
         )
     if len(modes) == 1:
-        return around[modes[0]].replace("\0", PROMPT) + RESPONSE + template.between
+        return before[modes[0]] + PROMPT + after[modes[0]] + RESPONSE + template.between
     first, *others = modes
-    before, after = (dict(zip(modes, parts, strict=True)) for parts in zip(*_parted(around.values()), strict=True))
     asked = _by_mode(before, first, others) + "{{ $m.Content }}" + _by_mode(after, first, others)
     answered = go_if("$m.Content", missing_blank(" ", "$m.Content")) + "{{ $m.Content }}" + template.between
     return go_each(go_if(role_is("user"), asked, go_if(role_is("assistant"), answered)))
-
-
-def _parted(texts: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield the text before and the text behind each prompt."""
-    for text in texts:
-        before, _, after = text.partition("\0")
-        yield before, after
 
 
 def _by_mode(texts: dict[str | None, str], first: str | None, others: list[str | None]) -> str:

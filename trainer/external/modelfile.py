@@ -24,7 +24,7 @@ from curator.contract.chat_format import ChatFormat, fitting_families, load_fami
 from curator.contract.errors import JobError, UsageError
 from curator.contract.files import pretty_json, whole_folder, write_whole
 from curator.contract.jinja_chat import UnrenderableError, render
-from curator.contract.modes import BUILT_IN, NO_TAGS, Tags, modes_of, named_mode
+from curator.contract.modes import BUILT_IN_MODES, NO_TAGS, Tags, modes_of, named_mode
 from curator.contract.records import Family, Message, read_summary
 from trainer.exports.go_template import (
     MODELFILE,
@@ -99,7 +99,7 @@ def export_external(
 def _tags(request: ModelfileRequest) -> Tags:
     if request.mode is None:
         return NO_TAGS
-    return named_mode(request.mode, modes_of(read_summary(request.run)) if request.run else BUILT_IN)
+    return named_mode(request.mode, modes_of(read_summary(request.run)) if request.run else BUILT_IN_MODES)
 
 
 def _family(external: ExternalModel, families: dict[str, Family], name: str | None) -> Family:

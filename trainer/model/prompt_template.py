@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from curator.contract.errors import UsageError
+from curator.contract.modes import MODE_NAME
 
 Exchange = tuple[str, str]
 QUOTES = {"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'"}
@@ -42,8 +43,8 @@ class Template(BaseModel):
             raise ValueError("a prompt must not end in a blank: it would be a token that training never saw")
         if not self.reply.startswith((" ", "\n")):
             raise ValueError("a reply must begin with a blank or a newline, or its first word joins the prompt's last")
-        if any(len(pair) != 2 for pair in self.tags.values()):
-            raise ValueError("expected two tags for each mode")
+        if any(len(pair) != 2 or not MODE_NAME.fullmatch(mode) for mode, pair in self.tags.items()):
+            raise ValueError("expected names of modes, with two tags for each")
         return self
 
     def _clean(self, text: str) -> str:
@@ -60,13 +61,13 @@ class Template(BaseModel):
 
     def wrap(self, text: str, history: tuple[Exchange, ...] = (), mode: str | None = None) -> str:
         """Return the prompt of a text, after the earlier exchanges of its conversation."""
-        user, assistant = self._tags(mode)
+        user = self._tags(mode)[0]
         past = [
             self.prompt.replace("{input}", user + self._clean(asked)) + self.answer(answered, mode) + self.between
             for asked, answered in history
         ]
-        last = self.prompt.replace("{input}", user + self._clean(text))
-        return "".join(past) + last + (f" {assistant}".rstrip(" ") if assistant else "")
+        before, after = self.around(mode)
+        return "".join(past) + before + self._clean(text) + after
 
     def around(self, mode: str | None = None) -> tuple[str, str]:
         """Return the text before a prompt's words, and the text behind them up to the reply."""

@@ -21,7 +21,7 @@ from curator.contract.chat_format import ChatFormat, fitting_families, load_fami
 from curator.contract.errors import HostError, JobError, UsageError
 from curator.contract.homes import shipped_etc
 from curator.contract.jinja_chat import UnrenderableError, render
-from curator.contract.modes import BUILT_IN, NO_TAGS, Tags
+from curator.contract.modes import BUILT_IN_MODES, NO_TAGS, Tags
 from curator.contract.records import Family, Message
 from trainer import cli
 from trainer.exports.go_template import read_modelfile, rendered
@@ -135,7 +135,7 @@ def whole_text(
     raise AssertionError
 
 
-@pytest.mark.parametrize("mode", [None, *BUILT_IN])
+@pytest.mark.parametrize("mode", [None, *BUILT_IN_MODES])
 @pytest.mark.parametrize("path", FAMILY_FILES, ids=lambda path: path.stem)
 @pytest.mark.parametrize("kind", ["weights", "adapter"])
 def test_a_modelfile_makes_the_prompts_of_its_family(tmp_path: Path, path: Path, kind: str, mode: str | None) -> None:
@@ -155,7 +155,7 @@ def test_a_modelfile_makes_the_prompts_of_its_family(tmp_path: Path, path: Path,
         for system in ("", SYSTEM):
             asked, answered = ASKED[:count], ANSWERED[: count - 1]
             found = rendered(values["TEMPLATE"], asked, answered, system or default)
-            expected = whole_text(file, asked, answered, system, BUILT_IN[mode] if mode else NO_TAGS, cut=True)
+            expected = whole_text(file, asked, answered, system, BUILT_IN_MODES[mode] if mode else NO_TAGS, cut=True)
             assert found == expected
             assert not (bos and found.startswith(bos))
     assert not rendered(values["TEMPLATE"], ["Why?"], [], "").endswith(" ")
@@ -783,7 +783,7 @@ def test_gos_own_engine_makes_the_same_prompts(tmp_path: Path) -> None:
     jobs, expected = [], []
     for family in (*FAMILIES.values(), odd):
         chat = ChatFormat(family)
-        for tags in (NO_TAGS, *BUILT_IN.values()):
+        for tags in (NO_TAGS, *BUILT_IN_MODES.values()):
             for count in (1, 2, 3):
                 for system in ("", SYSTEM):
                     asked, answered = ASKED[:count], ANSWERED[: count - 1]
