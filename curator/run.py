@@ -213,8 +213,8 @@ def _lineage(files: RunFiles, sample: CuratedSample, screened: ScreenedSample) -
     data = sample.metadata
     name, line = files.next_line(data.split)
     return LineageLine(
-        name, line, data.sample_id, sample.mode, data.mode_source, data.original_id, screened.events, data.sources,
-        screened.changes,
+        file=name, line=line, sample_id=data.sample_id, mode=sample.mode, mode_source=data.mode_source,
+        original_id=data.original_id, events=screened.events, sources=data.sources, changes=screened.changes,
     )  # fmt: skip
 
 

@@ -52,7 +52,14 @@ def wrapped(sample: FormattedSample, chat_format: ChatFormat) -> SchemaSample:
     prompt, reply = chat_format.prompt_and_completion(sample.input, sample.output, sample.context)
     family = chat_format.family.family
     return SchemaSample(
-        sample.mode, prompt, reply, sample.input, sample.output, family, sample.metadata, sample.context
+        mode=sample.mode,
+        input=prompt,
+        output=reply,
+        raw_input=sample.input,
+        raw_output=sample.output,
+        schema_family=family,
+        metadata=sample.metadata,
+        context=sample.context,
     )
 
 

@@ -113,6 +113,18 @@ def test_no_function_takes_more_than_six_arguments_by_their_place() -> None:
     assert too_many == []
 
 
+@pytest.mark.parametrize("program", [*PROGRAMS, "plugins", "benchmarks"])
+def test_no_call_passes_more_than_six_arguments_by_their_place(program: str) -> None:
+    too_many = [
+        f"{path.relative_to(ROOT).as_posix()}:{node.lineno}"
+        for path in sorted((ROOT / program).rglob("*.py"))
+        if path.parent.name != "recipes"
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and len(node.args) > MOST_POSITIONAL
+    ]
+    assert too_many == []
+
+
 def test_architecture_names_every_room() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
     missing = [named(room) for room in ROOMS if room.name not in PROGRAMS and f"{room.name}/" not in text]

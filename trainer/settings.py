@@ -177,8 +177,8 @@ def with_options(settings: SomeSettings, options: dict[str, Any]) -> SomeSetting
 
 def large_model_settings(
     config: FineTuneConfig, given: dict[str, Path], settings: FinetuneSettings
-) -> tuple[FinetuneSettings, list[str]]:
-    """Return the settings of a large model's fine-tune, and the keys of etc/ that are not used here, each with why.
+) -> tuple[FinetuneSettings, dict[str, str]]:
+    """Return the settings of a large model's fine-tune, and a line for each key of etc/ that is not used here.
 
     `given` are the keys that a file holds, with that file (see `load_fine_tune`). Raises UsageError for fp16.
     """
@@ -199,16 +199,16 @@ def large_model_settings(
         "method": "lora" if config.training_mode == "lora" else "full",
         "replay_ratio": 0.0,  # replay needs a second large model in memory, and there is no text of that base
     }  # fmt: skip
-    unused = []
+    unused: dict[str, str] = {}
     if config.optim != "adamw":
-        unused.append(f"optim {config.optim}: this trainer uses adamw")
+        unused["optim"] = f"optim {config.optim}: this trainer uses adamw"
     if config.save_total_limit != 2:
-        unused.append(f"save_total_limit {config.save_total_limit}: this trainer keeps two states")
+        unused["save_total_limit"] = f"save_total_limit {config.save_total_limit}: this trainer keeps two states"
     if config.lr_scheduler_type != "cosine":
-        unused.append(f"lr_scheduler_type {config.lr_scheduler_type}: this trainer uses cosine")
+        unused["lr_scheduler_type"] = f"lr_scheduler_type {config.lr_scheduler_type}: this trainer uses cosine"
     others = {
         "base_model": "the base is --base", "gguf_conversion": "see: trainer export --to gguf",
         "lora_dropout": "this trainer has none", "load_in_4bit": "this trainer has none", "seed": "it is --seed",
     }  # fmt: skip
-    unused += [f"{name}: {why}" for name, why in others.items() if name in given]
+    unused |= {name: f"{name}: {why}" for name, why in others.items() if name in given}
     return FinetuneSettings.model_validate({**settings.model_dump(), **values}), unused

@@ -83,7 +83,18 @@ def plan_export(request: ExportRequest) -> Plan:
         own_template=not any(token in around for token in family.control_tokens),
         data=exporter.data,
     )
-    return Plan(request, settings, exporter, plugin, family, config, export_config, reader, job, notes)
+    return Plan(
+        request=request,
+        settings=settings,
+        exporter=exporter,
+        plugin=plugin,
+        family=family,
+        config=config,
+        export_config=export_config,
+        reader=reader,
+        job=job,
+        notes=notes,
+    )
 
 
 def _base_model(name: str) -> str:

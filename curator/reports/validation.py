@@ -120,18 +120,20 @@ class Validator:
                 f"{printable(str(path))}: no such file or folder", "name a run folder, a .jsonl or a .json file"
             )
         if not self._samples and not self._count:
-            self._of_file(path, 0, "no sample in it")
+            self._note(path, 0, "no sample in it")
         return Verdict(self._samples, self._by_mode, self._problems, self._count)
 
-    def _problem(self, problem: Problem) -> None:
-        """Count a problem, and keep it if it is among the first."""
+    def _note(
+        self, path: Path | str, line: int, what: str, field: str = "file", *,
+        sample_id: str = "", mode: str = "", offset: int = 0,
+    ) -> None:  # fmt: skip
+        """Count a problem, and keep it if it is among the first. Line 0 is the file as a whole."""
         self._count += 1
         if len(self._problems) < self._kept:
-            self._problems.append(problem)
-
-    def _of_file(self, path: Path | str, line: int, message: str, field: str = "file") -> None:
-        name = path if isinstance(path, str) else path.name
-        self._problem(Problem(printable(name), line, "", "", field, 0, message))
+            file = printable(path if isinstance(path, str) else path.name)
+            self._problems.append(
+                Problem(file=file, line=line, sample_id=sample_id, mode=mode, field=field, offset=offset, what=what)
+            )
 
     def _chat_format(self, family: str) -> ChatFormat:
         return ChatFormat(self._families[family])
@@ -140,9 +142,9 @@ class Validator:
         summary = read_summary(folder)
         for name, digest in summary["files"].items():
             if not (folder / name).is_file():
-                self._of_file(name, 0, "named in run-summary.json but not there")
+                self._note(name, 0, "named in run-summary.json but not there")
             elif sha256_of(folder / name) != digest:
-                self._of_file(name, 0, "its sha256 is not that of run-summary.json")
+                self._note(name, 0, "its sha256 is not that of run-summary.json")
         family = summary["family"]
         chat_format = self._chat_format(family) if family in self._families else None
         ids = self._lineage(folder / LINEAGE)
@@ -152,7 +154,7 @@ class Validator:
                 lines += self._file(folder / name, chat_format, ids.get(name, []))
         wanted = int(summary["counts"]["samples"])
         if lines != wanted:
-            self._of_file(SUMMARY, 0, f"{wanted} samples promised, {lines} lines found", "counts")
+            self._note(SUMMARY, 0, f"{wanted} samples promised, {lines} lines found", "counts")
         self._wrapped(folder / WRAPPED, chat_format)
 
     def _lineage(self, path: Path) -> dict[str, list[str]]:
@@ -161,7 +163,7 @@ class Validator:
             if isinstance(row, dict) and isinstance(row.get("file"), str):
                 ids.setdefault(row["file"], []).append(str(row.get("sample_id", "")))
             else:
-                self._of_file(path, number, "no lineage record", "line")
+                self._note(path, number, "no lineage record", "line")
         return ids
 
     def _wrapped(self, path: Path, chat_format: ChatFormat | None) -> None:
@@ -171,31 +173,20 @@ class Validator:
                 sample_id, mode = row["metadata"]["sample_id"], row["mode"]
                 prompt, reply, raw = row["input"], row["output"], (row["raw_input"], row["raw_output"])
             except (KeyError, TypeError):
-                self._of_file(path, number, "no wrapped sample", "row")
+                self._note(path, number, "no wrapped sample", "row")
                 continue
             for mode_name, name, offset, message in self._checker.check(*raw, mode):
-                self._problem(
-                    Problem(printable(path.name), number, sample_id, mode_name, f"raw_{name}", offset, message)
-                )
+                self._note(path, number, message, f"raw_{name}", sample_id=sample_id, mode=mode_name, offset=offset)
             context = tuple(
                 Exchange(exchange["user_text"], exchange["assistant_text"]) for exchange in row.get("context", ())
             )
             if chat_format and chat_format.prompt_and_completion(*raw, context) != (prompt, reply):
-                self._problem(
-                    Problem(
-                        printable(path.name),
-                        number,
-                        sample_id,
-                        mode,
-                        "input",
-                        0,
-                        "is not raw_input in its family's chat format",
-                    )
-                )
+                what = "is not raw_input in its family's chat format"
+                self._note(path, number, what, "input", sample_id=sample_id, mode=mode)
 
     def _file(self, path: Path, chat_format: ChatFormat | None, ids: list[str] | None = None) -> int:
         """Check every line of a dataset; returns how many there were."""
-        count, shown = 0, printable(path.name)
+        count = 0
         for number, row in self._rows(path):
             count += 1
             name = ids[number - 1] if ids and number <= len(ids) else str(number)
@@ -211,10 +202,8 @@ class Validator:
                 last = asked is exchanges[-1][0]
                 before = {"input": place, "output": texts[1].find(answered) if last else place + len(asked)}
                 for mode_name, field_name, offset, message in self._checker.check(asked, answered, mode):
-                    where = field_name if last else "input"
-                    self._problem(
-                        Problem(shown, number, name, mode_name, where, max(before[field_name], 0) + offset, message)
-                    )
+                    where, offset = field_name if last else "input", max(before[field_name], 0) + offset
+                    self._note(path, number, message, where, sample_id=name, mode=mode_name, offset=offset)
         return count
 
     def _texts(self, path: Path, number: int, name: str, row: Any) -> tuple[str, str] | None:
@@ -224,14 +213,14 @@ class Validator:
             tags = self._modes[row["mode"]]
             row = {"input": f"{tags.user}{row['user_text']}", "output": f"{tags.assistant}{row.get('assistant_text')}"}
         if not isinstance(row, dict):
-            self._problem(Problem(printable(path.name), number, name, "", "line", 0, "no JSON object"))
+            self._note(path, number, "no JSON object", "line", sample_id=name)
             return None
         for key in ("input", "output"):
             if not isinstance(row.get(key), str):
-                self._problem(Problem(printable(path.name), number, name, "", key, 0, "missing, or no text"))
+                self._note(path, number, "missing, or no text", key, sample_id=name)
                 return None
             if not row[key].strip():
-                self._problem(Problem(printable(path.name), number, name, "", key, 0, "empty"))
+                self._note(path, number, "empty", key, sample_id=name)
                 return None
         return row["input"], row["output"]
 
@@ -251,7 +240,7 @@ class Validator:
         try:
             file = path.open("rb")
         except OSError as error:
-            self._of_file(path, 0, error.strerror or "unreadable")
+            self._note(path, 0, error.strerror or "unreadable")
             return
         with file:
             first, second = file.readline(), file.readline()
@@ -270,15 +259,13 @@ class Validator:
                 try:
                     yield number, _DECODE(line)
                 except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                    self._problem(
-                        Problem(printable(path.name), number, str(number), "", "line", 0, f"no JSON: {error}")
-                    )
+                    self._note(path, number, f"no JSON: {error}", "line", sample_id=str(number))
 
     def _array(self, path: Path, raw: bytes) -> Iterator[tuple[int, Any]]:
         try:
             rows = _DECODE(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            self._of_file(path, 0, f"no JSON: {error}")
+            self._note(path, 0, f"no JSON: {error}")
             return
         yield from enumerate(rows if isinstance(rows, list) else [rows], 1)
 

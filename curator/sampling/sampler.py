@@ -19,7 +19,15 @@ from curator.contract.errors import PluginError
 from curator.contract.records import Exchange, Record, Source
 from curator.contract.special_tokens import in_braces
 from curator.hooks import Reject
-from curator.plugin_manager import BUILT_IN, Registry, apply_cleaner, apply_filters, map_mode, plugin_failed, raised
+from curator.plugin_manager import (
+    BUILT_IN_PLUGINS,
+    Registry,
+    apply_cleaner,
+    apply_filters,
+    map_mode,
+    plugin_failed,
+    raised,
+)
 from curator.reading.drop_log import Stage
 from curator.reading.timeline import Timeline
 from curator.records import Change, CuratedSample, Drop, MemoryEvent, Pair, SampleMetadata
@@ -78,7 +86,17 @@ class MemoryResult:
     def drop(self, stage: Stage, reason: str, detail: str = "", sample_id: str = "") -> None:
         """Add a drop of this memory, or of one of its samples."""
         event = self.event
-        self.drops.append(Drop((event.key,), stage, reason, detail, event.path, event.id, sample_id))
+        self.drops.append(
+            Drop(
+                event_ids=(event.key,),
+                stage=stage,
+                reason=reason,
+                detail=detail,
+                path=event.path,
+                memory_id=event.id,
+                sample_id=sample_id,
+            )
+        )
 
 
 class Sampler:
@@ -158,7 +176,7 @@ class Sampler:
             raise
         except BaseException as error:
             plugin = self._registry.owners[f"mode {mode}"]
-            if plugin in BUILT_IN:
+            if plugin in BUILT_IN_PLUGINS:
                 raise  # our own mistake: keep the traceback
             raise plugin_failed(plugin, f"mode {mode}", event.path, raised(error)) from error
         return pairs
@@ -176,13 +194,13 @@ class Sampler:
         user_text, reply, context, spelled = self._spelled(pair.user_text, reply, pair.context)
         changes = (*changes, *spelled)
         metadata = SampleMetadata(
-            sample_id,
-            event.id,
-            event.type,
-            event.timestamp,
-            source,
-            pair.author,
-            pair.sources or (Source(event.path, event.sha256, event.turn),),
+            sample_id=sample_id,
+            original_id=event.id,
+            source_type=event.type,
+            timestamp=event.timestamp,
+            mode_source=source,
+            reply_author=pair.author,
+            sources=pair.sources or (Source(event.path, event.sha256, event.turn),),
             multi_turn=event.multi_turn,
             long_output=len(reply) > 160 and count_words(reply) > self._settings.curate.reply.words,
             pair_flipped=pair.flipped,

@@ -97,5 +97,15 @@ def _drop_row(collected: Collected, row: int, stage: Stage, reason: str, detail:
     elif reason == "type_mix":
         detail = f"over the share of the type {metadata.source_type}"
     path, keys = metadata.sources[0].path, screened.events[:1]
-    collected.log(Drop(keys, stage, reason, detail, path, metadata.original_id, metadata.sample_id))
+    collected.log(
+        Drop(
+            event_ids=keys,
+            stage=stage,
+            reason=reason,
+            detail=detail,
+            path=path,
+            memory_id=metadata.original_id,
+            sample_id=metadata.sample_id,
+        )
+    )
     collected.outcomes.note(collected.store.columns.places[row], Reason(stage, reason))

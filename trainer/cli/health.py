@@ -76,8 +76,8 @@ def _run(options: argparse.Namespace) -> int:
         health = settings.health.model_copy(update={"replies": options.replies})
         settings = settings.model_copy(update={"health": health})
     request = CheckpointRequest(
-        options.checkpoint, options.base, optional_home(options.home), options.profile, options.run, options.data,
-        options.text, options.seed,
+        checkpoint=options.checkpoint, base=options.base, home=optional_home(options.home), profile=options.profile,
+        run=options.run, data=options.data, text=options.text, seed=options.seed,
     )  # fmt: skip
     with threads(options.threads), progress_bar() as progress:
         report, notes = evaluate_checkpoint(request, settings, progress)

@@ -44,7 +44,15 @@ def _run(options: argparse.Namespace) -> int:
         n_kv_heads=options.n_kv_heads or options.n_heads, hidden_dim=options.hidden_dim or default_hidden(options.dim),
         max_seq_len=options.context, tied=not options.untied,
     )  # fmt: skip
-    request = PretrainRequest(options.shards, tokenizer, config, settings, options.out, options.mix, options.device)
+    request = PretrainRequest(
+        shards=options.shards,
+        tokenizer=tokenizer,
+        config=config,
+        settings=settings,
+        out=options.out,
+        mix=options.mix,
+        device=options.device,
+    )
     with console_callback(tensorboard=options.tensorboard) as callback:
         out = pretrain(request, callback)
     return print_result(out, options.json)

@@ -134,7 +134,15 @@ def _of_run(row: dict[str, Any], tags: dict[str, list[str]]) -> Dialogue:
     )
     meta = row["metadata"]
     split: Literal["train", "holdout"] = "holdout" if meta.get("split") == "holdout" else "train"
-    return Dialogue(str(meta["sample_id"]), prompt, reply, history, mode, split, str(meta["sample_id"]))
+    return Dialogue(
+        name=str(meta["sample_id"]),
+        prompt=prompt,
+        reply=reply,
+        history=history,
+        mode=mode,
+        split=split,
+        conversation=str(meta["sample_id"]),
+    )
 
 
 def read_file(path: Path, template: Template) -> Dataset:

@@ -45,7 +45,16 @@ def config_of(path: Path, numbers: tuple[int, ...], tied: bool) -> ModelConfig:
     """Return the size that a header of llama2.c names. Raises UsageError where no model can have it."""
     dim, hidden, layers, heads, kv_heads, vocabulary, context = numbers
     try:
-        return ModelConfig(vocabulary, dim, layers, heads, kv_heads, hidden, context, tied=tied)
+        return ModelConfig(
+            vocab_size=vocabulary,
+            dim=dim,
+            n_layers=layers,
+            n_heads=heads,
+            n_kv_heads=kv_heads,
+            hidden_dim=hidden,
+            max_seq_len=context,
+            tied=tied,
+        )
     except UsageError as error:
         raise UsageError(f"{path}: {error.what}") from None
 

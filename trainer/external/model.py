@@ -239,7 +239,15 @@ def _read_adapter(folder: Path, base: str | None) -> ExternalModel:
     if not sampling and model.folder:
         sampling = _json_of(model.folder / "generation_config.json")
     names = tuple(filter(None, [_hub_name(base_name)]))
-    return ExternalModel(folder, model, folder, config, names, chat if chat.template else model.chat, sampling)
+    return ExternalModel(
+        source=folder,
+        base=model,
+        adapter=folder,
+        config=config,
+        names=names,
+        chat=chat if chat.template else model.chat,
+        sampling=sampling,
+    )
 
 
 def _only_lora(folder: Path, config: dict[str, Any]) -> None:

@@ -114,7 +114,17 @@ def prepare(request: FinetuneRequest) -> FinetuneContext:
     samples = encode_dataset(dataset, template, base.tokenizer, context, settings.holdout_share)
     notes += dataset.notes + _sample_notes(samples)
     prompts = [*trainer.preview_prompts, *(dialogue.prompt for dialogue in samples.holdout_dialogues[:_OWN_PROMPTS])]
-    return FinetuneContext(base, dataset, samples, template, settings, trainer, context, prompts, notes)
+    return FinetuneContext(
+        base=base,
+        dataset=dataset,
+        samples=samples,
+        template=template,
+        settings=settings,
+        trainer=trainer,
+        context=context,
+        prompts=prompts,
+        notes=notes,
+    )
 
 
 def _defaults(
@@ -135,15 +145,10 @@ def _defaults(
         return trainer.finetune, [note], longest
     config, given = load_fine_tune(request.home, mode)
     settings, unused = large_model_settings(config, given, trainer.finetune)
-    notes = [f"defaults of {path.name}", *(f"{given[_key_of(line)].name}: not used: {line}" for line in unused)]
+    notes = [f"defaults of {path.name}", *(f"{given[key].name}: not used: {line}" for key, line in unused.items())]
     require_mode(config, modes)
     size = size_note(config, len(dataset.dialogues))
     return settings, [*notes, *([size] if size else [])], config.max_seq_length
-
-
-def _key_of(line: str) -> str:
-    """Return the key that a line of `large_model_settings` begins with."""
-    return line.partition(":")[0].partition(" ")[0]
 
 
 def _sample_notes(samples: Samples) -> list[str]:
@@ -207,10 +212,28 @@ def finetune(
     callback.sampler = DialogueSampler(ready, ready.trainer.sampling, RunDir(out))
     kl = KLRegulariser(ready.base.model().to(request.device), settings.kl_weight) if replayed else None
     gate = _gate(ready, text, callback.log, request.accept_degraded)
-    run = TrainingRun(model, data, settings, steps, request.device, callback, packed.epoch, kl, gate.score)
+    run = TrainingRun(
+        model=model,
+        data=data,
+        settings=settings,
+        steps=steps,
+        device=request.device,
+        callback=callback,
+        epoch=packed.epoch,
+        kl=kl,
+        score=gate.score,
+    )
     plan = _plan(request, ready, settings, steps, about)
     job = TrainingJob(
-        "finetune", run, out, plan, about, ready.base.tokenizer, ready.template, ready.base.as_parent(), gate
+        kind="finetune",
+        run=run,
+        out=out,
+        plan=plan,
+        about=about,
+        tokenizer=ready.base.tokenizer,
+        template=ready.template,
+        parent=ready.base.as_parent(),
+        acceptance=gate,
     )
     run_training(job, resuming=resuming, allow_drift=allow_drift)
     return out, ready

@@ -97,7 +97,9 @@ def pretrain(
     }  # fmt: skip
     run = TrainingRun(model, data, settings, settings.steps, request.device, callback)
     template = Template(plain_quotes=bool(about["plain_quotes"]))
-    job = TrainingJob("pretrain", run, request.out, plan, about, tokenizer, template)
+    job = TrainingJob(
+        kind="pretrain", run=run, out=request.out, plan=plan, about=about, tokenizer=tokenizer, template=template
+    )
     run_training(job, resuming=resuming, allow_drift=allow_drift)
     write_whole(request.out / LEXICON, pack_words(_words_of(request.shards, about["mix"], tokenizer)))
     return request.out

@@ -87,9 +87,7 @@ def run_training(job: TrainingJob, *, resuming: bool, allow_drift: bool) -> Path
             best, record = job.acceptance.keep(best, record, run_dir.log)
         if outcome.best_step != outcome.step:
             _save_last(job, record, outcome)
-        write_checkpoint(
-            out, best, run.model.config, job.tokenizer, record
-        )  # into the folder of training/; trainer.json is written last
+        write_checkpoint(out, best, run.model.config, job.tokenizer, record)  # beside training/; trainer.json last
         run_dir.finish()
     (out / ".lock").unlink(missing_ok=True)
     callback.log(summary(outcome))

@@ -56,12 +56,12 @@ def test_a_file_of_metahuman_counts_as_it_stands(tmp_path):
     assert (settings.warmup_steps, settings.eval_steps, settings.save_steps) == (150, 10, 500)
     assert settings.max_grad_norm == 1.0
     assert settings.replay_ratio == 0, "two large models would be in memory"
-    assert [one.split(":")[0] for one in unused if given[one.split(":")[0].split()[0]] == path] == [
+    assert [line.split(":")[0] for key, line in unused.items() if given[key] == path] == [
         "optim adafactor", "save_total_limit 3", "base_model", "gguf_conversion",
     ]  # fmt: skip
     # What the general file says beside it, and is not used either.
-    assert [one.split(":")[0] for one in unused[4:]] == ["lora_dropout", "load_in_4bit", "seed"]
-    assert {given[one.split(":")[0]] for one in unused[4:]} == {ROOT / "etc" / "fine-tune-config.json"}
+    assert list(unused)[4:] == ["lora_dropout", "load_in_4bit", "seed"]
+    assert {given[key] for key in list(unused)[4:]} == {ROOT / "etc" / "fine-tune-config.json"}
 
 
 def test_a_mode_s_file_goes_before_the_general_one_key_by_key(tmp_path):
