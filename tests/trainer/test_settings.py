@@ -317,3 +317,13 @@ def test_the_share_held_out_has_its_name_of_version_0_1_too(tmp_path: Path) -> N
     done = trainer("finetune", "--data", tmp_path / "none.jsonl", "--validation-share", 0.1)
     assert done.status == 2
     assert done.err.splitlines()[0] == "--validation-share is called --holdout-share now"
+
+
+def test_preview_says_on_stderr_what_it_left_out_and_the_new_names(tmp_path: Path) -> None:
+    home, data = home_with(tmp_path / "home", OLD), tmp_path / "talk.jsonl"
+    replies = ["I painted the hull.", "The card is 4111 1111 1111 1111.", "The tide was late."]
+    data.write_text("".join(json.dumps({"input": "What is new?", "output": reply}) + "\n" for reply in replies))
+    done = trainer("preview", "--data", data, "--home", home, "--json")
+    assert done.status == 0 and len(json.loads(done.out)) == 2
+    assert done.err.count(" is called ") == len(TODAY)
+    assert "card number" in done.err and "4111" not in done.err

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from curator.contract.cli_frame import console, positive, print_json
+from curator.contract.cli_frame import console, log, positive, print_json
 from trainer.cli.options import add_command, input_options, request_of
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ def _run(options: argparse.Namespace) -> int:
     from trainer.training.preview import rows
 
     ready = prepare(request_of(options))
+    for note in ready.notes:  # what was left out, and settings under old names
+        log(note)
     samples = rows(ready, options.number)
     if options.json:
         print_json(samples)
