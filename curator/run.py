@@ -66,7 +66,10 @@ def prepare(request: Request) -> Setup:
     home = find_home(request.home)
     profile = find_profile(home, request.username)
     settings = _overridden(load_settings(home), request)
-    registry = load_plugins(settings, home, request.disabled + (("secret",) if request.options.keep_secrets else ()))
+    disabled = {*settings.curate.plugins.disabled, *request.disabled}
+    if request.options.keep_secrets and "secrets" not in disabled:  # without the plugin there is no such filter
+        disabled.add("secret")
+    registry = load_plugins(settings, home, disabled)
 
     def family_of(families: dict[str, Family]) -> Family:
         if request.schema:

@@ -261,6 +261,15 @@ def test_keep_secrets_keeps_them_in_both(
     assert len(json.loads(whole.out)) == len(json.loads(without.out)) + 1
 
 
+@pytest.mark.parametrize("off", ["secret", "secrets"])  # the filter, the plugin that gives it
+def test_keep_secrets_goes_with_leaving_the_filter_out(off: str, home: Home, curate: Callable[..., Result]) -> None:
+    home.memory("What was it again that I needed?", response=SECRETS["key of a service"])
+    options = ("--username", "ann", "--home", home.folder, "--keep-secrets", "--no-plugin", off, "--json")
+    done = curate("run", *options)
+    assert done.status == 0, done.err
+    assert json.loads(done.out)["report"]["samples"] == 1
+
+
 @pytest.mark.parametrize(
     "text",
     [
