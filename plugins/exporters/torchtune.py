@@ -182,7 +182,7 @@ def _schedule(job: ExportJob) -> dict[str, Any]:
     return kinds[job.keys["lr_scheduler_type"]] | {"num_warmup_steps": job.keys["warmup_steps"]}
 
 
-# Not read by mypy as text: tests/plugins/exporters/test_export_torchtune.py compiles it and `make verify` runs it in torchtune.
+# Not read by mypy as text: tests/plugins/exporters/test_export_torchtune.py compiles it, and `make verify` runs it.
 _OURS = '''"""What torchtune lacks; `tune run` finds it in this folder.
 
 The model's own tokenizer and chat template render a row, and its last reply alone is learnt, with what ends it.
