@@ -84,17 +84,9 @@ def plan_export(request: ExportRequest) -> Plan:
         data=exporter.data,
     )
     return Plan(
-        request=request,
-        settings=settings,
-        exporter=exporter,
-        plugin=plugin,
-        family=family,
-        config=config,
-        export_config=export_config,
-        reader=reader,
-        job=job,
-        notes=notes,
-    )
+        request=request, settings=settings, exporter=exporter, plugin=plugin, family=family, config=config,
+        export_config=export_config, reader=reader, job=job, notes=notes,
+    )  # fmt: skip
 
 
 def _base_model(name: str) -> str:

@@ -213,28 +213,14 @@ def finetune(
     kl = KLRegulariser(ready.base.model().to(request.device), settings.kl_weight) if replayed else None
     gate = _gate(ready, text, callback.log, request.accept_degraded)
     run = TrainingRun(
-        model=model,
-        data=data,
-        settings=settings,
-        steps=steps,
-        device=request.device,
-        callback=callback,
-        epoch=packed.epoch,
-        kl=kl,
-        score=gate.score,
-    )
+        model=model, data=data, settings=settings, steps=steps, device=request.device, callback=callback,
+        epoch=packed.epoch, kl=kl, score=gate.score,
+    )  # fmt: skip
     plan = _plan(request, ready, settings, steps, about)
     job = TrainingJob(
-        kind="finetune",
-        run=run,
-        out=out,
-        plan=plan,
-        about=about,
-        tokenizer=ready.base.tokenizer,
-        template=ready.template,
-        parent=ready.base.as_parent(),
-        acceptance=gate,
-    )
+        kind="finetune", run=run, out=out, plan=plan, about=about, tokenizer=ready.base.tokenizer,
+        template=ready.template, parent=ready.base.as_parent(), acceptance=gate,
+    )  # fmt: skip
     run_training(job, resuming=resuming, allow_drift=allow_drift)
     return out, ready
 
