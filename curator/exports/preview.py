@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from curator.contract.cli_frame import Progress, no_progress
-from curator.contract.errors import JobError, UsageError
+from curator.contract.errors import JobError, UsageError, counted
 from curator.contract.records import Message
 from curator.exports.plan import Plan, conversations
 from curator.exports.tokenizer import ChatTokenizer
@@ -319,11 +319,6 @@ def _table(row: Row) -> Any:
         kinds = " ".join(word for word, holds in (("special", token.special), ("trained", token.trained)) if holds)
         table.add_row(str(number), str(token.id), _plain(text), kinds)
     return table
-
-
-def counted(count: int, noun: str) -> str:
-    """Return "1 row", "2 rows"."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def require_clean(result: Preview) -> None:

@@ -109,7 +109,7 @@ def _profile(profile: Path) -> Iterator[Finding]:
     name = f"profile {profile.name}"
     memory = profile / "memory"
     if not (memory / "episodic").is_dir():
-        yield Finding("note", name, "no memory/episodic: nothing to read", "see docs/memories.md for the layout")
+        yield Finding("note", name, "no memory/episodic: nothing to read", "see the layout: curate docs memories")
     elif (profile / ".encryption-meta.json").exists():
         yield Finding(
             "note", name, "encrypted files (.enc) are counted but not read", "decrypt the profile to use them"

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from curator.contract.cli_frame import harmless
+from curator.contract.homes import install
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -237,7 +238,8 @@ def _charts(report: Row) -> dict[str, Any]:
     try:
         import matplotlib  # noqa: F401  slow to load, and the page does without
     except ImportError:
-        return {"curve_charts": [], "sweep_charts": [], "sweep_small": [], "no_charts": bool(curves or sweep)}
+        missing = {"no_charts": bool(curves or sweep), "install_charts": install("matplotlib")}
+        return {"curve_charts": [], "sweep_charts": [], "sweep_small": []} | missing
     return {
         "curve_charts": [_chart(panel) for panel in curves],
         "sweep_charts": [_chart(panel) for panel in sweep if not panel.small],
