@@ -44,7 +44,7 @@ schemas: $(VENV)/.installed
 	$(BIN)/python schemas/generate.py
 
 docs: $(VENV)/.installed
-	$(BIN)/curate run --username greggles --mode dual --max 3000 --dry-run | $(BIN)/python docs/generate.py
+	COLUMNS=80 $(BIN)/curate run --username greggles --mode dual --max 3000 --dry-run | $(BIN)/python docs/generate.py
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/curate.py

@@ -15,7 +15,7 @@ from curator.config import Settings, load_settings
 from curator.contract import __version__
 from curator.contract.chat_format import ChatFormat, load_family, pick_family
 from curator.contract.cli_frame import Progress, no_progress
-from curator.contract.errors import UsageError, ValidationFailed, printable, unknown_name
+from curator.contract.errors import UsageError, ValidationFailed, counted, printable, unknown_name
 from curator.contract.homes import RUNS, find_home, find_profile, owner_names
 from curator.contract.records import REPORT, REPORT_PAGE, RUN_FORMAT, RUN_VERSION, Family
 from curator.plugin_manager import Registry, fill, load_plugins
@@ -233,7 +233,7 @@ def _filler_left(setup: Setup) -> Callable[[str], bool]:
 
 
 def _memories(count: int) -> str:
-    return "1 memory" if count == 1 else f"{count:,} memories"
+    return counted(count, "memory", "memories")
 
 
 _NOTES = {
@@ -259,16 +259,17 @@ def _notices(setup: Setup, request: Request, collected: Collected, choice: Choic
         names = ", ".join(collected.log.encrypted) + (
             ", ..." if counts["encrypted"] > len(collected.log.encrypted) else ""
         )
-        notices.append(f"{counts['encrypted']} encrypted files were not read; decrypt the profile to use them: {names}")
-    if options.most is not None and len(choice.rows) < options.most:
-        noun = f"{options.mode} samples" if options.mode else "samples"
+        files = counted(counts["encrypted"], "encrypted file was", "encrypted files were")
         notices.append(
-            f"--max {options.most:,} asked for more than there is: {len(choice.rows):,} {noun} passed every stage"
+            f"{files} not read; decrypt the profile to use {'it' if counts['encrypted'] == 1 else 'them'}: {names}"
         )
+    if options.most is not None and len(choice.rows) < options.most:
+        passed = counted(len(choice.rows), f"{options.mode} sample" if options.mode else "sample")
+        notices.append(f"--max {options.most:,} asked for more than there is: {passed} passed every stage")
     if len(choice.holdout.rows) < 0.95 * choice.holdout.wanted:
         notices.append(
-            f"the holdout has {len(choice.holdout.rows)} of {choice.holdout.wanted} samples: the other conversations "
-            "are too large, or too near to the training set"
+            f"the holdout has {len(choice.holdout.rows)} of {counted(choice.holdout.wanted, 'sample')}: the other "
+            "conversations are too large, or too near to the training set"
         )
     if ChatFormat(setup.family).touches:
         notices.append(f"family {setup.family.family!r}: nothing stands between question and answer but the mode tags")

@@ -188,7 +188,7 @@ class Viewer:
     def _problems(self, row: Row) -> Iterator[str]:
         most, about = self.plan.config.max_seq_length, "" if row.exact else "about "
         if row.length > most:
-            yield f"{about}{row.length:,} tokens: over max_seq_length {most:,}"
+            yield f"{about}{counted(row.length, 'token')}: over max_seq_length {most:,}"
         if not any(token.trained for token in (row.tokens[:most] if row.exact else row.tokens)):
             yield "no token is trained"
         if self.exporter.template == "server":  # what it puts around texts is not known
@@ -214,7 +214,7 @@ class Viewer:
         users = sum(message.role == "user" for message in row.conversation.messages)
         wanted = users if begin in self.family.turn_separator else 1
         if len(places) > wanted:
-            yield f"{len(places)} begin marks {begin}: expected {wanted}"
+            yield f"{counted(len(places), 'begin mark')} {begin}: expected {wanted}"
         elif not places or places[0] != 0:
             yield f"no begin mark {begin} at the start"
 
@@ -271,7 +271,11 @@ def show(result: Preview, plan: Plan, screen: Console) -> None:
     """Print rows and problems for a person."""
     for row in result.shown:
         conversation = row.conversation
-        size = f"{row.length:,} tokens, {row.trained:,} trained" if row.exact else f"about {row.length:,} tokens"
+        size = (
+            f"{counted(row.length, 'token')}, {row.trained:,} trained"
+            if row.exact
+            else f"about {counted(row.length, 'token')}"
+        )
         screen.rule(f"{conversation.mode} · {conversation.sample_id} · {conversation.split} · {size}", style="dim")
         screen.print(_marked(row, screen.is_terminal), soft_wrap=True)  # the exact text: no line of ours in it
         if row.exact:
