@@ -81,7 +81,8 @@ def _run(options: argparse.Namespace) -> int:
             keep_secrets=options.keep_secrets,
         ),
     )
-    with progress_bar() as progress, contextlib.redirect_stdout(sys.stderr):  # stdout is the result, whoever prints
+    # stdout is the result, whoever prints. The bar within: where it ends it puts back the stdout that it found.
+    with contextlib.redirect_stdout(sys.stderr), progress_bar() as progress:
         outcome = run(request, progress)
     if options.json:
         print_json({"run": str(outcome.folder) if outcome.folder else None, "report": outcome.report})

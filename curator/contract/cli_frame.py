@@ -186,8 +186,9 @@ def print_hanging(screen: Console, label: Text, text: Text) -> None:
         else:
             lines = paragraph.divide(_line_starts(paragraph.plain, width))
         for line in lines or [Text()]:
-            line.rstrip()
-            screen.print(Text.assemble(label, line), soft_wrap=True)
+            shown = Text.assemble(label, line)
+            shown.rstrip()
+            screen.print(shown, soft_wrap=True)
             label = Text(" " * indent)
 
 

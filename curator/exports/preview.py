@@ -281,7 +281,7 @@ def show(result: Preview, plan: Plan, screen: Console) -> None:
         if row.exact:
             screen.print(_table(row))
     for problem in result.problems:
-        screen.print(_plain(f"! {problem}"))
+        screen.print(_plain(f"! {problem}"), soft_wrap=True)  # a line each, for grep
     if result.count > len(result.problems):
         screen.print(f"! and {result.count - len(result.problems):,} more")
 
@@ -317,7 +317,9 @@ def _styled(text: str, style: str) -> Text:
 def _table(row: Row) -> Any:
     from rich.table import Table
 
-    table = Table("#", "id", "token", "", box=None, header_style="dim")
+    table = Table(box=None, header_style="dim")
+    for head in ("#", "id", "token", ""):
+        table.add_column(head, overflow="fold")
     for number, token in enumerate(row.tokens):
         text = row.text[token.start : token.end].replace("\n", "⏎").replace(" ", "·")
         kinds = " ".join(word for word, holds in (("special", token.special), ("trained", token.trained)) if holds)

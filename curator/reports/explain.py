@@ -135,7 +135,7 @@ def _show_file(file: MemoryFile, screen: Console) -> None:
     screen.print(Text.assemble((f"{'file':10}", "bold"), safe(file.path)), soft_wrap=True)
     print_hanging(screen, _label(""), Text(f"({file.state})", "dim"))
     if file.type:
-        screen.print(_label("").append_text(safe(f"{file.timestamp}  {file.type}  {file.id}")), soft_wrap=True)
+        print_hanging(screen, _label(""), safe(f"{file.timestamp}  {file.type}  {file.id}"))
     for label, text in (("content", file.content), ("response", file.response)):
         if text:
             print_hanging(screen, _label(label), safe(text))

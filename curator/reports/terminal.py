@@ -48,7 +48,7 @@ def _headline(report: Report) -> RenderableType:
 def _quality(report: Report, console: Console) -> None:
     table = Table(title="Quality", box=box.SIMPLE_HEAD, title_justify="left", expand=False)
     for name, justify in (("measure", "left"), ("value", "right"), ("target", "left"), ("", "left")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for check in report.checks:
         word, style = _VERDICTS[check.verdict]
         unit = "%" if check.unit == "%" else f" {check.unit}"

@@ -64,6 +64,7 @@ def _show(samples: list[dict[str, Any]], ready: FinetuneContext) -> None:
         f"{counts['tokens_trained']:,} of them in replies; "
         f"{counted(counts['samples_held_out'], 'sample')} held out",
         markup=False,
+        soft_wrap=True,
     )
 
 
