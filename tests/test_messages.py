@@ -32,7 +32,7 @@ SHIPPED: Final = sorted(
 PAGES: Final = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 # "the trainer cannot", "this trainer knows", "which curate was installed from": no commands.
 PROSE: Final = set(
-    "already has keeps reads uses and can cannot changed does holds imports is knows made of puts takes that was whose".split()
+    "already and can cannot changed does has holds imports keeps knows made of puts reads takes that uses was".split()
 )
 NAMED: Final = re.compile(r"(?<![\w./-])(curate|trainer) ([a-z][a-z-]+)((?: [\w./{}'-]+)*)")
 
