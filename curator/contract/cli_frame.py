@@ -213,7 +213,10 @@ def print_table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     screen, body = console(), [list(row) for row in rows]
     table = Table()
     for column, head in enumerate(heads):
-        words = " ".join([head, *(row[column] for row in body)]).split()
+        cells = [head, *(row[column] for row in body)]
+        words = " ".join(cells).split()
+        if not column and max(map(cell_len, cells)) <= screen.width // 2:
+            words = cells  # what a row is called is read in one piece
         table.add_column(head, overflow="fold", min_width=max(map(cell_len, words), default=None))
     if screen.is_terminal and table.__rich_measure__(screen, screen.options).minimum > screen.width:
         for one in table.columns:

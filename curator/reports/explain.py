@@ -126,8 +126,8 @@ def show(explained: Explained, screen: Console) -> None:
             screen.print(_label("").append_text(Text.assemble(("with ", "dim"), safe(source.path))), soft_wrap=True)
     for drop in explained.drops:
         screen.print(Text.assemble((f"\ndropped   {drop.sample_id or drop.event_ids[0]}", "bold")), soft_wrap=True)
-        reason = Text.assemble((f"{drop.stage}: {drop.reason}", "yellow"), "  " if drop.detail else "")
-        print_hanging(screen, _label(""), reason.append_text(safe(drop.detail)))
+        why = Text.assemble((f"{drop.stage}: {drop.reason}", "yellow"), "  " if drop.detail else "")
+        print_hanging(screen, _label(""), why.append_text(safe(drop.detail)))
     screen.print(Text(f"\n{'run':10}{printable(explained.run)}", "dim"), soft_wrap=True)
 
 

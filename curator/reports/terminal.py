@@ -118,13 +118,13 @@ def _bar(row: _Row, width: int) -> str:
 def _drops(report: Report, console: Console) -> None:
     """What was turned down: stage, reason and count, an example, and below it the file that it was found in."""
     stage = max(len("stage"), *(len(drop.stage) for drop in report.drops))
-    reason = max(len("reason"), *(cell_len(drop.reason) for drop in report.drops))
+    widest = max(len("reason"), *(cell_len(drop.reason) for drop in report.drops))
     digits = max(len("count"), *(len(f"{drop.count:,}") for drop in report.drops))
     console.print(Text("Turned down, with the reason", "italic"))
-    head = f"{_GAP}{'stage':{stage}}{_GAP}{'reason':{reason}}{_GAP}{'count':>{digits}}{_GAP}"
+    head = f"{_GAP}{'stage':{stage}}{_GAP}{'reason':{widest}}{_GAP}{'count':>{digits}}{_GAP}"
     print_hanging(console, Text(head, "bold"), Text("for example", "bold"))
     for drop in report.drops:
-        name = drop.reason + " " * (reason - cell_len(drop.reason))
+        name = drop.reason + " " * (widest - cell_len(drop.reason))
         label = f"{_GAP}{drop.stage:{stage}}{_GAP}{name}{_GAP}{drop.count:>{digits},}{_GAP}"
         print_hanging(console, Text(label), safe(drop.example, 100))
         if drop.path:
