@@ -67,7 +67,6 @@ class SampleCounts:
     mode_sources: Counter[str] = field(default_factory=Counter)
     unknown_types: Counter[str] = field(default_factory=Counter)
     foreign_modes: Counter[str] = field(default_factory=Counter)
-    changes: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass
@@ -152,7 +151,7 @@ class Sampler:
             return
         mode, source = map_mode(self._registry, event, self._mode_from)
         counts.mode_sources[source] += 1
-        if event.type not in self._settings.types.modes:
+        if source == "mapping" and not self._settings.types.knows(event.type, event.tags):
             counts.unknown_types[event.type] += 1
         if event.mode and event.mode not in self._registry.modes:
             counts.foreign_modes[event.mode] += 1
@@ -229,7 +228,6 @@ class Sampler:
             plain, count = in_braces(text, tokens)
             if count:
                 changes.append(Change("control_tokens", f"{count} spelled in braces", len(text), len(plain)))
-                self.counts.changes["control_tokens"] += 1
             texts.append(plain)
         pairs = zip(texts[2::2], texts[3::2], strict=True)
         return texts[0], texts[1], tuple([Exchange(*pair) for pair in pairs]), tuple(changes)
@@ -242,7 +240,6 @@ class Sampler:
                 return after, changes
             if after != reply:
                 changes = (*changes, Change(cleaner.name, _described(reply, after), len(reply), len(after)))
-                self.counts.changes[cleaner.name] += 1
                 reply = after
         return reply, changes
 

@@ -182,7 +182,7 @@ def test_the_card_is_a_dataset_card(made: tuple[Home, Path], curate: Curate, tmp
                  "## Known biases", "## Consent and licence", "## How to rebuild it"):  # fmt: skip
         assert f"\n{head}\n" in body, head
     assert "Nobody has stated consent." in body
-    assert "curate run --username ann" in body
+    assert "curate run --home " in body
     home.config("export.json", {"system": {}, "consent": "Everybody named was asked.", "licence": "cc-by-4.0"})
     export(curate, home, run, tmp_path / "other")
     text = (tmp_path / "other" / "README.md").read_text("utf-8")
