@@ -27,7 +27,10 @@ class Turn(Record, frozen=True, gc=False):
 
 
 class Shape(Record, frozen=True, gc=False):
-    """A memory's text: the `turns` of a conversation, or one-sided `text`; `truncated` where its end was cut off."""
+    """A memory's text: the `turns` of a conversation, or one-sided `text`.
+
+    `truncated` is True where MetaHuman cut a text in mid-sentence, so that its broken last sentence was left out.
+    """
 
     turns: tuple[Turn, ...] = ()
     text: str = ""

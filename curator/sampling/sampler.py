@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 import msgspec
 
@@ -33,6 +34,9 @@ from curator.reading.timeline import Timeline
 from curator.records import Change, CuratedSample, Drop, MemoryEvent, Pair, SampleMetadata
 from curator.sampling.pairing import PairingHelpers, default_pairs
 from curator.sampling.sentences import count_words
+
+# Events after a thought that are looked at for its answer: more than this many rejected in a row are hardly met.
+_MOST_ASKED = 32
 
 
 @dataclass(frozen=True)
@@ -251,11 +255,7 @@ class Sampler:
     def _outward(self, event: MemoryEvent) -> MemoryEvent | None:
         """Return the next event that the world saw and that may be learnt from."""
         assert self._result is not None
-        place = self._result.place
-        for _ in range(4):
-            place = self._timeline.next_outward(place)
-            if place < 0:
-                return None
+        for place in islice(self._timeline.outward_after(self._result.place), _MOST_ASKED):
             answer = self._judged(self._timeline.event(place))
             if not apply_filters(self._registry.memory_filters, answer, answer.path):
                 self._result.answered_by = place
