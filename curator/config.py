@@ -106,6 +106,12 @@ class TypesConfig(ConfigFile):
     secondary: dict[str, Annotated[float, Field(ge=0)]] = Field(description="type -> percent of the primary count")
     notices: dict[str, Annotated[str, Field(min_length=1)]] = Field({}, description="name -> RE2 of bot notices")
 
+    def named_modes(self) -> list[tuple[tuple[str, ...], str]]:
+        """Return every mode that this file names, with the keys under which it stands."""
+        listed = [(("modes", kind), mode) for kind, mode in self.modes.items()]
+        mapped = [(("mapping", kind), mode) for kind, mode in self.mapping.items()]
+        return [*listed, *mapped, (("unknown",), self.unknown)]
+
     def knows(self, memory_type: str, tags: tuple[str, ...]) -> bool:
         """Tell whether this file says what mode a memory of this type, or with one of these tags, has."""
         return memory_type in self.modes or any(
@@ -237,6 +243,10 @@ class Settings:
     home_families: Path | None
     files: dict[str, str]
     overridden: dict[str, str]
+
+    def path_of(self, name: str) -> Path:
+        """Return the file of etc/ that was read as `name` ("types.json")."""
+        return Path(self.overridden.get(f"etc/{name}", shipped_etc() / name))
 
 
 def load_settings(home: Path | None) -> Settings:

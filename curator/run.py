@@ -31,6 +31,7 @@ from curator.reports.validation import SampleChecker
 from curator.run_folder import RunFiles, run_folder, stoppable, tagged, wrapped, write_summary
 from curator.sampling.sampler import Options, Sampler, ScreenedSample
 from curator.selection.choose import Choice, choose
+from curator.selection.holdout import Holdout
 from curator.selection.sample_store import Collected, SampleStore, collect
 
 
@@ -299,10 +300,7 @@ def _notices(setup: Setup, request: Request, collected: Collected, choice: Choic
             f"--max {options.most:,} asked for more than there is: {len(choice.rows):,} {noun} passed every stage"
         )
     if len(choice.holdout.rows) < 0.95 * choice.holdout.wanted:
-        notices.append(
-            f"the holdout has {len(choice.holdout.rows)} of {choice.holdout.wanted} samples: the other conversations "
-            "are too large, or too near to the training set"
-        )
+        notices.append(_small_holdout(choice.holdout))
     aside = read_family_files(setup.settings.families, setup.settings.home_families).set_aside
     if setup.family.family in aside and not request.schema:
         notices.append(
@@ -314,6 +312,21 @@ def _notices(setup: Setup, request: Request, collected: Collected, choice: Choic
     for name in sorted(setup.settings.overridden):
         notices.append(f"{name}: the home's own file is used")
     return notices
+
+
+def _small_holdout(holdout: Holdout) -> str:
+    """Say why fewer samples are held out than were asked for."""
+    why = []
+    if holdout.too_near:
+        why.append(f"{_samples(holdout.too_near)} in conversations that come too near to a training sample")
+    if holdout.too_large:
+        why.append(f"{_samples(holdout.too_large)} in conversations that are larger than the room left for their modes")
+    held = f"the holdout has {len(holdout.rows):,} of {_samples(holdout.wanted)}"
+    return f"{held}, since whole conversations are held out: {'; '.join(why)}" if why else held
+
+
+def _samples(count: int) -> str:
+    return "1 sample" if count == 1 else f"{count:,} samples"
 
 
 def _publish(request: Request, setup: Setup, files: RunFiles, report: Report, label: str) -> None:

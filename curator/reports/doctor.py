@@ -17,7 +17,7 @@ import msgspec
 from curator.config import EXPORT_MODELS, MODELS, Settings, load_export, load_settings
 from curator.contract import __version__
 from curator.contract.chat_format import ChatFormat
-from curator.contract.errors import CuratorError
+from curator.contract.errors import CuratorError, PluginError
 from curator.contract.finetune_config import load_fine_tune
 from curator.contract.homes import RUNS, find_home, profile_names, shipped_etc
 from curator.plugin_manager import BUILT_IN_PLUGINS, Registry, load_registry, raised
@@ -52,6 +52,7 @@ def examine(home: str | None) -> list[Finding]:
     except CuratorError as error:
         return [*findings, Finding("wrong", "configuration", error.what, error.next_step)]
     findings += _misspelt(root)
+    findings += _misspelt_types(settings)
     findings += _export_configuration(root)
     findings += _overrides(root)
     registry = None
@@ -59,7 +60,8 @@ def examine(home: str | None) -> list[Finding]:
         registry = load_registry(settings, root)
         findings += _plugins(settings, root, registry)
     except CuratorError as error:
-        findings.append(Finding("wrong", "plugins", error.what, error.next_step))
+        what = "plugins" if isinstance(error, PluginError) else "configuration"
+        findings.append(Finding("wrong", what, error.what, error.next_step))
     try:
         names = profile_names(root)
     except CuratorError as error:
@@ -91,6 +93,18 @@ def _misspelt(root: Path) -> Iterator[Finding]:
         near = difflib.get_close_matches(path.stem, known, n=1, cutoff=0.85)
         if path.stem not in known and near:
             yield Finding("note", f"etc/{path.name}", "is not read", f"did you mean etc/{near[0]}.json?")
+
+
+def _misspelt_types(settings: Settings) -> Iterator[Finding]:
+    """Find memory types of etc/types.json that are nearly, but not quite, one that has a mode there."""
+    types = settings.types
+    lists = {"outward": types.outward, "primary": types.primary, "secondary": tuple(types.secondary)}
+    for key, names in lists.items():
+        for name in names:
+            near = difflib.get_close_matches(name, types.modes, n=1, cutoff=0.85)
+            if near and name not in types.modes and name not in types.mapping:
+                problem = f"the type {name!r} has no mode in 'modes'"
+                yield Finding("note", f"etc/types.json: {key}", problem, f"did you mean {near[0]!r}?")
 
 
 def _export_configuration(root: Path) -> Iterator[Finding]:

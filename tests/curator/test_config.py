@@ -136,8 +136,23 @@ def test_a_mode_that_types_json_misspells_is_an_error(home: Home, run: Run, plac
     types = json.loads((ETC / "types.json").read_text("utf-8"))
     home.config("types.json", types | {place[0]: place[1]} | ({"modes": {}} if place[0] == "mapping" else {}))
     home.memory("Another sky.", type="never-heard-of")
-    result = run()
-    assert result.status in (1, 2) and "dula" in result.err and "dual, " in result.err
+    err = refused(run())
+    key = place[0] if place[0] == "unknown" else f"{place[0]}.dream"
+    assert f"etc/types.json:1: {key}: no mode is called 'dula'; did you mean 'dual'?" in err
+    assert "plugin" not in err
+
+
+def test_doctor_finds_what_types_json_misspells(home: Home, curate: Curate) -> None:
+    types = json.loads((ETC / "types.json").read_text("utf-8"))
+    home.config("types.json", types | {"modes": types["modes"] | {"dream": "dula"}})
+    found = curate("doctor", "--home", home.folder)
+    assert found.status == 1
+    assert "no mode is called 'dula'; did you mean 'dual'?" in " ".join(found.out.split())
+    home.config("types.json", types | {"primary": [*types["primary"], "conversaton"]})
+    found = curate("doctor", "--home", home.folder)
+    assert found.status == 0
+    assert "the type 'conversaton' has no mode in 'modes'" in found.out
+    assert "did you mean 'conversation'?" in found.out
 
 
 # --- what is shipped ------------------------------------------------------------------------------------------------

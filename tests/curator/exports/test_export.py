@@ -389,6 +389,10 @@ def test_what_a_killed_export_left_is_taken_away(made: tuple[Home, Path], curate
     [
         (["--to", "llamafactory"], "unknown tool 'llamafactory': expected one of axolotl, each, "),
         (["--to", "plain", "--family", "qwem"], "unknown family 'qwem'"),
+        (
+            ["--to", "plain", "--base-model", "ft:gpt-4.1-mini-2025-04-14:me::a1"],
+            "lies at OpenAI, and plain cannot train it",
+        ),
         (["--to", "plain", "--base-model", "qwen3-coder:30b"], "'qwen3-coder:30b' is a name of Ollama: expected"),
     ],
 )
