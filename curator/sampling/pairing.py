@@ -132,7 +132,7 @@ def _note_truncated(event: MemoryEvent, pairing: Pairing) -> bool:
     """Report a broken last sentence that was left out, and tell whether there was one."""
     truncated = pairing.shape(event).truncated
     if truncated:
-        pairing.on_drop("truncated", "MetaHuman cut this memory in mid-sentence", "end")
+        pairing.on_drop("truncated", "MetaHuman cut this memory in mid-sentence", "cut-end")
     return truncated
 
 
