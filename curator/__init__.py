@@ -46,6 +46,7 @@ _WHERE = {
     "find_tags": "curator.contract.special_tokens",
     "may_hold_tags": "curator.contract.special_tokens",
     "load_family": "curator.contract.chat_format",
+    "read_family_files": "curator.contract.chat_format",
     "ChatFormat": "curator.contract.chat_format",
     "Keys": "curator.contract.finetune_config",
     "read_recipe": "curator.exports.scripts",
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from curator.config import Settings as Settings
     from curator.contract.chat_format import ChatFormat as ChatFormat
     from curator.contract.chat_format import load_family as load_family
+    from curator.contract.chat_format import read_family_files as read_family_files
     from curator.contract.errors import UsageError as UsageError
     from curator.contract.errors import counted as counted
     from curator.contract.errors import printable as printable

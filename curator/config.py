@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from curator.contract.chat_format import family_folders
 from curator.contract.finetune_config import FineTuneConfig
 from curator.contract.homes import shipped_etc
 from curator.contract.settings_file import ConfigFile, Share, etc_file, load_or_refuse, parse_settings, refuse
@@ -104,6 +105,18 @@ class TypesConfig(ConfigFile):
     primary: tuple[str, ...] = Field(description="types taken whole")
     secondary: dict[str, Annotated[float, Field(ge=0)]] = Field(description="type -> percent of the primary count")
     notices: dict[str, Annotated[str, Field(min_length=1)]] = Field({}, description="name -> RE2 of bot notices")
+
+    def named_modes(self) -> list[tuple[tuple[str, ...], str]]:
+        """Return every mode that this file names, with the keys under which it stands."""
+        listed = [(("modes", kind), mode) for kind, mode in self.modes.items()]
+        mapped = [(("mapping", kind), mode) for kind, mode in self.mapping.items()]
+        return [*listed, *mapped, (("unknown",), self.unknown)]
+
+    def knows(self, memory_type: str, tags: tuple[str, ...]) -> bool:
+        """Tell whether this file says what mode a memory of this type, or with one of these tags, has."""
+        return memory_type in self.modes or any(
+            name in self.mapping for name in (memory_type, *(f"tag:{tag}" for tag in tags))
+        )
 
 
 class FillersConfig(ConfigFile):
@@ -231,6 +244,10 @@ class Settings:
     files: dict[str, str]
     overridden: dict[str, str]
 
+    def path_of(self, name: str) -> Path:
+        """Return the file of etc/ that was read as `name` ("types.json")."""
+        return Path(self.overridden.get(f"etc/{name}", shipped_etc() / name))
+
 
 def load_settings(home: Path | None) -> Settings:
     """Load every file of etc/: the home's own, else the shipped. Raises one UsageError that lists all mistakes."""
@@ -255,10 +272,8 @@ def load_settings(home: Path | None) -> Settings:
         problems += wrong
     if problems:
         refuse(problems, "mend these lines, or take the file away to use the shipped one; then run: curate doctor")
-    families = own / "schemas" if own and (own / "schemas").is_dir() else None
-    if families and families.resolve() == (shipped / "schemas").resolve():
-        families = None
-    return Settings(**loaded, families=shipped / "schemas", home_families=families, files=hashes, overridden=overridden)
+    families, home_families = family_folders(home)
+    return Settings(**loaded, families=families, home_families=home_families, files=hashes, overridden=overridden)
 
 
 def load_export(home: Path | None) -> ExportConfig:

@@ -7,6 +7,7 @@ one, in the order of etc/curate.json.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -25,6 +26,7 @@ from curator.contract.chat_format import pick_family
 from curator.contract.errors import CuratorError, PluginError, UsageError, unknown_name
 from curator.contract.modes import MODE_NAME, Tags, bare, check_tag
 from curator.contract.records import Family
+from curator.contract.settings_file import line_finder, refuse
 from curator.hooks import Cleaner, Exporter, Filter, MemorySource, Mode, Reject
 from curator.records import CuratedSample, MemoryEvent
 
@@ -164,6 +166,7 @@ def fill(registry: Registry, settings: Settings, family: Callable[[dict[str, Fam
     registry.sources = _collect(registry, "register_sources", MemorySource)
     for plugin, mode in _collect(registry, "register_modes", Mode):
         _add_mode(registry, plugin, mode)
+    _check_types(registry, settings)
     for plugin, candidate in _collect(registry, "register_families", Family, settings=settings):
         if candidate.family in registry.families:
             raise UsageError(
@@ -213,6 +216,22 @@ def _add_mode(registry: Registry, plugin: str, mode: Mode) -> None:
             raise UsageError(f"plugin {plugin!r}: mode {mode.name!r}: the tag {tag!r} is already in use")
     registry.modes[mode.name] = mode
     registry.owners[f"mode {mode.name}"] = plugin
+
+
+def _check_types(registry: Registry, settings: Settings) -> None:
+    """Raise UsageError that lists each place of etc/types.json which names a mode that there is not."""
+    wrong = [(keys, mode) for keys, mode in settings.types.named_modes() if mode not in registry.modes]
+    if not wrong:
+        return
+    path = settings.path_of("types.json")
+    line = line_finder(path.read_text("utf-8-sig"))
+    problems = []
+    for keys, mode in wrong:
+        near = difflib.get_close_matches(mode, registry.modes, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        problems.append(f"{path}:{line(keys)}: {'.'.join(keys)}: no mode is called {mode!r}{hint}")
+    off = "; that of a plugin is there while the plugin is on" if registry.off else ""
+    refuse(problems, f"mend these lines: the modes are {', '.join(registry.modes) or 'none'}{off}")
 
 
 def _collect(registry: Registry, hook: str, kind: type[Any], **arguments: Any) -> list[tuple[str, Any]]:

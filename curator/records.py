@@ -27,7 +27,10 @@ class Turn(Record, frozen=True, gc=False):
 
 
 class Shape(Record, frozen=True, gc=False):
-    """A memory's text: the `turns` of a conversation, or one-sided `text`; `truncated` where its end was cut off."""
+    """A memory's text: the `turns` of a conversation, or one-sided `text`.
+
+    `truncated` is True where MetaHuman cut a text in mid-sentence, so that its broken last sentence was left out.
+    """
 
     turns: tuple[Turn, ...] = ()
     text: str = ""
@@ -250,7 +253,8 @@ class RunSummary(Record, frozen=True, gc=False, omit_defaults=False):
     """run-summary.json, written last: without it there is no run. The only file of a run that carries the clock.
 
     `metrics` are the values of the report's checks, `config` is etc/curate.json as it was resolved for this run.
-    `modes` are the modes of the samples, each with its two tags without brackets.
+    `modes` are the modes of the samples, each with its two tags without brackets. `command` makes the same set again,
+    word by word.
     """
 
     format: str
@@ -269,6 +273,7 @@ class RunSummary(Record, frozen=True, gc=False, omit_defaults=False):
     modes: dict[str, list[str]]
     config: msgspec.Raw
     options: dict[str, str]
+    command: tuple[str, ...]
     plugins: dict[str, str]
     config_sha256: dict[str, str]
     files: dict[str, str]

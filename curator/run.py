@@ -13,23 +13,25 @@ import msgspec
 
 from curator.config import Settings, load_settings
 from curator.contract import __version__
-from curator.contract.chat_format import ChatFormat, load_family, pick_family
+from curator.contract.chat_format import ChatFormat, load_family, pick_family, read_family_files
 from curator.contract.cli_frame import Progress, no_progress
 from curator.contract.errors import UsageError, ValidationFailed, counted, printable, unknown_name
 from curator.contract.homes import RUNS, find_home, find_profile, owner_names
 from curator.contract.records import REPORT, REPORT_PAGE, RUN_FORMAT, RUN_VERSION, Family
 from curator.plugin_manager import Registry, fill, load_plugins
-from curator.reading.drop_log import DropLog
+from curator.reading.drop_log import DropLog, Reason
 from curator.reading.read import read_memories, settle_mode_from
 from curator.reading.timeline import Timeline
 from curator.records import CuratedSample, Drop, FormattedSample, LineageLine, MemoryEvent, RunSummary
 from curator.reports.build import ReportContext, Tally, build_report
+from curator.reports.empty import EmptySet
 from curator.reports.page import render_html
 from curator.reports.report import Report
 from curator.reports.validation import SampleChecker
 from curator.run_folder import RunFiles, run_folder, stoppable, tagged, wrapped, write_summary
 from curator.sampling.sampler import Options, Sampler, ScreenedSample
 from curator.selection.choose import Choice, choose
+from curator.selection.holdout import Holdout
 from curator.selection.sample_store import Collected, SampleStore, collect
 
 
@@ -51,10 +53,34 @@ class Request:
     dry_run: bool = False
 
 
+def rebuild_command(request: Request, home: Path, family: str) -> tuple[str, ...]:
+    """Return the command, word by word, that makes the same set again from any folder."""
+    options = request.options
+    values = {
+        "--home": home, "--username": request.username, "--mode": options.mode, "--max": options.most,
+        "--seed": options.seed, "--family": None if request.schema else family,
+        "--schema": request.schema and request.schema.absolute(),
+        "--base-model": request.base_model,
+        "--source": request.source and request.source.absolute(), "--days-recent": options.days_recent,
+        "--old-samples": options.old_samples, "--mode-from": options.mode_from,
+        "--dual-direction": options.dual_direction, "--context": request.context, "--holdout": options.holdout,
+        "--max-file-bytes": request.max_file_bytes,
+    }  # fmt: skip
+    words = ["curate", "run"]
+    for option, value in values.items():
+        words += [option, str(value)] if value is not None else []
+    for name in request.disabled:
+        words += ["--no-plugin", name]
+    words += ["--keep-secrets"] if options.keep_secrets else []
+    words += ["--keep-going"] if options.keep_going else []
+    return tuple(words)
+
+
 @dataclass(frozen=True)
 class Setup:
     """What a run works with: resolved places, configuration, plugins and the family."""
 
+    home: Path
     profile: Path
     settings: Settings
     registry: Registry
@@ -84,7 +110,7 @@ def prepare(request: Request) -> Setup:
     if request.source and not (request.source.is_file() or request.source.is_dir()):
         problem = "no regular file" if request.source.exists() else "no such file"
         raise UsageError(f"--source {printable(str(request.source))}: {problem}", "name a JSONL file of memories")
-    return Setup(profile, settings, registry, family)
+    return Setup(home, profile, settings, registry, family)
 
 
 def _overridden(settings: Settings, request: Request) -> Settings:
@@ -107,7 +133,7 @@ class Outcome:
 
 
 def run(request: Request, progress: Progress = no_progress) -> Outcome:
-    """Make a training set. If it raises a CuratorError, nothing was published."""
+    """Make a training set. If it raises a CuratorError, nothing was published; EmptySet where no sample came of it."""
     setup = prepare(request)
     with stoppable(), _no_garbage_collection():
         if request.dry_run:
@@ -163,7 +189,10 @@ def _make(request: Request, setup: Setup, files: RunFiles | None, progress: Prog
         tally = _write_samples(setup, collected, choice, files, progress)
         notices = _notices(setup, request, collected, choice, why)
         context = ReportContext(request.username, setup.family.family, settings, options)
-        return build_report(context, collected, choice, tally, notices)
+        report = build_report(context, collected, choice, tally, notices)
+        if not report.samples:
+            raise EmptySet(report, request.source or setup.profile / "memory", store.modes())
+        return report
 
 
 def _forget(drop: Drop) -> None:
@@ -186,7 +215,7 @@ def _write_samples(
         whole = wrapped(formatted, chat_format)
         problems += _problems(checker, formatted)
         tally.beside.update(screened.events[1:])
-        tally.add(curated, len(whole.input) + len(whole.output), store.columns.times[row])
+        tally.add(curated, len(whole.input) + len(whole.output), store.columns.times[row], screened.changes)
         if files:
             files.sample(curated, formatted, whole, _lineage(files, curated, screened))
         if not number & 1023:
@@ -260,22 +289,44 @@ def _notices(setup: Setup, request: Request, collected: Collected, choice: Choic
             ", ..." if counts["encrypted"] > len(collected.log.encrypted) else ""
         )
         files = counted(counts["encrypted"], "encrypted file was", "encrypted files were")
-        notices.append(
-            f"{files} not read; decrypt the profile to use {'it' if counts['encrypted'] == 1 else 'them'}: {names}"
-        )
+        them = "it" if counts["encrypted"] == 1 else "them"
+        notices.append(f"{files} not read; decrypt the profile to use {them}: {names}")
+    failed = collected.log.counts.get(Reason("event", "plugin_error"), 0)
+    if failed:
+        example = collected.log.examples[Reason("event", "plugin_error")]
+        were = "which was dropped" if failed == 1 else "which were dropped; the first"
+        notices.append(f"a plugin failed on {_memories(failed)}, {were}: {example.detail}")
     if options.most is not None and len(choice.rows) < options.most:
         passed = counted(len(choice.rows), f"{options.mode} sample" if options.mode else "sample")
         notices.append(f"--max {options.most:,} asked for more than there is: {passed} passed every stage")
     if len(choice.holdout.rows) < 0.95 * choice.holdout.wanted:
+        notices.append(_small_holdout(choice.holdout))
+    aside = read_family_files(setup.settings.families, setup.settings.home_families).set_aside
+    if setup.family.family in aside and not request.schema:
         notices.append(
-            f"the holdout has {len(choice.holdout.rows)} of {counted(choice.holdout.wanted, 'sample')}: the other "
-            "conversations are too large, or too near to the training set"
+            f"etc/schemas/{aside[setup.family.family].name}: the home's family {setup.family.family!r} puts nothing "
+            "between question and answer, so the shipped one is used"
         )
     if ChatFormat(setup.family).touches:
         notices.append(f"family {setup.family.family!r}: nothing stands between question and answer but the mode tags")
     for name in sorted(setup.settings.overridden):
         notices.append(f"{name}: the home's own file is used")
     return notices
+
+
+def _small_holdout(holdout: Holdout) -> str:
+    """Say why fewer samples are held out than were asked for."""
+    why = []
+    if holdout.too_near:
+        why.append(f"{_samples(holdout.too_near)} in conversations that come too near to a training sample")
+    if holdout.too_large:
+        why.append(f"{_samples(holdout.too_large)} in conversations that are larger than the room left for their modes")
+    held = f"the holdout has {len(holdout.rows):,} of {_samples(holdout.wanted)}"
+    return f"{held}, since whole conversations are held out: {'; '.join(why)}" if why else held
+
+
+def _samples(count: int) -> str:
+    return counted(count, "sample")
 
 
 def _publish(request: Request, setup: Setup, files: RunFiles, report: Report, label: str) -> None:
@@ -310,6 +361,7 @@ def _publish(request: Request, setup: Setup, files: RunFiles, report: Report, la
             modes={name: [modes[name].user_tag, modes[name].assistant_tag] for name in report.modes},
             config=msgspec.Raw(setup.settings.curate.model_dump_json().encode()),
             options={name: str(value) for name, value in asdict(options).items()},
+            command=rebuild_command(request, setup.home, setup.family.family),
             plugins=setup.registry.versions,
             config_sha256=setup.settings.files,
             files=hashes,

@@ -51,6 +51,7 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from curator.reports.empty import EmptySet
     from curator.run import Request, run
     from curator.sampling.sampler import Options
 
@@ -81,9 +82,14 @@ def _run(options: argparse.Namespace) -> int:
             keep_secrets=options.keep_secrets,
         ),
     )
-    # stdout is the result, whoever prints. The bar within: where it ends it puts back the stdout that it found.
-    with contextlib.redirect_stdout(sys.stderr), progress_bar() as progress:
-        outcome = run(request, progress)
+    try:
+        # stdout is the result, whoever prints. The bar within: where it ends it puts back the stdout that it found.
+        with contextlib.redirect_stdout(sys.stderr), progress_bar() as progress:
+            outcome = run(request, progress)
+    except EmptySet as empty:
+        if options.json:
+            print_json({"run": None, "report": empty.report})
+        raise
     if options.json:
         print_json({"run": str(outcome.folder) if outcome.folder else None, "report": outcome.report})
         return 0

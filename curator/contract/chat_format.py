@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -54,23 +54,42 @@ def _twice_begun(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield key, f"a turn begins with the bos_token {bos!r}, which the tokenizer adds by itself"
 
 
-def load_families(home: Path | None) -> dict[str, Family]:
-    """Return every family of etc/schemas/ by name, a home's own in place of the shipped.
+class FamilyFiles(NamedTuple):
+    """The families of etc/schemas/ by name, and the home's files that were set aside for the shipped ones."""
+
+    families: dict[str, Family]
+    set_aside: dict[str, Path]
+
+
+def read_family_files(shipped: Path, own: Path | None) -> FamilyFiles:
+    """Return every family of the shipped folder and of the home's own, which replaces one of the same name.
+
+    MetaHuman OS writes files of empty texts and leaves the wrapping to a tokenizer that never does it. Where such a
+    file parts nothing and the shipped one of its name does, the shipped one is used.
 
     Raises UsageError that lists every mistake of a file.
     """
-    families = {}
-    for folder in family_folders(home):
-        for path in sorted(folder.glob("*.json")):
-            family = load_family(path)
+    families = {family.family: family for family in map(load_family, sorted(shipped.glob("*.json")))}
+    set_aside = {}
+    for path in sorted(own.glob("*.json")) if own else []:
+        family = load_family(path)
+        twin = families.get(family.family)
+        if twin and ChatFormat(family).touches and not ChatFormat(twin).touches:
+            set_aside[family.family] = path
+        else:
             families[family.family] = family
-    return families
+    return FamilyFiles(families, set_aside)
 
 
-def family_folders(home: Path | None) -> list[Path]:
-    """Return the folders of family files, the shipped one first; a later file replaces one of the same family."""
+def load_families(home: Path | None) -> dict[str, Family]:
+    """Return the families of `read_family_files` for a home. Raises UsageError that lists every mistake of a file."""
+    return read_family_files(*family_folders(home)).families
+
+
+def family_folders(home: Path | None) -> tuple[Path, Path | None]:
+    """Return the folders of family files: the shipped one, and the home's own where it has one."""
     shipped, own = shipped_etc() / "schemas", home / "etc" / "schemas" if home else None
-    return [shipped, own] if own and own.is_dir() and own.resolve() != shipped.resolve() else [shipped]
+    return shipped, own if own and own.is_dir() and own.resolve() != shipped.resolve() else None
 
 
 def _plain(name: str) -> str:

@@ -129,24 +129,32 @@ def owner_names(profile: Path) -> tuple[str, ...]:
 
 
 def latest_run(profile: Path) -> Path:
-    """Return the newest finished run of a profile: the one whose run-summary.json is the youngest.
+    """Return the newest finished run of a profile that holds a sample: that whose run-summary.json is the youngest.
 
     Raises UsageError where there is none.
     """
-    summaries = [path for path in (profile / RUNS).glob("*/*/run-summary.json") if not path.parent.name.startswith(".")]
-    if not summaries:
-        raise UsageError(
-            f"there is no run of {profile.name} in {profile / RUNS}",
-            f"make one with: curate run --username {profile.name}",
-        )
-    return max(summaries, key=lambda path: (_created(path), path)).parent
+    runs = profile / RUNS
+    summaries = [path for path in runs.glob("*/*/run-summary.json") if not path.parent.name.startswith(".")]
+    told = [(_created_and_samples(path), path) for path in summaries]
+    full = [(created, path) for (created, samples), path in told if samples]
+    if full:
+        return max(full)[1].parent
+    which = "no run that holds a sample" if summaries else "no run"
+    raise UsageError(
+        f"there is {which} of {profile.name} in {printable(str(runs))}",
+        f"make one with: curate run --username {profile.name}",
+    )
 
 
-def _created(path: Path) -> str:
+def _created_and_samples(path: Path) -> tuple[str, bool]:
+    """Return when a run was made and whether it holds a sample; of a summary that does not say, that it does."""
     try:
-        return str(msgspec.json.decode(path.read_bytes()).get("created", ""))
-    except (OSError, msgspec.DecodeError, AttributeError):
-        return ""
+        summary = msgspec.json.decode(path.read_bytes())
+        counts = summary.get("counts")
+        empty = isinstance(counts, dict) and counts.get("samples") == 0
+        return str(summary.get("created", "")), not empty
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return "", True
 
 
 # --- shipped data: inside the package in a wheel, at the top of the repository in a checkout ----------------------

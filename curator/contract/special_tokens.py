@@ -17,9 +17,10 @@ from functools import lru_cache
 
 from curator.contract.modes import BUILT_IN_MODES, bare
 
-_OPENING = "\u2329<＜﹤‹〈⟨❮❬⧼˂ᐸ≺≮⊀𐀼⟪︿"
-_CLOSING = "\u232a>＞﹥›〉⟩❯❭⧽˃ᐳ≻≯⊁⟫﹀"
+_OPENING = "\u2329<＜﹤‹〈⟨❮❬⧼˂ᐸ≺≮⊀𐀼⟪︿ᚲ𝈶"
+_CLOSING = "\u232a>＞﹥›〉⟩❯❭⧽˃ᐳ≻≯⊁⟫﹀𖼿𝈷"
 _BARS = "|｜∣ǀ│❘￨ǁ‖¦"
+_SLASHES = "∕⁄⁁╱⟋⧸᜵𝈺㇓〳Ⳇノ丿⼃"
 _SQUARE = dict(zip("［【〔⟦❲︹︻﹇﹝", "[" * 9, strict=True)) | dict(zip("］】〕⟧❳︺︼﹈﹞", "]" * 9, strict=True))
 # Every tag needs an opening and a closing sign, or an HTML entity; a text without them is not looked at further.
 # In plain ASCII the sign that closes is known too, so that the brackets of a tool's JSON cost nothing.
@@ -36,10 +37,15 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _ENTITY = re.compile(r"&(?:amp;)*(?:#[xX]?[0-9a-fA-F]{1,7}|[a-zA-Z]{2,32});?")
 # Look-alikes that neither compatibility folding nor Unicode's table of confusables (see `_look_alikes`) makes plain:
 # small capitals, and letters of Cyrillic and Greek that look like another one only in lower case.
-_MORE_LOOK_ALIKES = dict(zip("ґєияпдηωδσʟɴᴀʙᴅᴇɢʜᴊᴋᴍᴘᴛ", "reunndnwdslnabdeghjkmpt", strict=True))
+_MORE_LOOK_ALIKES = dict(zip("ґєияпдηωδσʟɴᴀʙᴅᴇɢʜᴊᴋᴍᴘᴛ", "reunndnwdslnabdeghjkmpt", strict=True)) | {"я": "nr"}
+# The same within ASCII, folded to lower case: a capital I, a 1 and a bar for an l, a 0 for an O.
+_ASCII_LOOK_ALIKES = {"l": "i1|", "i": "l1", "o": "0"}
 _PLAIN = str.maketrans(
-    {**dict.fromkeys(_OPENING, "<"), **dict.fromkeys(_CLOSING, ">"), **dict.fromkeys(_BARS, "|"), **_SQUARE}
-)
+    {
+        **dict.fromkeys(_OPENING, "<"), **dict.fromkeys(_CLOSING, ">"), **dict.fromkeys(_BARS, "|"),
+        **dict.fromkeys(_SLASHES, "/"), "\u07fa": "_", **_SQUARE,
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -73,36 +79,62 @@ def fold(text: str) -> tuple[str, Sequence[int]]:
             folded.append(piece.lower())
             places.append(start)
             continue
-        for character in unicodedata.normalize("NFKC", piece.translate(_PLAIN)):
+        # A sign of the table is looked up as it is: compatibility folding makes a final sigma of a lunate one.
+        plain = piece.translate(_PLAIN)
+        for character in plain if plain in _look_alikes() else unicodedata.normalize("NFKC", plain):
             if unicodedata.category(character) in ("Cf", "Mn", "Me", "Cc") and character not in "\t\n\r":
                 continue
-            for plain in unicodedata.normalize("NFKD", character.casefold().translate(_look_alikes())):
-                if unicodedata.category(plain) != "Mn":
-                    folded.append(plain.translate(_PLAIN))
-                    places.append(start)
+            for sign in _without_marks(character):
+                folded.append(sign)
+                places.append(start)
     places.append(len(text))
     return "".join(folded), places
 
 
+@lru_cache(maxsize=1 << 14)
+def _without_marks(character: str) -> str:
+    """Return a character as plain as it gets: no accent, lower case, a letter that looks like an ASCII one as that one.
+
+    What looks like two of them, as the Greek capital Eta does like an H and its small one like an n, stays as it is:
+    a pattern takes it for either (see `_spelled`).
+    """
+    known, plain = _look_alikes(), []
+    for base in character if character in known else unicodedata.normalize("NFKD", character):
+        if unicodedata.category(base) == "Mn":
+            continue
+        for sign in base if len(known.get(base, "")) > 1 else base.casefold():
+            letters = known.get(sign, sign)
+            plain.append(letters if len(letters) == 1 else sign)
+    return "".join(plain).translate(_PLAIN)
+
+
 @lru_cache(maxsize=1)
-def _look_alikes() -> dict[int, str]:
-    """Return the letters of all scripts that look like an ASCII letter, each with that letter in lower case.
+def _look_alikes() -> dict[str, str]:
+    """Return the letters of all scripts that look like ASCII letters, each with those letters in lower case.
 
     Source: Unicode's confusables.txt, as the library confusable_homoglyphs ships it.
     """
     from confusable_homoglyphs import confusables
 
-    table: dict[int, str] = {}
+    table: dict[str, set[str]] = {character: set(letters) for character, letters in _MORE_LOOK_ALIKES.items()}
     for letter in string.ascii_letters:
         for entry in confusables.confusables_data.get(letter, ()):
             if len(entry["c"]) == 1 and not entry["c"].isascii():
-                table[ord(entry["c"])] = letter.lower()
-    # A capital is looked up in lower case, which may look like another letter: the letter's own entry counts.
-    for character in [chr(place) for place in table]:
+                table.setdefault(entry["c"], set()).add(letter.lower())
+    for character in list(table):
         lower = character.casefold()
-        if len(lower) == 1 and not lower.isascii():
-            table.setdefault(ord(lower), table[ord(character)])
-    return table | {ord(character): letter for character, letter in _MORE_LOOK_ALIKES.items()}
+        if len(lower) == 1 and not lower.isascii() and lower != character:
+            table.setdefault(lower, set(table[character]))
+            table[character] |= table[lower]  # a capital may look like one letter, its small form like another
+    return {character: "".join(sorted(letters)) for character, letters in table.items()}
+
+
+@lru_cache(maxsize=64)
+def _spelled(sign: str) -> str:
+    """Return a pattern of a sign and of all that folding leaves because it looks like this sign and like another."""
+    others = [character for character, letters in _look_alikes().items() if len(letters) > 1 and sign in letters]
+    others += _ASCII_LOOK_ALIKES.get(sign, "")
+    return f"[{re.escape(sign)}{''.join(sorted(others))}]" if others else re.escape(sign)
 
 
 def _decoded(text: str) -> Iterable[tuple[int, str]]:
@@ -127,9 +159,9 @@ def _pattern(words: tuple[str, ...], tokens: tuple[str, ...]) -> re.Pattern[str]
 
     `<|anything|>` counts as a token whatever it holds: the next family's tokens are not in any list yet.
     """
-    spaced = [r"\s*".join(map(re.escape, word)) for word in words]
+    spaced = [r"\s*".join(map(_spelled, word)) for word in words]
     tags = rf"<[\s/]*(?:{'|'.join(spaced)})[\s/]*>" if spaced else r"(?!)"
-    literal = [r"\s*".join(map(re.escape, "".join(token.split()).lower())) for token in sorted(tokens, reverse=True)]
+    literal = [r"\s*".join(map(_spelled, "".join(token.split()).lower())) for token in sorted(tokens, reverse=True)]
     literal.append(r"<\s*\|[^|<>\n]{1,40}\|\s*>")
     return re.compile(f"(?P<tag>{tags})|(?P<token>{'|'.join(literal)})")
 
@@ -141,9 +173,18 @@ def find_tags(text: str, tags: tuple[str, ...], tokens: tuple[str, ...]) -> tupl
         folded, places = fold(text[start:end])
         for match in _pattern(tags, tokens).finditer(folded):
             kind = 0 if match["tag"] is not None else 1
-            name = "".join(match[0].split())
+            name = _plain_name("".join(match[0].split()), tags, tokens)
             findings[kind].append(Finding(name, start + places[match.start()], start + places[match.end()]))
     return findings
+
+
+def _plain_name(name: str, tags: tuple[str, ...], tokens: tuple[str, ...]) -> str:
+    """Return the name of a finding with each sign that could be either of two letters as the one that is meant."""
+    for known in (*tags, *("".join(token.split()).lower() for token in tokens)):
+        found = re.search("".join(map(_spelled, known)), name)
+        if found:
+            return name[: found.start()] + known + name[found.end() :]
+    return name
 
 
 def _windows(text: str) -> list[tuple[int, int]]:

@@ -185,19 +185,18 @@ def _consent(plan: Plan) -> str:
 
 
 def _rebuilding(plan: Plan, summary: ExportSummary, name: str) -> str:
-    options = plan.reader.summary["options"]
-    run = ["curate", "run", "--username", summary.username]
-    names = {"mode": "--mode", "most": "--max", "seed": "--seed", "mode_from": "--mode-from",
-             "dual_direction": "--dual-direction", "days_recent": "--days-recent", "old_samples": "--old-samples",
-             "holdout": "--holdout"}  # fmt: skip
-    for key, option in names.items():
-        if options.get(key, "None") != "None":
-            run += [option, options[key]]
-    run += ["--family", plan.reader.summary["family"]]
-    out = ["curate", "export", "--username", summary.username, "--to", summary.tool, "--method", summary.method,
-           "--base-model", summary.base_model, "--family", summary.family, "--tags", summary.tags,
-           "--out", name]  # fmt: skip
+    """Return the two commands that make the data again; of a run of an earlier version, what can be said of it."""
+    run = plan.reader.summary.get("command")
+    if not isinstance(run, list) or not all(isinstance(word, str) for word in run):
+        return ""
+    home = ["--home", str(plan.request.home)] if plan.request.home else []
+    out = ["--to", summary.tool, "--method", summary.method, "--base-model", summary.base_model, "--family",
+           summary.family, "--tags", summary.tags, *home, "--out", name]  # fmt: skip
+    data = " and ".join(f"`{file}`" for file in plan.exporter.data)
     return (
-        "## How to rebuild it\n\n```bash\n" + shlex.join(run) + "\n" + shlex.join(out) + "\n```\n\n"
-        "The same memories, configuration and version give the same bytes; export.json alone carries the clock.\n"
+        f"## How to rebuild it\n\n```bash\nRUN=$({shlex.join(run)} | tail -n 1)\n"
+        f'curate export "$RUN" {shlex.join(out)}\n```\n\n'
+        "The same memories, configuration, plugins and version give a run of the same bytes, but for its "
+        f"`run-summary.json`, which carries the clock, and an export of the same bytes, {data} among them, but for "
+        "`export.json` and this card, which name the run.\n"
     )

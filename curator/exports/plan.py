@@ -56,7 +56,7 @@ def plan_export(request: ExportRequest) -> Plan:
     settings = load_settings(request.home)
     registry = load_plugins(settings, request.home)
     config, _ = load_fine_tune(request.home, _one_mode(summary))
-    base_model = _base_model(request.base_model or config.base_model)
+    base_model = _base_model(request.base_model or config.base_model, request.tool)
     notes: list[str] = []
 
     def family_of(families: dict[str, Family]) -> Family:
@@ -64,6 +64,8 @@ def plan_export(request: ExportRequest) -> Plan:
 
     family = fill(registry, settings, family_of)
     exporter, plugin = _exporter(registry, request.tool)
+    if exporter.template == "server":
+        notes.clear()  # the service knows its models' template by itself
     method = request.method or ("lora" if config.training_mode == "lora" else "full")
     if method not in exporter.methods:
         raise UsageError(
@@ -89,10 +91,17 @@ def plan_export(request: ExportRequest) -> Plan:
     )  # fmt: skip
 
 
-def _base_model(name: str) -> str:
+def _base_model(name: str, tool: str) -> str:
     """Return a base model's name; of a folder its whole path, since commands run in the export's folder."""
     if Path(name).is_dir():
         return str(Path(name).resolve())
+    if name.startswith("ft:"):  # a model that OpenAI has fine-tuned: ft:gpt-4.1-mini-2025-04-14:my-org::abc123
+        if tool == "openai":
+            return name
+        raise UsageError(
+            f"the base model {name!r} lies at OpenAI, and {tool} cannot train it",
+            "export with --to openai, or name a model at Hugging Face with --base-model",
+        )
     if not name.strip() or ":" in name:
         raise UsageError(
             f"the base model {name!r} is {'a name of Ollama' if name.strip() else 'empty'}: expected a name at Hugging "

@@ -24,23 +24,26 @@ _LABELLED = re.compile(r"\A\s*[A-Z][^:\n]{0,30}: ?")
 
 
 def read_shape(event: MemoryEvent, owner_names: tuple[str, ...] = ()) -> Shape:
-    """Read the turns or the text of `event`; `owner_names` are the names that mean the person."""
+    """Read the turns or the text of `event`; `owner_names` are the names that mean the person.
+
+    MetaHuman's "... [truncated]" stays at the end of a text that it cut.
+    """
     if event.turns:
         return _from_turns(event.turns)
-    content, truncated = without_truncation(event.content)
+    content = event.content
     if event.response is not None:
         return _with_response(content, event.response)
     if "💭" in content and (match := _INNER.match(content)):
-        return Shape(turns=(Turn("user", match["ask"]), Turn("assistant", match["say"])), truncated=truncated)
+        return Shape(turns=(Turn("user", match["ask"]), Turn("assistant", match["say"])))
     if _CHAT_HEAD in content:
-        return Shape(turns=_chat_turns(content.split(_CHAT_HEAD, 1)[1]), truncated=truncated)
+        return Shape(turns=_chat_turns(content.split(_CHAT_HEAD, 1)[1]))
     if "\n" in content:
         turns = _labelled_turns(content, owner_names) or _ruled_turns(content, event.type)
         if turns:
-            return Shape(turns=turns, truncated=truncated)
+            return Shape(turns=turns)
     if content.startswith("Conversation Summary:"):
         content = content[_SUMMARY.match(content).end() :]  # type: ignore[union-attr]
-    return Shape(text=content, truncated=truncated)
+    return Shape(text=content)
 
 
 def without_truncation(text: str) -> tuple[str, bool]:

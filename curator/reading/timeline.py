@@ -20,7 +20,7 @@ from curator.records import MemoryEvent
 
 
 class Timeline:
-    """Add every event, call `arrange()`, then iterate. Holds about 60 bytes a memory; the events lie in a spool."""
+    """Add every event, call `arrange()`, then iterate. Holds about 70 bytes a memory; the events lie in a spool."""
 
     def __init__(self, outward_types: tuple[str, ...], window_hours: float, folder: Path | None = None) -> None:
         self._spool = Spool(MemoryEvent, folder)
@@ -62,7 +62,7 @@ class Timeline:
         sessions = as_numpy(self._sessions)[self._order]
         outward = as_numpy(self._is_outward)[self._order]
         self._sorted_times = times[self._order]
-        self._next, self._before = _neighbours(self._sorted_times, sessions, outward, self._window)
+        self._nearest, self._in_session, self._before = _neighbours(sessions, outward)
         self._sorted_sessions = sessions
 
     def newest(self) -> int:
@@ -90,9 +90,21 @@ class Timeline:
         session = int(self._sorted_sessions[place])
         return session or -1 - place
 
-    def next_outward(self, place: int) -> int:
-        """Return the place of the event that the world saw next, or -1."""
-        return int(self._next[place])
+    def outward_after(self, place: int) -> Iterator[int]:
+        """Yield the places of the events that the world saw after this one, the likeliest to answer it first.
+
+        Those of the same session come first, however late; then those within the window, which counts from `place`.
+        """
+        follow = self._in_session[place]
+        while follow >= 0:
+            yield follow
+            follow = self._in_session[follow]
+        latest, session = int(self._sorted_times[place]) + self._window, self.group(place)
+        follow = self._nearest[place]
+        while follow >= 0 and self._sorted_times[follow] <= latest:
+            if self.group(follow) != session:
+                yield follow
+            follow = self._nearest[follow]
 
     def before(self, place: int) -> int:
         """Return the place of the event before this one in the same conversation, or -1."""
@@ -104,28 +116,28 @@ class Timeline:
 
 
 def _neighbours(
-    times: npt.NDArray[np.int64], sessions: npt.NDArray[np.int64], outward: npt.NDArray[np.int8], window: int
-) -> tuple[array[int], array[int]]:
-    """Return, for each place, the next outward one (its session's, else in the window) and its session's one before."""
-    count = len(times)
-    following, before = array("q", [-1]) * count, array("q", [-1]) * count
+    sessions: npt.NDArray[np.int64], outward: npt.NDArray[np.int8]
+) -> tuple[array[int], array[int], array[int]]:
+    """Return, for each place, the next outward one, the next outward one of its session, and its session's one before.
+
+    -1 stands for none. All three are as long as `sessions` and `outward`, which have the shape (memories,).
+    """
+    count = len(sessions)
+    nearest, in_session, before = (array("q", [-1]) * count for _ in range(3))
     last_in_session: dict[int, int] = {}
     for place, session in enumerate(sessions.tolist()):
         if session:
             before[place] = last_in_session.get(session, -1)
             last_in_session[session] = place
     next_in_session: dict[int, int] = {}
-    nearest = -1
-    rows = zip(
-        range(count - 1, -1, -1), times[::-1].tolist(), sessions[::-1].tolist(), outward[::-1].tolist(), strict=True
-    )
-    for place, time, session, is_outward in rows:
-        successor = next_in_session.get(session, -1) if session else -1
-        if successor < 0 and nearest >= 0 and times[nearest] - time <= window:
-            successor = nearest
-        following[place] = successor
+    following = -1
+    rows = zip(range(count - 1, -1, -1), sessions[::-1].tolist(), outward[::-1].tolist(), strict=True)
+    for place, session, is_outward in rows:
+        nearest[place] = following
+        if session:
+            in_session[place] = next_in_session.get(session, -1)
         if is_outward:
-            nearest = place
+            following = place
             if session:
                 next_in_session[session] = place
-    return following, before
+    return nearest, in_session, before

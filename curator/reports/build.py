@@ -11,7 +11,7 @@ from curator.config import Range, Settings, TargetsConfig
 from curator.contract.errors import counted
 from curator.reading import timestamps
 from curator.reading.drop_log import DropLog
-from curator.records import CuratedSample
+from curator.records import Change, CuratedSample
 from curator.reports.report import REPORT_FORMAT, Card, Check, DropCount, HoldoutReport, Report, Step
 from curator.sampling.sampler import Options
 from curator.sampling.sentences import count_words
@@ -41,8 +41,11 @@ class Tally:
     cards: dict[str, list[tuple[int, Card]]] = field(default_factory=dict)
     beside: set[str] = field(default_factory=set)  # keys of memories that only stand beside another's text
 
-    def add(self, sample: CuratedSample, characters: int, time: int) -> None:
-        """Count one sample; `characters` is its wrapped length, `time` its memory's in milliseconds."""
+    changes: Counter[str] = field(default_factory=Counter)
+
+    def add(self, sample: CuratedSample, characters: int, time: int, changes: tuple[Change, ...] = ()) -> None:
+        """Count one sample; `characters` is its wrapped length, `time` its memory's in milliseconds, `changes` what was
+        done to its reply."""
         words = count_words(sample.assistant_text)
         self.samples += 1
         self.train += sample.metadata.split == "train"
@@ -56,6 +59,7 @@ class Tally:
         self.types[sample.metadata.source_type] += 1
         self.months[timestamps.month(time)] += 1
         self.mode_sources[sample.metadata.mode_source] += 1
+        self.changes.update({change.plugin for change in changes})
         self._card(sample, words)
 
     def _card(self, sample: CuratedSample, words: int) -> None:
@@ -176,7 +180,7 @@ def build_report(
         funnel=_funnel(collected, choice, tally),
         memory_fates=fates,
         drops=_drops(collected.log),
-        cleaned=dict(sorted(counts.changes.items())),
+        cleaned=dict(sorted(tally.changes.items())),
         characters=tally.characters,
         tokens=round(tally.characters / targets.characters_per_token),
         tokens_note=f"estimated: {targets.characters_per_token:g} characters a token (etc/targets.json)",

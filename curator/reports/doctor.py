@@ -6,7 +6,9 @@ import difflib
 import importlib.metadata
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -15,13 +17,16 @@ import msgspec
 from curator.config import EXPORT_MODELS, MODELS, Settings, load_export, load_settings
 from curator.contract import __version__
 from curator.contract.chat_format import ChatFormat
-from curator.contract.errors import CuratorError
+from curator.contract.errors import CuratorError, PluginError, counted
 from curator.contract.finetune_config import load_fine_tune
 from curator.contract.homes import RUNS, find_home, profile_names, shipped_etc
-from curator.plugin_manager import load_registry
+from curator.plugin_manager import BUILT_IN_PLUGINS, Registry, load_registry, raised
+from curator.records import Drop
+from curator.reports.overrides import overrides
 
 _NEEDED = ("msgspec", "numpy", "pluggy", "pydantic", "rensa", "rich", "sentencex", "jsonschema")
 _READ = {"episodic", "curated", "curiosity"}
+_MOST_READ = 10_000
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -47,17 +52,38 @@ def examine(home: str | None) -> list[Finding]:
     except CuratorError as error:
         return [*findings, Finding("wrong", "configuration", error.what, error.next_step)]
     findings += _misspelt(root)
+    findings += _misspelt_types(settings)
     findings += _export_configuration(root)
-    own = ", ".join(sorted(settings.overridden)) or "all as shipped"
-    findings.append(Finding("ok", "configuration", f"{own} (shipped: {shipped_etc()})"))
-    findings += _plugins(settings, root)
+    findings += _overrides(root)
+    registry = None
+    try:
+        registry = load_registry(settings, root)
+        findings += _plugins(settings, root, registry)
+    except CuratorError as error:
+        what = "plugins" if isinstance(error, PluginError) else "configuration"
+        findings.append(Finding("wrong", what, error.what, error.next_step))
     try:
         names = profile_names(root)
     except CuratorError as error:
         return [*findings, Finding("wrong", "profiles", error.what, error.next_step)]
     for name in names:
+        if registry is not None:
+            findings += _memories(root / "profiles" / name, settings, registry)
         findings += _profile(root / "profiles" / name)
     return findings
+
+
+def _overrides(root: Path) -> Iterator[Finding]:
+    """Name each file of the home's etc/ that is used in place of the shipped one, and what it changes."""
+    try:
+        changes = list(overrides(root))
+    except CuratorError as error:
+        yield Finding("wrong", "families", error.what, error.next_step)
+        return
+    if not changes:
+        yield Finding("ok", "configuration", f"all as shipped ({shipped_etc()})")
+    for name, effect in changes:
+        yield Finding("note", name, f"the home's own: {effect}")
 
 
 def _misspelt(root: Path) -> Iterator[Finding]:
@@ -67,6 +93,18 @@ def _misspelt(root: Path) -> Iterator[Finding]:
         near = difflib.get_close_matches(path.stem, known, n=1, cutoff=0.85)
         if path.stem not in known and near:
             yield Finding("note", f"etc/{path.name}", "is not read", f"did you mean etc/{near[0]}.json?")
+
+
+def _misspelt_types(settings: Settings) -> Iterator[Finding]:
+    """Find memory types of etc/types.json that are nearly, but not quite, one that has a mode there."""
+    types = settings.types
+    lists = {"outward": types.outward, "primary": types.primary, "secondary": tuple(types.secondary)}
+    for key, names in lists.items():
+        for name in names:
+            near = difflib.get_close_matches(name, types.modes, n=1, cutoff=0.85)
+            if near and name not in types.modes and name not in types.mapping:
+                problem = f"the type {name!r} has no mode in 'modes'"
+                yield Finding("note", f"etc/types.json: {key}", problem, f"did you mean {near[0]!r}?")
 
 
 def _export_configuration(root: Path) -> Iterator[Finding]:
@@ -80,12 +118,7 @@ def _export_configuration(root: Path) -> Iterator[Finding]:
         yield Finding("wrong", "configuration of exports", error.what, error.next_step)
 
 
-def _plugins(settings: Settings, root: Path) -> Iterator[Finding]:
-    try:
-        registry = load_registry(settings, root)
-    except CuratorError as error:
-        yield Finding("wrong", "plugins", error.what, error.next_step)
-        return
+def _plugins(settings: Settings, root: Path, registry: Registry) -> Iterator[Finding]:
     yield Finding("ok", "plugins", f"{len(registry.versions)} loaded: {', '.join(registry.versions)}")
     waiting = sorted((root / "plugins").glob("*.py")) if not settings.curate.plugins.home_plugins else []
     waiting = [path for path in waiting if "hookimpl" in path.read_text("utf-8", "replace") and path.parent != _own()]
@@ -105,17 +138,40 @@ def _own() -> Path:
     return Path(str(curator_plugins.__file__)).parent
 
 
+def _memories(profile: Path, settings: Settings, registry: Registry) -> Iterator[Finding]:
+    """Read the memories as a run would, the first 10,000 of them, and tell what came of it."""
+    name = f"profile {profile.name}"
+    plugin, source = next(((p, s) for p, s in registry.sources if s.accepts(profile)), ("", None))
+    if source is None:
+        yield Finding("wrong", name, "no plugin reads it", "enable the plugin 'metahuman' again in etc/curate.json")
+        return
+    counts: Counter[str] = Counter()
+    try:
+        for item in islice(source.read(profile, settings), _MOST_READ):
+            counts[item.reason if isinstance(item, Drop) else ""] += 1
+    except Exception as error:
+        if plugin in BUILT_IN_PLUGINS and not isinstance(error, OSError | CuratorError):
+            raise  # our own mistake: keep the traceback
+        yield Finding("wrong", name, f"the source {source.name} of the plugin {plugin!r} {raised(error)}")
+        return
+    more = "more than " if counts.total() >= _MOST_READ else ""
+    memories = counts.pop("", 0)
+    if not memories and not counts:
+        mend = "curate docs memories shows where memories lie, and in what form"
+        yield Finding("note", name, f"no memory in {profile / 'memory'}: a run would make nothing", mend)
+        return
+    what = f"{more}{counted(memories, 'memory', 'memories')}"
+    yield Finding("ok" if memories else "note", name, f"{what} can be read")
+    if counts:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(counts.items()))
+        mend = "decrypt the profile to use what is encrypted; " if "encrypted" in counts else ""
+        problem = f"not read: {reasons}"
+        yield Finding("note", name, problem, f"{mend}curate run --username {profile.name} lists each in dropped.jsonl")
+
+
 def _profile(profile: Path) -> Iterator[Finding]:
     name = f"profile {profile.name}"
     memory = profile / "memory"
-    if not (memory / "episodic").is_dir():
-        yield Finding("note", name, "no memory/episodic: nothing to read", "see the layout: curate docs memories")
-    elif (profile / ".encryption-meta.json").exists():
-        yield Finding(
-            "note", name, "encrypted files (.enc) are counted but not read", "decrypt the profile to use them"
-        )
-    else:
-        yield Finding("ok", name, "memories found")
     unread = sorted(path.name for path in memory.iterdir() if path.name not in _READ) if memory.is_dir() else []
     if unread:
         yield Finding("note", name, f"not read, since no memories: memory/{', memory/'.join(unread)}")

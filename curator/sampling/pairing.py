@@ -19,7 +19,7 @@ import msgspec
 from curator.config import Settings
 from curator.contract.records import Exchange, Source
 from curator.hooks import Pairing
-from curator.reading.content_formats import read_shape
+from curator.reading.content_formats import read_shape, without_truncation
 from curator.records import MemoryEvent, Pair, Shape, ToolCall, Turn
 from curator.sampling.sentences import count_words, ends_sentence, passages, sentences
 
@@ -48,7 +48,7 @@ class PairingHelpers:
         """Return the turns or the one-sided text of `event`."""
         if event.key not in self._shapes:
             self._shapes.clear()  # only the event at hand is asked for more than once
-            self._shapes[event.key] = read_shape(event, self.owner_names)
+            self._shapes[event.key] = whole_shape(event, self)
         return self._shapes[event.key]
 
     def passages(self, text: str) -> list[str]:
@@ -101,6 +101,41 @@ class PairingHelpers:
         return bool(words) and self._leaning[2].issuperset(words)
 
 
+def whole_shape(event: MemoryEvent, pairing: Pairing) -> Shape:
+    """Return the turns or the text of a memory, less the broken last sentence of each text that MetaHuman cut.
+
+    A turn of which nothing whole is left is left out.
+    """
+    shape = read_shape(event, pairing.owner_names)
+    language = pairing.settings.curate.pairing.sentence_language
+    if not shape.turns:
+        text, cut = _whole_sentences(shape.text, language)
+        return msgspec.structs.replace(shape, text=text, truncated=cut)
+    turns, truncated = [], False
+    for turn in shape.turns:
+        text, cut = _whole_sentences(turn.text, language)
+        truncated |= cut
+        if text or not cut:
+            turns.append(turn if text == turn.text else msgspec.structs.replace(turn, text=text))
+    return msgspec.structs.replace(shape, turns=tuple(turns), truncated=truncated)
+
+
+def _whole_sentences(text: str, language: str) -> tuple[str, bool]:
+    """Return a text less MetaHuman's mark and the sentence that it broke off, and whether a sentence was broken."""
+    text, marked = without_truncation(text)
+    if not marked or ends_sentence(text):
+        return text, False
+    return "".join(sentences(text, language)[:-1]).rstrip(), True
+
+
+def _note_truncated(event: MemoryEvent, pairing: Pairing) -> bool:
+    """Report a broken last sentence that was left out, and tell whether there was one."""
+    truncated = pairing.shape(event).truncated
+    if truncated:
+        pairing.on_drop("truncated", "MetaHuman cut this memory in mid-sentence", "cut-end")
+    return truncated
+
+
 def default_pairs(event: MemoryEvent, pairing: Pairing, mode: str) -> Iterator[Pair]:
     """Tool calls become agent samples, conversations their turns, everything else answers a prompt."""
     if event.tool is not None:
@@ -136,8 +171,10 @@ def conversation(event: MemoryEvent, pairing: Pairing, mode: str) -> Iterator[Pa
     """Make single-turn pairs of a conversation, or one sample of it all where it is tagged multi_turn."""
     shape = pairing.shape(event)
     pairs = exchanges(shape.turns, mode)
+    truncated = _note_truncated(event, pairing)
     if not pairs:
-        pairing.on_drop("no_reply", "nobody answers in this conversation", 0)
+        if not truncated:
+            pairing.on_drop("no_reply", "nobody answers in this conversation", 0)
         return
     flip = mode == "dual" and pairing.dual_direction == THOUGHT_IS_ASSISTANT
     source = (Source(event.path, event.sha256, event.turn),)
@@ -190,7 +227,7 @@ def _flipped(pairs: list[tuple[str, str, bool]]) -> list[tuple[str, str, bool]]:
 
 def _turns_before(event: MemoryEvent, pairing: Pairing, mode: str, flip: bool) -> list[tuple[str, str, bool]]:
     previous = pairing.before(event)
-    pairs = exchanges(read_shape(previous, pairing.owner_names).turns, mode)[-1:] if previous else []
+    pairs = exchanges(whole_shape(previous, pairing).turns, mode)[-1:] if previous else []
     return _flipped(pairs) if flip else pairs
 
 
@@ -198,11 +235,7 @@ def answered_prompt(event: MemoryEvent, pairing: Pairing, mode: str, text: str) 
     """Let the person's own text, cut into passages, answer questions of etc/prompts.json."""
     source = (Source(event.path, event.sha256, event.turn),)
     pieces = pairing.passages(text)
-    if pieces and pairing.shape(event).truncated and not ends_sentence(pieces[-1]):
-        pairing.on_drop("truncated", "MetaHuman cut this memory in mid-sentence", f"{len(pieces) - 1}-end")
-        whole = "".join(sentences(pieces.pop(), pairing.settings.curate.pairing.sentence_language)[:-1]).strip()
-        pieces += [whole] if whole else []
-    elif not pieces:
+    if not _note_truncated(event, pairing) and not pieces:
         pairing.on_drop("empty", "no text", 0)
     for turn, piece in enumerate(pieces):
         yield Pair(pairing.prompt(mode, event.type, piece), piece, "person", turn, prompted=True, sources=source)
@@ -214,10 +247,12 @@ def thought_and_world(event: MemoryEvent, pairing: Pairing) -> Iterator[Pair]:
     Of a long thought, the last passage is paired, since it is the nearest to the world; the others answer questions.
     """
     text = pairing.shape(event).text
+    nothing_whole = pairing.shape(event).truncated and not text
     # What the world saw is no thought: an observation in dual mode answers a question, as other entries do.
     after = pairing.outward(event) if event.type not in pairing.settings.types.outward else None
     answer = world_text(after, pairing) if after else None
-    if after is None or answer is None or count_words(answer[0]) < pairing.settings.curate.reply.min_words:
+    too_short = answer is None or count_words(answer[0]) < pairing.settings.curate.reply.min_words
+    if after is None or answer is None or too_short or nothing_whole:
         yield from answered_prompt(event, pairing, "dual", text)
         return
     earlier, thought = _split_thought(text, pairing.settings.curate.pairing.thought_words)
@@ -226,6 +261,8 @@ def thought_and_world(event: MemoryEvent, pairing: Pairing) -> Iterator[Pair]:
         for pair in answered_prompt(event, pairing, "dual", earlier):
             yield pair
             turn = pair.turn + 1
+    else:
+        _note_truncated(event, pairing)
     world, author = answer
     sources = (Source(event.path, event.sha256, event.turn), Source(after.path, after.sha256, after.turn))
     yield Pair(thought, world, author, turn, thought=True, events=(after.key,), sources=sources)  # type: ignore[arg-type]
@@ -248,7 +285,7 @@ def world_text(event: MemoryEvent, pairing: Pairing) -> tuple[str, str] | None:
     """Return what the world saw of `event` and whose words they are; None where it saw nothing."""
     if event.tool is not None:
         return render_tool(event.tool, pairing.settings.curate.pairing.tool_outcome_characters), "tool"
-    shape = read_shape(event, pairing.owner_names)
+    shape = whole_shape(event, pairing)
     if shape.turns:
         pairs = exchanges(shape.turns, "dual")
         return (pairs[0][1], "other") if pairs else None
@@ -280,7 +317,7 @@ def _asked_before(event: MemoryEvent, pairing: Pairing) -> tuple[MemoryEvent, st
     previous = pairing.before(event)
     if previous is None or previous.tool is not None:
         return None
-    for turn in reversed(read_shape(previous, pairing.owner_names).turns):
+    for turn in reversed(whole_shape(previous, pairing).turns):
         if turn.speaker in ("user", "me") and turn.text.strip() and not pairing.only_acknowledges(turn.text):
             return previous, turn.text
     return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 import msgspec
 
@@ -33,6 +34,9 @@ from curator.reading.timeline import Timeline
 from curator.records import Change, CuratedSample, Drop, MemoryEvent, Pair, SampleMetadata
 from curator.sampling.pairing import PairingHelpers, default_pairs
 from curator.sampling.sentences import count_words
+
+# Events after a thought that are looked at for its answer: more than this many rejected in a row are hardly met.
+_MOST_ASKED = 32
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,6 @@ class SampleCounts:
     mode_sources: Counter[str] = field(default_factory=Counter)
     unknown_types: Counter[str] = field(default_factory=Counter)
     foreign_modes: Counter[str] = field(default_factory=Counter)
-    changes: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass
@@ -152,7 +155,7 @@ class Sampler:
             return
         mode, source = map_mode(self._registry, event, self._mode_from)
         counts.mode_sources[source] += 1
-        if event.type not in self._settings.types.modes:
+        if source == "mapping" and not self._settings.types.knows(event.type, event.tags):
             counts.unknown_types[event.type] += 1
         if event.mode and event.mode not in self._registry.modes:
             counts.foreign_modes[event.mode] += 1
@@ -229,7 +232,6 @@ class Sampler:
             plain, count = in_braces(text, tokens)
             if count:
                 changes.append(Change("control_tokens", f"{count} spelled in braces", len(text), len(plain)))
-                self.counts.changes["control_tokens"] += 1
             texts.append(plain)
         pairs = zip(texts[2::2], texts[3::2], strict=True)
         return texts[0], texts[1], tuple([Exchange(*pair) for pair in pairs]), tuple(changes)
@@ -242,7 +244,6 @@ class Sampler:
                 return after, changes
             if after != reply:
                 changes = (*changes, Change(cleaner.name, _described(reply, after), len(reply), len(after)))
-                self.counts.changes[cleaner.name] += 1
                 reply = after
         return reply, changes
 
@@ -254,11 +255,7 @@ class Sampler:
     def _outward(self, event: MemoryEvent) -> MemoryEvent | None:
         """Return the next event that the world saw and that may be learnt from."""
         assert self._result is not None
-        place = self._result.place
-        for _ in range(4):
-            place = self._timeline.next_outward(place)
-            if place < 0:
-                return None
+        for place in islice(self._timeline.outward_after(self._result.place), _MOST_ASKED):
             answer = self._judged(self._timeline.event(place))
             if not apply_filters(self._registry.memory_filters, answer, answer.path):
                 self._result.answered_by = place

@@ -15,22 +15,28 @@ from curator.selection.spread import Columns
 
 
 def holdout_size(count: int, config: HoldoutConfig) -> int:
-    """Return how many of `count` samples are held out."""
+    """Return how many of `count` samples are held out; one at least is left to train on."""
     size = round(count * config.share)
     if config.share and count >= config.minimum_from:
         size = max(size, config.minimum)
-    return min(size, count)
+    return min(size, max(count - 1, 0))
 
 
 @dataclass(frozen=True)
 class Holdout:
     """The held-out rows, and the proof: the highest similarity across the split (0 where none comes within 0.1 of the
-    threshold), and how many pairs were compared."""
+    threshold), and how many pairs were compared.
+
+    Where fewer are held out than wanted, two counts say why: `too_near`, the samples of conversations refused since
+    they are near a training sample, and `too_large`, the samples of those that did not fit into the room left.
+    """
 
     rows: Rows
     wanted: int
     highest: float
     compared: int
+    too_near: int = 0
+    too_large: int = 0
 
 
 def joined_groups(columns: Columns, rows: Rows, links: Sequence[tuple[int, int]]) -> npt.NDArray[np.int64]:
@@ -76,24 +82,35 @@ def hold_out(all_of: Candidates, config: HoldoutConfig, threshold: float, seed: 
     count = len(all_of.rows)
     wanted = holdout_size(count, config)
     order = sorted(set(all_of.groups.tolist()), key=lambda group: (hash64(f"{seed}/holdout/{group}"), group))
-    pool = _fill(all_of, order, set(), min(wanted + wanted // 4 + 50, count // 2))
-    if not wanted or not len(pool):
-        return Holdout(np.zeros(0, dtype=np.int64), wanted, 0.0, 0)
+    for most in (wanted + wanted // 4 + 50, count):  # of all only where a part did not give enough
+        pool = _fill(all_of, order, set(), min(most, count))
+        if not wanted or not len(pool):
+            return Holdout(np.zeros(0, dtype=np.int64), wanted, 0.0, 0)
+        holdout = _hold_out_of(all_of, pool, order, wanted, threshold)
+        if len(holdout.rows) >= wanted:
+            break
+    return holdout
+
+
+def _hold_out_of(all_of: Candidates, pool: Rows, order: list[int], wanted: int, threshold: float) -> Holdout:
+    """Hold out conversations of `pool`, places of samples."""
     held, other, similarity, compared = neighbours(all_of.sets, all_of.numbers[pool], all_of.numbers, threshold)
     place = np.argsort(all_of.numbers)
     held, other = (place[np.searchsorted(all_of.numbers[place], side)] for side in (held, other))
     near = similarity >= threshold
     near_groups, near_places = all_of.groups[held[near]], other[near]
-    refused = set(order) - set(all_of.groups[pool].tolist())
+    outside, too_near = set(order) - set(all_of.groups[pool].tolist()), set[int]()
     while True:
-        taken = _fill(all_of, order, refused, wanted)
+        taken = _fill(all_of, order, outside | too_near, wanted)
         inside = np.isin(near_groups, all_of.groups[taken])
         worse = set(near_groups[inside & ~np.isin(near_places, taken)].tolist())
         if not worse:
             break
-        refused |= worse
+        too_near |= worse
     across = np.isin(held, taken) & ~np.isin(other, taken)
-    return Holdout(all_of.rows[taken], wanted, float(similarity[across].max(initial=0.0)), compared)
+    refused = int(np.isin(all_of.groups, list(too_near)).sum())
+    highest = float(similarity[across].max(initial=0.0))
+    return Holdout(all_of.rows[taken], wanted, highest, compared, refused, len(all_of.rows) - len(taken) - refused)
 
 
 def _fill(all_of: Candidates, order: list[int], refused: set[int], wanted: int) -> Rows:

@@ -258,12 +258,32 @@ def candidates(rows: npt.NDArray[np.uint16], bands: int, threshold: float) -> tu
 def nearest_older(
     younger: Rows, older: Rows, sets: ShingleSets, threshold: float
 ) -> tuple[Rows, npt.NDArray[np.float64]]:
-    """Return, for each text, the oldest kept text of its cluster (or -1) and the similarity that joined the two.
+    """Return, for each text, the oldest kept text that it is near (or -1), and the similarity of the two.
 
-    The candidates are compared by their shingles. A near-duplicate is not kept, so nothing is dropped in favour of
-    something dropped. `younger` and `older` have the shape (candidates,), both results the shape (texts,).
+    The candidates are compared by their shingles. A text is turned down only in favour of one that is kept and is
+    itself at or above the threshold: where A is near B and B near C, but A not near C, A and C are both kept. So each
+    text that stood beside a near-duplicate is compared with what that one was turned down for, until nothing is new.
+
+    `younger` and `older` have the shape (candidates,), both results the shape (texts,).
     """
-    return _resolve(len(sets), younger, older, sets.similarity(younger, older), threshold)
+    count = len(sets)
+    near, joined = np.full(count, -1, dtype=np.int64), np.zeros(count)
+    links = younger.astype(np.int64) * max(count, 1) + older
+    links = np.unique(links)
+    similarity = sets.similarity(links // max(count, 1), links % max(count, 1))
+    while len(links):
+        close = similarity >= threshold
+        near, joined = _resolve(count, links[close], similarity[close])
+        young, old = links[close] // count, links[close] % count
+        chained = near[old] >= 0
+        fresh = np.setdiff1d(young[chained] * count + near[old[chained]], links)
+        if not len(fresh):
+            break
+        links = np.concatenate([links, fresh])
+        similarity = np.concatenate([similarity, sets.similarity(fresh // count, fresh % count)])
+        order = np.argsort(links)
+        links, similarity = links[order], similarity[order]
+    return near, joined
 
 
 def _links(order: Rows, same: npt.NDArray[np.bool_]) -> Rows:
@@ -291,18 +311,13 @@ def _likely(rows: npt.NDArray[np.uint16], younger: Rows, older: Rows, threshold:
     return likely
 
 
-def _resolve(
-    count: int, younger: Rows, older: Rows, similarity: npt.NDArray[np.float64], threshold: float
-) -> tuple[Rows, npt.NDArray[np.float64]]:
-    near = np.full(count, -1, dtype=np.int64)
-    joined = np.zeros(count)
-    close = similarity >= threshold
-    for young, old, value in zip(
-        younger[close].tolist(), older[close].tolist(), similarity[close].tolist(), strict=True
-    ):
-        kept = old if near[old] < 0 else near[old]  # the text that the older one is itself a duplicate of
-        if near[young] < 0 or kept < near[young]:
-            near[young], joined[young] = kept, value
+def _resolve(count: int, links: Rows, similarity: npt.NDArray[np.float64]) -> tuple[Rows, npt.NDArray[np.float64]]:
+    """Turn down each text that is linked to a kept older one; `links` are younger * count + older, ascending."""
+    near, joined = np.full(count, -1, dtype=np.int64), np.zeros(count)
+    for link, value in zip(links.tolist(), similarity.tolist(), strict=True):
+        young, old = divmod(link, count)
+        if near[young] < 0 and near[old] < 0:  # the fate of the older one is settled: its links came before
+            near[young], joined[young] = old, value
     return near, joined
 
 

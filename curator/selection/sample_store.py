@@ -77,6 +77,11 @@ class SampleStore:
             self._sign()
         return -1
 
+    def modes(self) -> dict[str, int]:
+        """Return how many samples there are of each mode."""
+        counts = np.bincount(as_numpy(self.columns.modes), minlength=len(self.mode_names))
+        return dict(zip(self.mode_names, counts.tolist(), strict=True))
+
     def _sign(self) -> None:
         near = self.settings.curate.near_duplicates
         sets = near_duplicates.shingle_sets(self._texts, near.shingle_words)

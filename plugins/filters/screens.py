@@ -70,10 +70,13 @@ def bot_notices(settings: Settings) -> Callable[[MemoryEvent], str | None]:
                 "patterns are RE2: no look-around and no back-references; mend it or take it out",
             ) from None
 
+    # One search for all of them is what nearly every memory needs.
+    anyone = re2.compile("|".join(f"(?:{pattern})" for pattern in settings.types.notices.values()), options)
+
     def check(event: MemoryEvent) -> str | None:
-        if event.content[:1].isascii() or not event.content:  # notices begin with a pictograph, few memories do
-            return None
         start = event.content[:200]
+        if not start or not notices or not anyone.search(start):
+            return None
         return next((f"bot_notice: {name}" for name, notice in notices.items() if notice.search(start)), None)
 
     return check

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Final
 
 import pytest
+from confusable_homoglyphs import confusables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -61,6 +62,10 @@ DISGUISED_TAGS: Final = {
     "struck-through signs": "≮user≯",
     "vertical forms": "︿user﹀",
     "one sign disguised": "<user＞",
+    "a hooked v for a u": "‹ʋser>",
+    "a u with a short right leg": "‹ꭎser>",
+    "runes for the signs": "ᚲuser𖼿",
+    "a Cyrillic R that is turned round": "<useя>",
 }
 SLASHED: Final = {"</user>": "</user>", "<user/>": "<user/>", "<//user>": "<//user>", "< / user >": "</user>"}
 DISGUISED_TOKENS: Final = {
@@ -71,6 +76,7 @@ DISGUISED_TOKENS: Final = {
     "＜｜im_end｜＞": "<|im_end|>",
     "&lt;|im_end|&gt;": "<|im_end|>",
     "&#60;&#124;im_end&#x7c;&#62;": "<|im_end|>",
+    "<∣im_end￨>": "<|im_end|>",
     "<|im_\u200bend|>": "<|im_end|>",
     "[INST]": "[inst]",
     "[ / I N S T ]": "[/inst]",
@@ -104,6 +110,39 @@ INNOCENT: Final = (
     "an instant [INSTANT] message",
     "",
 )
+
+
+def look_alikes() -> list[tuple[str, str, str]]:
+    """Every letter of Unicode's table that looks like a letter of a tag: (tag, its letter, the look-alike)."""
+    data = confusables.confusables_data
+    return [
+        (tag, letter, entry["c"])
+        for letter in sorted(set("".join(TAGS)))
+        for tag in [next(tag for tag in TAGS if letter in tag)]
+        for form in (letter, letter.upper())
+        for entry in data.get(form, ())
+        if len(entry["c"]) == 1 and not entry["c"].isascii()
+    ]
+
+
+def test_every_look_alike_of_unicodes_table_is_seen_through() -> None:
+    cases = look_alikes()
+    assert len(cases) > 400
+    missed = []
+    for tag, letter, other in cases:
+        text = f"<{tag.replace(letter, other)}>"
+        if [finding.name for finding in find_tags(f"é {text}", TAGS, ())[0]] != [f"<{tag}>"]:
+            missed.append((text, f"{ord(other):X}"))
+    assert not missed
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("<tΗought>", "<thought>"), ("<ΙnstructιoΝ>", "<instruction>"), ("<useя>", "<user>"), ("<∕user>", "</user>")],
+)
+def test_a_letter_that_looks_like_two_is_taken_for_either(text: str, name: str) -> None:
+    assert tags_in(text) == [Finding(name, 0, len(text))]
+    assert tokens_in("<start\u07faof\u07faturΝ>") == [Finding("<start_of_turn>", 0, 15)]
 
 
 def tags_in(text: str) -> list[Finding]:

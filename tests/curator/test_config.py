@@ -136,8 +136,23 @@ def test_a_mode_that_types_json_misspells_is_an_error(home: Home, run: Run, plac
     types = json.loads((ETC / "types.json").read_text("utf-8"))
     home.config("types.json", types | {place[0]: place[1]} | ({"modes": {}} if place[0] == "mapping" else {}))
     home.memory("Another sky.", type="never-heard-of")
-    result = run()
-    assert result.status in (1, 2) and "dula" in result.err and "dual, " in result.err
+    err = refused(run())
+    key = place[0] if place[0] == "unknown" else f"{place[0]}.dream"
+    assert f"etc/types.json:1: {key}: no mode is called 'dula'; did you mean 'dual'?" in err
+    assert "plugin" not in err
+
+
+def test_doctor_finds_what_types_json_misspells(home: Home, curate: Curate) -> None:
+    types = json.loads((ETC / "types.json").read_text("utf-8"))
+    home.config("types.json", types | {"modes": types["modes"] | {"dream": "dula"}})
+    found = curate("doctor", "--home", home.folder)
+    assert found.status == 1
+    assert "no mode is called 'dula'; did you mean 'dual'?" in " ".join(found.out.split())
+    home.config("types.json", types | {"primary": [*types["primary"], "conversaton"]})
+    found = curate("doctor", "--home", home.folder)
+    assert found.status == 0
+    assert "the type 'conversaton' has no mode in 'modes'" in found.out
+    assert "did you mean 'conversation'?" in found.out
 
 
 # --- what is shipped ------------------------------------------------------------------------------------------------
@@ -222,10 +237,22 @@ WRAPPED = {
     "gptj": "Human: <user>: Who came by?\n\n\nAssistant: <assistant>: The neighbour, to lend us a ladder.<|endoftext|>",
     "qwen": "<user>: Who came by?<assistant>: The neighbour, to lend us a ladder.<|endoftext|>",
 }
+# What the shipped qwen.json makes of it.
+CHATML = (
+    "<|im_start|>user\n<user>: Who came by?<|im_end|>\n<|im_start|>assistant\n"
+    "<assistant>: The neighbour, to lend us a ladder.<|im_end|>\n"
+)
 
 
-@pytest.mark.parametrize("name", METAHUMAN)
-@pytest.mark.parametrize("chosen", ["family", "schema", "base model", "default"])
+@pytest.mark.parametrize(
+    ("name", "chosen"),
+    [
+        (name, chosen)
+        for name in METAHUMAN
+        for chosen in ("family", "schema", "base model", "default")
+        if name != "qwen" or chosen == "schema"  # MetaHuman's qwen.json parts nothing: the shipped one is used instead
+    ],
+)
 def test_metahuman_s_own_family_files_are_applied_whole(
     home: Home, curate: Curate, run: Run, name: str, chosen: str
 ) -> None:
@@ -258,14 +285,85 @@ def test_all_four_together_load_beside_the_shipped_ones(home: Home, run: Run, cu
         result = run("--family", name)
         assert result.status == 0, result.err
         (line,) = rows(result.run / "fine_tune_dataset.jsonl")
-        assert line["input"] + line["output"] == WRAPPED[name]
+        assert line["input"] + line["output"] == (CHATML if name == "qwen" else WRAPPED[name])
     assert run("--family", "llama3").status == 0
     assert curate("doctor", "--home", home.folder).status == 0
 
 
 def test_a_family_without_anything_between_the_two_sides_is_noticed(home: Home, run: Run) -> None:
+    home.config("schemas/mine.json", METAHUMAN["qwen"] | {"family": "mine"})
+    assert any("nothing stands between" in one for one in report_of(run("--family", "mine"))["notices"])
+
+
+@pytest.mark.parametrize("choice", [(), ("--family", "qwen"), ("--base-model", "qwen3-coder:30b")], ids=str)
+def test_a_home_s_family_that_parts_nothing_gives_way_to_the_shipped_one(
+    home: Home, run: Run, curate: Curate, choice: tuple[str, ...]
+) -> None:
     home.config("schemas/qwen.json", METAHUMAN["qwen"])
-    assert any("nothing stands between" in one for one in report_of(run())["notices"])
+    result = run(*choice)
+    (line,) = rows(result.run / "fine_tune_dataset.jsonl")
+    assert line["input"] + line["output"] == CHATML
+    notices = report_of(result)["notices"]
+    assert not any("nothing stands between" in one for one in notices)
+    (notice,) = [one for one in notices if "shipped one is used" in one]
+    assert "etc/schemas/qwen.json" in notice
+    assert curate("validate", result.run, "--home", home.folder).status == 0
+
+
+def test_of_a_family_that_is_not_this_run_s_nothing_is_said(home: Home, run: Run) -> None:
+    home.config("schemas/qwen.json", METAHUMAN["qwen"])
+    assert not any("qwen" in one for one in report_of(run("--family", "llama3"))["notices"])
+
+
+def test_doctor_lists_every_file_that_overrides_and_its_effect(home: Home, curate: Curate) -> None:
+    """MetaHuman's home: other hyperparameters, a family that parts nothing, one of its own, one that replaces."""
+    shipped = json.loads((ETC / "fine-tune-config.json").read_text())
+    home.config("fine-tune-config.json", shipped | {"base_model": "me/mine", "learning_rate": 1e-5})
+    home.config("curate.json", (ETC / "curate.json").read_text())  # the same, so it changes nothing
+    home.config("types.json", json.loads((ETC / "types.json").read_text()) | {"unknown": "dual"})
+    home.config("modes/dual-config.json", {"num_train_epochs": 7})
+    home.config("trainer.json", {"finetune": {"epochs": 9}})
+    home.config("schemas/qwen.json", METAHUMAN["qwen"])
+    home.config("schemas/llama.json", METAHUMAN["llama"])
+    home.config("schemas/phi3.json", METAHUMAN["phi"] | {"family": "phi3"})
+    found = json.loads(curate("doctor", "--home", home.folder, "--json").out)["findings"]
+    told = {one["what"]: one["detail"] for one in found if one["what"].startswith("etc/")}
+    assert set(told) == {
+        "etc/fine-tune-config.json", "etc/types.json", "etc/modes/dual-config.json", "etc/trainer.json",
+        "etc/schemas/qwen.json", "etc/schemas/llama.json", "etc/schemas/phi3.json",
+    }  # fmt: skip
+    tuned = told["etc/fine-tune-config.json"]
+    assert f'base_model "me/mine" (shipped: "{shipped["base_model"]}")' in tuned
+    assert "learning_rate" in tuned
+    assert "num_train_epochs" not in tuned
+    assert 'unknown "dual" (shipped: "emulation")' in told["etc/types.json"]
+    assert "num_train_epochs 7" in told["etc/modes/dual-config.json"]
+    assert "finetune.epochs 9" in told["etc/trainer.json"]
+    assert "the shipped family 'qwen' is used instead" in told["etc/schemas/qwen.json"]
+    assert "adds the family 'llama'" in told["etc/schemas/llama.json"]
+    assert "replaces the family 'phi3'" in told["etc/schemas/phi3.json"]
+    assert not any("all as shipped" in one["detail"] for one in found)
+
+
+def test_doctor_counts_memories_and_says_where_there_are_none(home: Home, curate: Curate) -> None:
+    def of_profile() -> dict[str, str]:
+        found = json.loads(curate("doctor", "--home", home.folder, "--json").out)["findings"]
+        return dict(next(one for one in found if one["what"] == "profile ann"))
+
+    for memory in home.episodic.rglob("*.json"):
+        memory.unlink()
+    empty = of_profile()
+    assert empty["status"] == "note"
+    assert "no memory in" in empty["detail"]
+    assert "curate docs memories" in empty["mend"]
+    home.memory("Is the pump dry?", response="Dry since noon.")
+    assert of_profile()["detail"] == "1 memory can be read"
+    home.file("a.json", "{")
+    home.file("b.json.enc", b"\x00")
+    told = curate("doctor", "--home", home.folder)
+    assert told.status == 0
+    assert "not read: bad_json 1, encrypted 1" in told.out
+    assert "decrypt the profile" in told.out
 
 
 def report_of(result: Result) -> dict[str, Any]:

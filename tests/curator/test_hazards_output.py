@@ -46,6 +46,7 @@ def test_nothing_of_a_memory_steers_the_terminal(home: Home, curate: Curate, tex
     data: dict[str, object] = {"id": "m", "timestamp": "2025-03-01T00:00:00Z", "type": "conversation"}
     data = {**data, "content": "What was it?", "response": "It was a ladder of the neighbour.", **places[place]}
     home.file("m.json", json.dumps(data))
+    home.memory("Who keeps the key?", response="The harbour master keeps it.")  # a run of nothing is no run
     outputs = [curate("run", "--username", "ann", "--home", home.folder)]
     outputs.append(curate("report", "--username", "ann", "--home", home.folder))
     outputs.append(curate("explain", "m.json", "--username", "ann", "--home", home.folder))
@@ -69,7 +70,7 @@ def test_what_a_memory_says_is_safe_in_an_error_too(home: Home, curate: Curate) 
     result = curate("run", "--username", "ann", "--home", home.folder)
     assert result.status == 1 and harmless(result.err), ascii(result.err)
     result = curate("run", "--username", "ann", "--home", home.folder, "--keep-going")
-    assert result.status == 0 and harmless(result.out), ascii(result.out)
+    assert result.status == 1 and harmless(result.err), ascii(result.err)
 
 
 def test_an_unknown_name_to_explain_is_shown_without_harm(home: Home, curate: Curate) -> None:

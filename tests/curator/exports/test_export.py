@@ -182,7 +182,7 @@ def test_the_card_is_a_dataset_card(made: tuple[Home, Path], curate: Curate, tmp
                  "## Known biases", "## Consent and licence", "## How to rebuild it"):  # fmt: skip
         assert f"\n{head}\n" in body, head
     assert "Nobody has stated consent." in body
-    assert "curate run --username ann" in body
+    assert "curate run --home " in body
     home.config("export.json", {"system": {}, "consent": "Everybody named was asked.", "licence": "cc-by-4.0"})
     export(curate, home, run, tmp_path / "other")
     text = (tmp_path / "other" / "README.md").read_text("utf-8")
@@ -389,6 +389,10 @@ def test_what_a_killed_export_left_is_taken_away(made: tuple[Home, Path], curate
     [
         (["--to", "llamafactory"], "unknown tool 'llamafactory': expected one of axolotl, each, "),
         (["--to", "plain", "--family", "qwem"], "unknown family 'qwem'"),
+        (
+            ["--to", "plain", "--base-model", "ft:gpt-4.1-mini-2025-04-14:me::a1"],
+            "lies at OpenAI, and plain cannot train it",
+        ),
         (["--to", "plain", "--base-model", "qwen3-coder:30b"], "'qwen3-coder:30b' is a name of Ollama: expected"),
     ],
 )

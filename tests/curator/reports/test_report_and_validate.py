@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from conftest import Home, Result, curate_once, rows
+from conftest import ROOT, Home, Result, curate_once, rows
 
 from curator.cli.options import TOOLS
 from curator.config import load_settings
@@ -175,13 +175,6 @@ def test_a_report_without_a_run_says_how_to_make_one(home: Home, curate: Curate)
     found = curate("report", "--home", home.folder)
     assert (found.status, found.out) == (2, "")
     assert "curate run --username ann" in found.err
-
-
-def test_a_run_of_nothing_has_an_empty_report(home: Home, curate: Curate) -> None:
-    home.file("2025/03/01/bad.json", "{")
-    empty = curate("run", "--home", home.folder, "--username", "ann")
-    assert empty.status == 0, empty.err
-    assert (report_of(empty)["samples"], report_of(empty)["memory_fates"]) == (0, {"used": 0, "read: bad_json": 1})
 
 
 def test_the_page_forbids_scripts_and_escapes_what_a_memory_says(home: Home, curate: Curate) -> None:
@@ -571,3 +564,37 @@ def test_the_summary_holds_metrics_and_the_resolved_configuration(home: Home, cu
     summary = json.loads((folder / "run-summary.json").read_text("utf-8"))
     assert summary["metrics"]["average reply"] == 7.0
     assert summary["config"]["pairing"]["context"] == "keep"
+
+
+# --- what the report says of modes and cleaners is what was done ------------------------------------------------------
+
+
+def test_a_type_that_a_plugin_maps_is_not_said_to_go_elsewhere(home: Home, curate: Curate) -> None:
+    home.config("curate.json", {"plugins": {"home_plugins": True}})
+    home.config("types.json", json.loads((ROOT / "etc" / "types.json").read_text()) | {"mapping": {"tag:sea": "dual"}})
+    (home.folder / "plugins").mkdir()
+    (home.folder / "plugins" / "tides.py").write_text(
+        "from curator import Mode, hookimpl\n\n"
+        "@hookimpl\ndef register_modes():\n    return [Mode('harbour', user_tag='question', assistant_tag='tide')]\n\n"
+        "@hookimpl\ndef map_mode(event):\n    return 'harbour' if event.type == 'tide_log' else None\n"
+    )
+    home.memory("High water at nine, and the boat afloat by eight.", type="tide_log")
+    home.memory("The glass is falling, and so is the barn door.", type="weather_log")
+    home.memory("Two cormorants sit on the perch at low water.", type="bird_log", tags=["sea"])
+    home.memory("I should oil the winch before the autumn.", type="yard_log", metadata={"cognitiveMode": "dual"})
+    report = report_of(curate("run", "--username", "ann", "--home", home.folder))
+    assert report["modes"] == {"dual": 2, "emulation": 1, "harbour": 1}
+    told = [one for one in report["notices"] if "is not in etc/types.json" in one]
+    assert told == ["type 'weather_log' is not in etc/types.json: 1 memory mapped to emulation"]
+
+
+def test_replies_changed_are_those_of_the_set(home: Home, curate: Curate) -> None:
+    """Cleaned and then dropped as a duplicate, as of another mode, or as too short: none of them is in the count."""
+    home.memory("Is the pump dry?", response="Okay, dry since noon.")
+    home.memory("Is the pump dry?", response="Okay, dry since noon.")
+    home.memory("Is the sail dry?", response="Okay, dry.")
+    home.memory("Who keeps the key?", response="Okay, the harbour master keeps it.", metadata={"cognitiveMode": "dual"})
+    result = curate("run", "--username", "ann", "--home", home.folder, "--mode", "emulation")
+    assert report_of(result)["cleaned"] == {"fillers": 1}
+    changed = [line for line in rows(result.run / "lineage.jsonl") if line.get("changes")]
+    assert len(changed) == 1

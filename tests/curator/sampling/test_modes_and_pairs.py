@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Home, Result, rows
+from conftest import ROOT, Home, Result, rows
 
 Curate = Callable[..., Result]
 Triple = tuple[str, str, str]
@@ -177,6 +177,118 @@ def test_l_a_truncated_entry_keeps_its_whole_sentences(curate: Curate, home: Hom
     home.memory("The engine coughed twice. And then it ... [truncated]", type="journal")
     folder = run(curate, home)
     assert [reply for _, _, reply in triples(folder)] == ["The engine coughed twice."]
+    assert reasons(folder) == ["truncated"]
+
+
+TRUNCATED = {
+    "a thought that the world answers": (
+        [
+            {"type": "inner_dialogue", "content": "I ought to ring Ruth. She will ask about the ... [truncated]"},
+            {"type": "observation", "content": "Ruth rang at eight, before the yard."},
+        ],
+        [("dual", "I ought to ring Ruth.", "Ruth rang at eight, before the yard.")],
+    ),
+    "a thought without a whole sentence": (
+        [
+            {"type": "inner_dialogue", "content": "I ought to ring Ruth about the ... [truncated]"},
+            {"type": "observation", "content": "Ruth rang at eight, before the yard."},
+        ],
+        [],
+    ),
+    "what the world did": (
+        [
+            {"type": "inner_dialogue", "content": "I ought to ring Ruth before the yard."},
+            {"type": "observation", "content": "Ruth rang at eight. Then she spoke of the … [truncated]"},
+        ],
+        [("dual", "I ought to ring Ruth before the yard.", "Ruth rang at eight.")],
+    ),
+    "a thought spoken to the twin": (
+        [{"type": "conversation", "content": "I am late. The yard will have ... [truncated]",
+          "response": "Ring them before you go.", "metadata": {"cognitiveMode": "dual"}}],
+        [("dual", "I am late.", "Ring them before you go.")],
+    ),
+    "the twin's answer": (
+        [{"type": "conversation", "content": "User: Am I late?\n\nAssistant: By an hour. They will ... [truncated]"}],
+        [("emulation", "Am I late?", "By an hour.")],
+    ),
+    "an answer without a whole sentence": (
+        [{"type": "conversation", "content": "User: Am I late?\n\nAssistant: By an hour or so, since ... [truncated]"}],
+        [],
+    ),
+    "a turn in the middle": (
+        [{"type": "conversation", "messages": [
+            {"role": "user", "content": "Am I late?"},
+            {"role": "assistant", "content": "By an hour. The yard ... [truncated]"},
+            {"role": "user", "content": "Shall I ring them before I go?"},
+            {"role": "assistant", "content": "Ring them from the bridge."},
+        ]}],
+        [("emulation", "Am I late?", "By an hour."),
+         ("emulation", "Shall I ring them before I go?", "Ring them from the bridge.")],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TRUNCATED)
+def test_what_metahuman_cut_in_mid_sentence_is_in_no_sample(curate: Curate, home: Home, name: str) -> None:
+    """docs/reasons.md: the broken last passage is left out, whoever says it, and the drop says so."""
+    memories, wanted = TRUNCATED[name]
+    for memory in memories:
+        home.memory(**memory)
+    home.memory("Who keeps the key of the boat house?", response="The harbour master keeps it.")
+    folder = run(curate, home)
+    kept = [one for one in triples(folder) if "harbour master" not in one[2]]
+    assert [one for one in kept if one[0] != "emulation" or one in wanted] == wanted
+    assert "truncated" in reasons(folder)
+    texts = (folder / "curated_memories.json").read_text("utf-8")
+    assert "[truncated]" not in texts
+    for broken in ("about the", "spoke of", "will have", "will", "since", "The yard"):
+        assert not any(text.rstrip(" .…").endswith(broken) for _, *pair in kept for text in pair)
+
+
+def test_the_window_for_the_worlds_answer_counts_from_the_thought(curate: Curate, home: Home) -> None:
+    """Rejected events in between do not prolong it: six hours are six hours."""
+    thought = "I ought to ring Ruth before the yard."
+    home.memory(thought, type="inner_dialogue", timestamp="2025-03-02T08:00:00Z")
+    rejected = {"validation": {"status": "rejected", "by": "user"}, "type": "observation"}
+    home.memory("The post came early again.", timestamp="2025-03-02T13:30:00Z", **rejected)
+    home.memory("Ruth rang at half past six.", type="observation", timestamp="2025-03-02T18:30:00Z")
+    folder = run(curate, home)
+    assert all("Ruth rang" not in reply for mode, _, reply in triples(folder) if mode == "dual")
+    assert [reply for mode, _, reply in triples(folder) if mode == "dual"] == [thought]
+
+
+def test_a_rejected_answer_gives_way_to_the_next_within_the_window(curate: Curate, home: Home) -> None:
+    thought = "I ought to ring Ruth before the yard."
+    home.memory(thought, type="inner_dialogue", timestamp="2025-03-02T08:00:00Z")
+    rejected = {"validation": {"status": "rejected", "by": "user"}, "type": "observation"}
+    for minute in range(10):
+        home.memory(f"Post number {minute} came.", timestamp=f"2025-03-02T09:{minute:02}:00Z", **rejected)
+    home.memory("Ruth rang at one.", type="observation", timestamp="2025-03-02T13:00:00Z")
+    assert ("dual", thought, "Ruth rang at one.") in triples(run(curate, home))
+
+
+def test_a_rejected_answer_of_another_session_does_not_lead_into_that_session(curate: Curate, home: Home) -> None:
+    thought = "I ought to ring Ruth before the yard."
+    home.memory(thought, type="inner_dialogue", timestamp="2025-03-02T08:00:00Z")
+    rejected = {"validation": {"status": "rejected", "by": "user"}, "type": "observation"}
+    session = {"metadata": {"sessionId": "s1"}}
+    home.memory("The post came early again.", timestamp="2025-03-02T09:00:00Z", **rejected, **session)
+    home.memory("A week later it came late.", type="observation", timestamp="2025-03-09T09:00:00Z", **session)
+    dual = [one for one in triples(run(curate, home)) if one[0] == "dual"]
+    assert [reply for _, _, reply in dual] == [thought]
+
+
+@pytest.mark.parametrize("pattern", [r"^\[bot\]", "(?i)^\\[BOT\\]", "backed up"])
+def test_a_notice_may_begin_with_any_sign(curate: Curate, home: Home, pattern: str) -> None:
+    shipped = json.loads((ROOT / "etc" / "types.json").read_text("utf-8"))["notices"]
+    types(home, notices=shipped | {"mine": pattern})
+    home.memory("[bot] The memories were backed up.", type="observation")
+    home.memory("📚 Curated 12 memories", type="inner_dialogue")
+    home.memory("What is the time now?", response="Half past four.")
+    folder = run(curate, home)
+    assert [(one["reason"], one["detail"]) for one in rows(folder / "dropped.jsonl")] == [
+        ("bot_notice", "mine"), ("bot_notice", "curator"),
+    ]  # fmt: skip
 
 
 TALK = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -161,13 +162,24 @@ def test_a_pair_exactly_at_the_threshold_is_found(percent: int) -> None:
         assert found_near(texts, [1], percent / 100) == {(1, 0): percent / 100}, union
 
 
-def test_nothing_is_dropped_that_is_near_no_older_text_and_little_is_missed() -> None:
+def near_and_similarity(texts: list[str]) -> tuple[list[int], list[float]]:
+    """As `near`, with the similarity that is told."""
+    sets = sets_of(texts)
+    pairs = candidates(signatures(sets, PERMUTATIONS), BANDS, THRESHOLD)
+    older, similarity = nearest_older(*pairs, sets, THRESHOLD)
+    return older.tolist(), similarity.tolist()
+
+
+def test_what_is_dropped_is_near_what_it_is_said_to_be_near_and_little_is_missed() -> None:
     texts = random_texts(400, 9)
-    missed = 0
-    for number, older in enumerate(near(texts)):
-        nearest = max((jaccard(texts[number], texts[b]) for b in range(number)), default=0.0)
-        assert older < 0 or nearest >= THRESHOLD
-        missed += older < 0 and nearest >= THRESHOLD
+    missed, (dropped, told) = 0, near_and_similarity(texts)
+    for number, older in enumerate(dropped):
+        kept = [b for b in range(number) if dropped[b] < 0]
+        if older >= 0:
+            assert older in kept
+            assert told[number] == jaccard(texts[number], texts[older]) >= THRESHOLD
+        else:
+            missed += any(jaccard(texts[number], texts[b]) >= THRESHOLD for b in kept)
     assert missed <= 8  # candidates are found by chance: 10 bands of 3 hashes let a few at the threshold through
 
 
@@ -180,6 +192,21 @@ def test_the_oldest_is_kept_and_nothing_is_dropped_in_favour_of_something_droppe
         assert older < 0 or dropped[older] < 0
     for text in set(texts):
         assert all(dropped[n] >= 0 for n in [n for n, other in enumerate(texts) if other == text][1:])
+
+
+def test_in_a_chain_only_what_is_near_a_kept_text_is_dropped() -> None:
+    """Each text of the chain is near the one before it, and far from the first."""
+    words = [f"w{n}" for n in range(60)]
+    chain = [" ".join(words[start : start + 30]) for start in range(0, 30, 3)]
+    assert all(jaccard(one, other) >= THRESHOLD for one, other in pairwise(chain))
+    assert jaccard(chain[0], chain[-1]) < 0.1
+    dropped, told = near_and_similarity(chain)
+    kept = [number for number, older in enumerate(dropped) if older < 0]
+    assert 2 <= len(kept) < len(chain)
+    for number, older in enumerate(dropped):
+        if older >= 0:
+            assert older in kept
+            assert told[number] == jaccard(chain[number], chain[older]) >= THRESHOLD
 
 
 def test_of_equal_texts_the_first_is_kept() -> None:

@@ -268,3 +268,16 @@ def test_create_job_asks_before_it_sends(answer: str, sent: list[str], tmp_path:
     assert uploads == [["train.jsonl", "fine-tune", 3], ["validation.jsonl", "fine-tune", 6]]
     given = json.loads((tmp_path / "job.json").read_text("utf-8"))
     assert started == given | {"training_file": "file-1", "validation_file": "file-2"}
+
+
+def test_a_model_that_they_have_tuned_goes_on(home: Home, curate: Callable[..., Result], tmp_path: Path) -> None:
+    """Its name has colons, as Ollama's have."""
+    for n in range(12):
+        home.memory(f"Which sail is number {n}?", response=f"Sail {n} hangs by the hook of that number.")
+    assert curate("run", "--username", "ann", "--home", home.folder).status == 0
+    name = "ft:gpt-4.1-mini-2025-04-14:my-org::abc123"
+    options = ("--home", home.folder, "--to", "openai", "--base-model", name, "--out", tmp_path / "out")
+    done = curate("export", *options)
+    assert done.status == 0, done.err
+    assert json.loads((tmp_path / "out" / "job.json").read_text("utf-8"))["model"] == name
+    assert "no family is known" not in done.err

@@ -1,0 +1,69 @@
+"""How much is held out, and what is said where it is less than was asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Home, Result, rows
+
+from curator.config import HoldoutConfig
+from curator.selection.holdout import Candidates, hold_out
+from curator.selection.near_duplicates import shingle_sets
+
+Curate = Callable[..., Result]
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven")
+
+
+def different(home: Home, count: int, **keys: Any) -> None:
+    """Add conversations of which no two are alike."""
+    for n in range(count):
+        name, other = WORDS[n % 12], WORDS[(n * 5 + 1) % 12]
+        home.memory(f"Which sail is {name} {n}?", response=f"Sail {name} hangs by hook {other} {n} today.", **keys)
+
+
+def holdout_of(curate: Curate, home: Home, share: float) -> tuple[dict[str, Any], list[str]]:
+    """Run, and return the holdout of the report and the notices that speak of it."""
+    result = curate("run", "--username", "ann", "--home", home.folder, "--holdout", share)
+    assert result.status == 0, result.err
+    report = json.loads((result.run / "report.json").read_text("utf-8"))
+    assert len(rows(result.run / "fine_tune_holdout.jsonl")) == report["holdout"]["samples"]
+    assert report["train"] >= 1
+    return report["holdout"], [notice for notice in report["notices"] if "holdout" in notice]
+
+
+@pytest.mark.parametrize(("share", "held"), [(0.6, 7), (0.5, 6), (0.9, 11), (0.99, 11), (0.05, 1), (0.0, 0)])
+def test_a_share_is_held_out_as_asked(curate: Curate, home: Home, share: float, held: int) -> None:
+    different(home, 12)
+    told, notices = holdout_of(curate, home, share)
+    assert (told["wanted"], told["samples"], notices) == (held, held, [])
+
+
+def test_one_sample_is_never_held_out(curate: Curate, home: Home) -> None:
+    different(home, 1)
+    assert holdout_of(curate, home, 0.9)[0]["samples"] == 0
+
+
+def test_large_conversations_are_blamed_only_where_they_are(curate: Curate, home: Home) -> None:
+    different(home, 12, metadata={"sessionId": "one long evening"})
+    told, (notice,) = holdout_of(curate, home, 0.5)
+    assert told["samples"] == 0
+    assert "12 samples in conversations that are larger than the room left" in notice
+    assert "too near" not in notice
+
+
+def test_nearness_is_blamed_where_it_is_the_reason() -> None:
+    """Ten texts of one conversation each, every one near the next below the threshold of a duplicate."""
+    words = [f"w{n}" for n in range(200)]
+    texts = [" ".join(words[start : start + 40]) for start in range(0, 60, 6)]
+    sets = shingle_sets(texts, 2)
+    count = len(texts)
+    all_of = Candidates(np.zeros(count, dtype=np.int16), np.arange(count), np.arange(count), np.arange(count), sets)
+    held = hold_out(all_of, HoldoutConfig(share=0.3, minimum=0), 0.6, seed=42)
+    assert held.wanted == 3
+    assert len(held.rows) == 0
+    assert held.too_near == count
+    assert held.too_large == 0
