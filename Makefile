@@ -6,6 +6,11 @@ BIN := $(VENV)/bin
 .PHONY: demo test verify lint schemas docs bench clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "$(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo not there). Needed: Python 3.11 or newer, with venv and" \
+	  "ensurepip (Debian, Ubuntu: apt install python3-venv). Name another: make $(or $(MAKECMDGOALS),demo) PYTHON=python3.12" >&2; \
+	  exit 1; }
+	@echo "Setting up $(VENV): downloading about 300 MB of packages, most of it torch; 1 to 3 minutes, once ..."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[trainer,dev]'
 	touch $@
@@ -44,7 +49,7 @@ schemas: $(VENV)/.installed
 	$(BIN)/python schemas/generate.py
 
 docs: $(VENV)/.installed
-	$(BIN)/curate run --username greggles --mode dual --max 3000 --dry-run | $(BIN)/python docs/generate.py
+	COLUMNS=80 $(BIN)/curate run --username greggles --mode dual --max 3000 --dry-run | $(BIN)/python docs/generate.py
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/curate.py

@@ -34,6 +34,7 @@ _WHERE = {
     "BadJson": "curator.contract.strict_json",
     "parse_json": "curator.contract.strict_json",
     "Unreadable": "curator.contract.files",
+    "counted": "curator.contract.errors",
     "printable": "curator.contract.errors",
     "read_once": "curator.contract.files",
     "walk": "curator.contract.files",
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from curator.contract.chat_format import load_family as load_family
     from curator.contract.chat_format import read_family_files as read_family_files
     from curator.contract.errors import UsageError as UsageError
+    from curator.contract.errors import counted as counted
     from curator.contract.errors import printable as printable
     from curator.contract.files import Unreadable as Unreadable
     from curator.contract.files import read_once as read_once

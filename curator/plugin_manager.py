@@ -145,7 +145,7 @@ def _register(manager: pluggy.PluginManager, name: str, plugin: Any, origin: str
         manager.register(plugin, name=name)
     except (pluggy.PluginValidationError, ValueError) as error:
         raise PluginError(
-            f"plugin {name!r} ({origin}): {error}", "see docs/hooks.md for the hooks' arguments"
+            f"plugin {name!r} ({origin}): {error}", "see the hooks' arguments: curate docs hooks"
         ) from None
 
 

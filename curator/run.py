@@ -15,7 +15,7 @@ from curator.config import Settings, load_settings
 from curator.contract import __version__
 from curator.contract.chat_format import ChatFormat, load_family, pick_family, read_family_files
 from curator.contract.cli_frame import Progress, no_progress
-from curator.contract.errors import UsageError, ValidationFailed, printable, unknown_name
+from curator.contract.errors import UsageError, ValidationFailed, counted, printable, unknown_name
 from curator.contract.homes import RUNS, find_home, find_profile, owner_names
 from curator.contract.records import REPORT, REPORT_PAGE, RUN_FORMAT, RUN_VERSION, Family
 from curator.plugin_manager import Registry, fill, load_plugins
@@ -262,7 +262,7 @@ def _filler_left(setup: Setup) -> Callable[[str], bool]:
 
 
 def _memories(count: int) -> str:
-    return "1 memory" if count == 1 else f"{count:,} memories"
+    return counted(count, "memory", "memories")
 
 
 _NOTES = {
@@ -288,17 +288,17 @@ def _notices(setup: Setup, request: Request, collected: Collected, choice: Choic
         names = ", ".join(collected.log.encrypted) + (
             ", ..." if counts["encrypted"] > len(collected.log.encrypted) else ""
         )
-        notices.append(f"{counts['encrypted']} encrypted files were not read; decrypt the profile to use them: {names}")
+        files = counted(counts["encrypted"], "encrypted file was", "encrypted files were")
+        them = "it" if counts["encrypted"] == 1 else "them"
+        notices.append(f"{files} not read; decrypt the profile to use {them}: {names}")
     failed = collected.log.counts.get(Reason("event", "plugin_error"), 0)
     if failed:
         example = collected.log.examples[Reason("event", "plugin_error")]
         were = "which was dropped" if failed == 1 else "which were dropped; the first"
         notices.append(f"a plugin failed on {_memories(failed)}, {were}: {example.detail}")
     if options.most is not None and len(choice.rows) < options.most:
-        noun = f"{options.mode} samples" if options.mode else "samples"
-        notices.append(
-            f"--max {options.most:,} asked for more than there is: {len(choice.rows):,} {noun} passed every stage"
-        )
+        passed = counted(len(choice.rows), f"{options.mode} sample" if options.mode else "sample")
+        notices.append(f"--max {options.most:,} asked for more than there is: {passed} passed every stage")
     if len(choice.holdout.rows) < 0.95 * choice.holdout.wanted:
         notices.append(_small_holdout(choice.holdout))
     aside = read_family_files(setup.settings.families, setup.settings.home_families).set_aside
@@ -326,7 +326,7 @@ def _small_holdout(holdout: Holdout) -> str:
 
 
 def _samples(count: int) -> str:
-    return "1 sample" if count == 1 else f"{count:,} samples"
+    return counted(count, "sample")
 
 
 def _publish(request: Request, setup: Setup, files: RunFiles, report: Report, label: str) -> None:

@@ -1,4 +1,4 @@
-"""The generated pages of the documentation: commands.md from the two parsers, settings.md from the models of etc/.
+"""The generated pages: commands.md from the two parsers, settings.md from the models of etc/, the report in report.md.
 
 `make docs` writes them; a test fails where the committed ones are stale.
 """
@@ -34,7 +34,7 @@ key that it does not use.
 
 def commands_page() -> str:
     """Return the help of every command of both programs."""
-    parts = [_HEAD + "# Commands\n"]
+    parts = [_HEAD + "# Commands: the help of each\n"]
     for parser in (curate_cli.build_parser(), trainer_cli.build_parser()):
         parts += [_block(parser), *_commands(parser)]
     return "\n".join(parts)
@@ -57,7 +57,7 @@ def _block(parser: argparse.ArgumentParser) -> str:
 def settings_page() -> str:
     """Return every key of every file of etc/, with its type, default and meaning."""
     parts = [
-        _HEAD + "# Settings\n",
+        _HEAD + "# Settings: every key of etc/\n",
         "The files of `etc/`. A file of the same name in the home's `etc/` replaces the shipped one. Unknown keys are "
         "errors; `comment` is allowed everywhere. Model families (`etc/schemas/`) are described in "
         "[families.md](families.md).\n",
@@ -127,19 +127,21 @@ def pages() -> dict[str, str]:
     return {"commands.md": commands_page(), "settings.md": settings_page()}
 
 
-def with_report(readme: str, report: str) -> str:
-    """Return the README with the demo's report in its place."""
+def with_report(page: str, report: str) -> str:
+    """Return docs/report.md with the demo's report in its place."""
     block = f"<!-- report -->\n```text\n{report.rstrip()}\n```\n<!-- /report -->"
-    return re.sub(r"<!-- report -->.*?<!-- /report -->", lambda _: block, readme, flags=re.DOTALL)
+    return re.sub(r"<!-- report -->.*?<!-- /report -->", lambda _: block, page, flags=re.DOTALL)
 
 
 def main() -> None:
-    """Write the pages to docs/ of the checkout, and the demo's report, read from stdin, into the README."""
+    """Write the pages to docs/ of the checkout, and the demo's report, read from stdin, into report.md."""
+    docs = Path("docs")
     for name, text in pages().items():
-        (Path("docs") / name).write_text(text, "utf-8")
+        (docs / name).write_text(text, "utf-8")
     if not sys.stdin.isatty() and (report := sys.stdin.read()).strip():
         lines = [line.rstrip() for line in report.splitlines()[:-1]]
-        Path("README.md").write_text(with_report(Path("README.md").read_text("utf-8"), "\n".join(lines)), "utf-8")
+        page = docs / "report.md"
+        page.write_text(with_report(page.read_text("utf-8"), "\n".join(lines)), "utf-8")
 
 
 if __name__ == "__main__":

@@ -19,12 +19,12 @@ def test_generated_pages_are_fresh(name):
     assert plain((ROOT / "docs" / name).read_text("utf-8")) == plain(pages()[name]), "run: make docs"
 
 
-def test_the_readme_shows_the_report_of_the_demo(curate, monkeypatch):
-    """The README's report is that of the demo profile as it is; only the run's folder is left out."""
-    monkeypatch.delenv("COLUMNS", raising=False)
-    readme = (ROOT / "README.md").read_text("utf-8")
-    shown = re.search(r"<!-- report -->\n```text\n(.*?)```\n<!-- /report -->", readme, re.DOTALL)
-    assert shown, "the README shows no report: run make docs"
+def test_a_page_shows_the_report_of_the_demo(curate, monkeypatch):
+    """The report in docs/report.md is that of the demo profile as it is; only the run's folder is left out."""
+    monkeypatch.setenv("COLUMNS", "80")
+    page = (ROOT / "docs" / "report.md").read_text("utf-8")
+    shown = re.search(r"<!-- report -->\n```text\n(.*?)```\n<!-- /report -->", page, re.DOTALL)
+    assert shown, "docs/report.md shows no report: run make docs"
     run = curate("run", "--username", "greggles", "--home", ROOT, "--mode", "dual", "--max", 3000, "--dry-run")
     assert run.status == 0, run.err
     assert [line.rstrip() for line in shown[1].splitlines()] == [line.rstrip() for line in run.out.splitlines()[:-1]], (

@@ -57,7 +57,7 @@ class TrainSettings(ConfigModel):
 
 
 class FinetuneSettings(TrainSettings):
-    """How a base is fine-tuned on dialogues; docs/experiments.md says why so. Rows of replay come on top."""
+    """How a base is fine-tuned on dialogues; curate docs experiments says why so. Rows of replay come on top."""
 
     per_device_batch_size: int = Field(4, ge=1, le=4096, description="rows of one micro-batch: as many as memory holds")
     gradient_accumulation_steps: int = Field(1, ge=1, le=4096, description="micro-batches that make one step")

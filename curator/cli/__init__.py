@@ -10,11 +10,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from curator.cli import doctor, explain, export, init, plugins, preview, report, run, validate
+from curator.cli import docs, doctor, explain, export, init, plugins, preview, report, run, validate
 from curator.contract import __version__
 from curator.contract.cli_frame import completion_option, guarded
 
-_COMMANDS = (run, report, validate, explain, export, preview, plugins, doctor, init)
+_COMMANDS = (run, report, validate, explain, export, preview, plugins, doctor, init, docs)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

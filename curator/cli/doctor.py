@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from curator.contract.cli_frame import console, home_option, print_json
+from curator.contract.cli_frame import console, home_option, print_hanging, print_json
 
 
 def add(commands: Any) -> None:
@@ -28,12 +28,15 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"ok": not wrong, "findings": findings})
         return int(wrong)
+    from rich.text import Text
+
     from curator.reports.safe_text import safe
 
-    marks = {"ok": "[green]ok   [/]", "note": "[yellow]note [/]", "wrong": "[red]wrong[/]"}
+    styles = {"ok": "green", "note": "yellow", "wrong": "red"}
     screen = console()
     for finding in findings:
-        screen.print(marks[finding.status], safe(f"{finding.what}: {finding.detail}"))
+        mark = Text(f"{finding.status:5} ", styles[finding.status])
+        print_hanging(screen, mark, safe(f"{finding.what}: {finding.detail}"))
         if finding.mend:
-            screen.print("      ->", safe(finding.mend))
+            print_hanging(screen, Text("      -> "), safe(finding.mend))
     return int(wrong)

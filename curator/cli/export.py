@@ -9,6 +9,7 @@ from typing import Any
 
 from curator.cli.options import export_options, planned_export
 from curator.contract.cli_frame import log, print_json, progress_bar
+from curator.contract.errors import counted
 
 
 def add(commands: Any) -> None:
@@ -35,8 +36,8 @@ def _run(options: argparse.Namespace) -> int:
     for note in done.summary.notes:
         log(f"! {note}")
     print(
-        f"{counts['train_rows']:,} training and {counts['validation_rows']:,} validation rows of "
-        f"{counts['samples']:,} samples; family {done.summary.family}",
+        f"{counts['train_rows']:,} training and {counted(counts['validation_rows'], 'validation row')} of "
+        f"{counted(counts['samples'], 'sample')}; family {done.summary.family}",
         *done.cost,
         "Then, in the folder below:",
         *(f"  {command}" for command in done.summary.commands),

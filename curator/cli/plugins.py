@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from curator.contract.cli_frame import console, home_option, print_json
+from curator.contract.cli_frame import home_option, print_json, print_table
 
 
 def add(commands: Any) -> None:
@@ -21,12 +21,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(rows)
         return 0
-    from rich.table import Table
-
-    table = Table("plugin", "version", "gives")
-    for row in rows:
-        table.add_row(row["name"], row["version"], row["gives"])
-    console().print(table)
+    print_table(("plugin", "version", "gives"), ((row["name"], row["version"], row["gives"]) for row in rows))
     return 0
 
 

@@ -29,7 +29,8 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from curator.exports.preview import counted, preview, require_clean, show
+    from curator.contract.errors import counted
+    from curator.exports.preview import preview, require_clean, show
     from curator.exports.tokenizer import ChatTokenizer
 
     plan = planned_export(options, None)

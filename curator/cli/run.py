@@ -83,7 +83,8 @@ def _run(options: argparse.Namespace) -> int:
         ),
     )
     try:
-        with progress_bar() as progress, contextlib.redirect_stdout(sys.stderr):  # stdout is the result, whoever prints
+        # stdout is the result, whoever prints. The bar within: where it ends it puts back the stdout that it found.
+        with contextlib.redirect_stdout(sys.stderr), progress_bar() as progress:
             outcome = run(request, progress)
     except EmptySet as empty:
         if options.json:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curator.contract.cli_frame import home_option, print_json
+from curator.contract.errors import counted
 
 if TYPE_CHECKING:
     from curator.reports.validation import Validator
@@ -39,8 +40,8 @@ def _run(options: argparse.Namespace) -> int:
     if verdict.count > len(verdict.problems):
         print(f"and {verdict.count - len(verdict.problems)} more")
     modes = ", ".join(f"{name} {count:,}" for name, count in sorted(verdict.modes.items()))
-    end = "clean" if verdict.passed else f"{verdict.count:,} problems"
-    print(f"{verdict.samples:,} samples ({modes or 'none'}): {end}")
+    end = "clean" if verdict.passed else counted(verdict.count, "problem")
+    print(f"{counted(verdict.samples, 'sample')} ({modes or 'none'}): {end}")
     return 0 if verdict.passed else 1
 
 

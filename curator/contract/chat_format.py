@@ -23,7 +23,7 @@ def load_family(path: Path) -> Family:
     """Return one family file, validated. Raises UsageError that lists every mistake with its line."""
     from jsonschema import Draft202012Validator  # slow to load, and `curate --help` needs no family
 
-    hint = "see docs/families.md for its keys"
+    hint = "curate docs families lists its keys"
     try:
         text = path.read_text("utf-8-sig")
         data = parse_json(text.encode())[0]

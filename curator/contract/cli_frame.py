@@ -10,11 +10,12 @@ import argparse
 import io
 import json
 import os
+import re
 import sys
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,10 @@ from curator.contract.errors import CuratorError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
-WIDTH = 110  # columns where stdout is no terminal
+WIDTH = 80  # columns where no terminal says how wide it is
+_LEAST_WIDTH = 40
 Progress = Callable[[str, int, int], None]  # stage, steps done, steps in all (0: not known)
 
 
@@ -149,25 +152,78 @@ def completion_option(parser: argparse.ArgumentParser) -> None:
 
 
 def console() -> Console:
-    """Return the console for results: stdout, 110 columns wide (or $COLUMNS) where it is no terminal."""
+    """Return the console for results: stdout, as wide as the terminal; piped, without colours and as wide."""
     from rich.console import Console
 
     if sys.stdout.isatty():
         return Console(markup=True, emoji=False, highlight=False)
+    return Console(width=_width(), emoji=False, highlight=False, force_terminal=False)
+
+
+def _width() -> int:
+    """Return the columns of a stdout that is no terminal: $COLUMNS, else those of the terminal at hand, else 80."""
     columns = os.environ.get("COLUMNS", "")
-    width = int(columns) if columns.isdigit() and int(columns) >= 40 else WIDTH
-    return Console(width=width, emoji=False, highlight=False, force_terminal=False)
+    if columns.isdigit() and int(columns) >= _LEAST_WIDTH:
+        return int(columns)
+    for stream in (2, 0):  # `curate report | less`: stderr and stdin are still the terminal
+        with suppress(OSError):
+            return max(os.get_terminal_size(stream).columns, _LEAST_WIDTH)
+    return WIDTH
+
+
+def print_hanging(screen: Console, label: Text, text: Text) -> None:
+    """Print a text behind its label, later lines indented as far; a word longer than a line, a path say, stays whole.
+
+    On a terminal such a word is folded, for reading; piped, a line is as long as its longest word, for grep.
+    """
+    from rich.text import Text
+
+    indent = label.cell_len
+    width = max(screen.width - indent, _LEAST_WIDTH // 2)
+    for paragraph in text.split("\n", allow_blank=True):
+        if screen.is_terminal:
+            lines = paragraph.wrap(screen, width, overflow="fold")
+        else:
+            lines = paragraph.divide(_line_starts(paragraph.plain, width))
+        for line in lines or [Text()]:
+            shown = Text.assemble(label, line)
+            shown.rstrip()
+            screen.print(shown, soft_wrap=True)
+            label = Text(" " * indent)
+
+
+def _line_starts(text: str, width: int) -> Iterator[int]:
+    """Yield where lines begin, but the first, if words are put into lines of `width` columns and none is broken."""
+    from rich.cells import cell_len
+
+    used = 0
+    for word in re.finditer(r"\S+\s*", text):
+        if used and used + cell_len(word[0].rstrip()) > width:
+            yield word.start()
+            used = 0
+        used += cell_len(word[0])
 
 
 def print_table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """Print a table on stdout; nothing in it is taken as markup."""
+    """Print a table on stdout; nothing in it is markup, and no word is cut: piped, it is as wide as it needs."""
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*heads)
-    for row in rows:
+    screen, body = console(), [list(row) for row in rows]
+    table = Table()
+    for column, head in enumerate(heads):
+        cells = [head, *(row[column] for row in body)]
+        words = " ".join(cells).split()
+        if not column and max(map(cell_len, cells)) <= screen.width // 2:
+            words = cells  # what a row is called is read in one piece
+        table.add_column(head, overflow="fold", min_width=max(map(cell_len, words), default=None))
+    if screen.is_terminal and table.__rich_measure__(screen, screen.options).minimum > screen.width:
+        for one in table.columns:
+            one.min_width = None
+    for row in body:
         table.add_row(*(Text(cell) for cell in row))
-    console().print(table)
+    screen.print(table, crop=False)
 
 
 def print_json(value: Any) -> None:

@@ -64,6 +64,11 @@ def unknown_name(kind: str, name: str, known: Iterable[str], next_step: str = ""
     )
 
 
+def counted(count: int, noun: str, many: str = "") -> str:
+    """Return "1 row", "2,000 rows"; `many` is the plural where it is more than the noun and an s."""
+    return f"{count:,} {noun if count == 1 else many or noun + 's'}"
+
+
 def printable(path: str) -> str:
     """Return a path that can be shown and written as UTF-8: the bytes of what cannot be shown stand as \\xNN."""
     if path.isprintable() and path.isascii():

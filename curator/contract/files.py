@@ -18,7 +18,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import IO, Any
 
-from curator.contract.errors import HostError, UsageError, disk_error, printable
+from curator.contract.errors import HostError, UsageError, counted, disk_error, printable
 from curator.contract.strict_json import BadJson, parse_foreign_json, parse_json
 
 # O_NONBLOCK so that opening a FIFO returns at once; O_NOFOLLOW so that a link out of the profile is never read.
@@ -96,12 +96,14 @@ def _read_handle(handle: int, max_bytes: int) -> bytes:
     if not stat.S_ISREG(before.st_mode):
         raise Unreadable("not_regular", "no regular file")
     if before.st_size > max_bytes:
-        raise Unreadable("too_large", f"{before.st_size:,} bytes; the limit is {max_bytes:,} (--max-file-bytes)")
+        raise Unreadable(
+            "too_large", f"{counted(before.st_size, 'byte')}; the limit is {max_bytes:,} (--max-file-bytes)"
+        )
     raw = os.read(handle, before.st_size + 1)
     while len(raw) < before.st_size and (more := os.read(handle, before.st_size + 1 - len(raw))):
         raw += more
     if len(raw) != before.st_size:
-        raise Unreadable("changed", f"{before.st_size:,} bytes when opened, {len(raw):,} or more when read")
+        raise Unreadable("changed", f"{counted(before.st_size, 'byte')} when opened, {len(raw):,} or more when read")
     return raw
 
 
@@ -207,7 +209,7 @@ def read_json(path: Path, limit: int = 32 << 20, *, foreign: bool = False) -> An
     try:
         size = path.stat().st_size
         if size > limit:
-            raise UsageError(f"{shown}: {size:,} bytes; expected at most {limit:,}")
+            raise UsageError(f"{shown}: {counted(size, 'byte')}; expected at most {limit:,}")
         raw = path.read_bytes()
         return parse_foreign_json(raw) if foreign else parse_json(raw)[0]
     except OSError as error:

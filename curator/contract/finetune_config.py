@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from curator.contract.errors import UsageError
+from curator.contract.errors import UsageError, counted
 from curator.contract.settings_file import ConfigFile, ConfigModel, Share, etc_file, load_file, refuse
 
 # Any mode may stand before _min_percent: a plugin's too.
@@ -135,7 +135,7 @@ def size_note(config: FineTuneConfig, samples: int) -> str:
     need = config.dataset_requirements
     for least, verb in ((need.min_samples, "asks for"), (need.recommended_samples, "recommends")):
         if samples < least:
-            return f"{samples:,} samples; the configuration {verb} {least:,}"
+            return f"{counted(samples, 'sample')}; the configuration {verb} {least:,}"
     return ""
 
 

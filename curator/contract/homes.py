@@ -1,10 +1,20 @@
-"""Where things are: the home, a person's profile, the folder of a run, and the data that is shipped with the code."""
+"""Where things are: the home, a person's profile, the folder of a run, the data and the pages shipped with the code.
+
+And where the code itself came from, which decides how a part of it that is missing is installed.
+"""
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
+import json
 import os
 import re
+import shlex
+import sys
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import msgspec
 
@@ -169,3 +179,51 @@ def shipped_schemas() -> Path:
 def shipped_demo() -> Path:
     """Return the demo profile."""
     return shipped("demo", "profiles/greggles")
+
+
+def shipped_docs() -> Path:
+    """Return the folder of the pages that `curate docs` shows."""
+    return shipped("docs", "docs")
+
+
+# --- installing what is missing ------------------------------------------------------------------------------------
+
+
+def install(what: str) -> str:
+    """Return the command that installs `what`, as pip takes it, beside this code; uv's where there is no pip."""
+    python = Path(sys.executable)
+    shown = shlex.quote(str(python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python))
+    program = f"{shown} -m pip install" if importlib.util.find_spec("pip") else f"uv pip install --python {shown}"
+    return f"{program} {what}"
+
+
+def install_extra(extra: str) -> str:
+    """Say how an extra (`trainer`, `preview`) of persona-curator is installed: from where this code itself came.
+
+    No package index has it: the clone is named, or the wheel or address that pip noted in direct_url.json.
+    """
+    clone = PACKAGE.parent
+    if (clone / "pyproject.toml").is_file():
+        where = "." if clone == Path.cwd() else clone
+        return f"install it with: {install('-e ' + shlex.quote(f'{where}[{extra}]'))}"
+    source = _came_from()
+    by_hand = install(shlex.quote(f"WHEEL[{extra}]"))
+    if not source:
+        return f"install it from the wheel that curate was installed from: {by_hand}"
+    if not source.startswith("file:"):
+        return f"install it with: {install(shlex.quote(f'persona-curator[{extra}] @ {source}'))}"
+    place = Path(url2pathname(urlsplit(source).path))
+    if place.exists():
+        return f"install it with: {install(shlex.quote(f'{place}[{extra}]'))}"
+    return f"{printable(str(place))}, which curate was installed from, is gone; with another copy of it: {by_hand}"
+
+
+def _came_from() -> str:
+    """Return the address of what pip installed, as it noted it; "" where it noted none (an index, a copied folder)."""
+    try:
+        noted = json.loads(importlib.metadata.distribution("persona-curator").read_text("direct_url.json") or "{}")
+        url = str(noted["url"])
+        repository = noted.get("vcs_info")
+        return f"{repository['vcs']}+{url}@{repository['commit_id']}" if repository else url
+    except (importlib.metadata.PackageNotFoundError, OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""

@@ -60,7 +60,7 @@ def load_file(path: Path, model: type[Model]) -> tuple[Model | None, list[str]]:
     return parse_settings(path, raw, model)
 
 
-def load_or_refuse(path: Path, model: type[Model], next_step: str = "docs/settings.md lists every key") -> Model:
+def load_or_refuse(path: Path, model: type[Model], next_step: str = "curate docs settings lists every key") -> Model:
     """Return one configuration file. Raises UsageError that lists every mistake with its line."""
     loaded, problems = load_file(path, model)
     if loaded is None:

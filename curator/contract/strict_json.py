@@ -14,6 +14,8 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from curator.contract.errors import counted
+
 MAX_DEPTH = 64
 _DECODER = msgspec.json.Decoder()
 _SAFE_INTEGER = 1 << 63
@@ -148,7 +150,7 @@ def parse_foreign_json(raw: bytes) -> Any:
 
 def _diagnose(raw: bytes, error: Exception) -> BadJson:
     if not raw.strip():
-        return BadJson("empty_file", f"{len(raw)} bytes, none of them JSON")
+        return BadJson("empty_file", counted(len(raw), "byte, which is no JSON", "bytes, none of them JSON"))
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as wrong:

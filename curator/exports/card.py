@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from curator.contract.errors import CuratorError
+from curator.contract.errors import CuratorError, counted
 from curator.records import ExportSummary
 from curator.reports.report import read_report
 
@@ -123,8 +123,9 @@ def _provenance(plan: Plan, summary: ExportSummary, report: Report | None) -> st
     counts = run["counts"]
     text = (
         f"## Provenance\n\nMade by persona-curator {summary.curator_version} from the run `{summary.run}` (sha256 of "
-        f"its run-summary.json: `{summary.run_sha256[:16]}`), seed {run['seed']}: {counts['samples']:,} samples from "
-        f"{counts['memories_used']:,} of {counts['memories']:,} memories of the profile `{summary.username}`. "
+        f"its run-summary.json: `{summary.run_sha256[:16]}`), seed {run['seed']}: "
+        f"{counted(counts['samples'], 'sample')} from {counts['memories_used']:,} of "
+        f"{counted(counts['memories'], 'memory', 'memories')} of the profile `{summary.username}`. "
     )
     if report:
         text += f"Memory types: {_pairs(report.types)}. Modes decided by: {_pairs(report.mode_sources)}."

@@ -14,6 +14,8 @@ from typing import Any
 
 import msgspec
 
+from curator.contract.errors import counted
+
 # (parameters in billions, width, layers): the usual shapes, by which a size known by its name alone is completed.
 _SHAPES = (
     (0.5, 896, 24), (1.0, 2048, 16), (1.7, 2048, 28), (3.0, 3072, 28), (4.0, 2560, 36), (8.0, 4096, 32),
@@ -100,9 +102,9 @@ def cost_lines(size: ModelSize | None, method: str, keys: Mapping[str, Any], tok
     work = (6 if method == "lora" else 8) * size.parameters * tokens * epochs
     seconds = max(work / _FLOPS, _SECONDS * rows * epochs)
     return (
-        f"GPU memory: {memory}; {activations / GB:,.0f} GB of it for a row of {longest:,} tokens.",
-        f"Time: about {_duration(seconds)} of an A100's work, for {tokens * epochs:,.0f} tokens in "
-        f"{rows * epochs:,.0f} rows.",
+        f"GPU memory: {memory}; {activations / GB:,.0f} GB of it for a row of {counted(longest, 'token')}.",
+        f"Time: about {_duration(seconds)} of an A100's work, for {counted(round(tokens * epochs), 'token')} in "
+        f"{counted(round(rows * epochs), 'row')}.",
         f"An estimate for {size.parameters / 1e9:,.1f} billion parameters"
         + ("." if size.exact else ", the size taken from the name, the shape from others of that size."),
     )
@@ -114,5 +116,5 @@ def _weights_words(keys: Mapping[str, Any]) -> str:
 
 def _duration(seconds: float) -> str:
     if seconds < 90:
-        return f"{seconds:,.0f} seconds"
-    return f"{seconds / 60:,.0f} minutes" if seconds < 5400 else f"{seconds / 3600:,.1f} hours"
+        return counted(round(seconds), "second")
+    return counted(round(seconds / 60), "minute") if seconds < 5400 else f"{seconds / 3600:,.1f} hours"

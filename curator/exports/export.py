@@ -14,7 +14,7 @@ import msgspec
 
 from curator.contract import __version__
 from curator.contract.cli_frame import Progress, no_progress
-from curator.contract.errors import PluginError, UsageError, printable
+from curator.contract.errors import PluginError, UsageError, counted, printable
 from curator.contract.files import HashedFile, whole_folder
 from curator.contract.finetune_config import Keys, require_mode, share_notes, size_note
 from curator.contract.records import SUMMARY
@@ -134,7 +134,7 @@ def _write_rows(plan: Plan, folder: Path, progress: Progress) -> tuple[_Counts, 
                 file.abandon()
                 file.path.unlink()
     if plan.reader.samples != total:
-        raise UsageError(f"{SUMMARY} promises {total:,} samples, {plan.reader.samples:,} were found")
+        raise UsageError(f"{SUMMARY} promises {counted(total, 'sample')}, {plan.reader.samples:,} were found")
     return counts, hashes
 
 
@@ -205,11 +205,18 @@ def _set_notes(plan: Plan, counts: _Counts) -> list[str]:
     """Put into words what a user should know of this set with this configuration."""
     notes, samples = list[str](), plan.reader.samples
     if plan.reader.braced:
-        notes.append(f"{plan.reader.braced:,} control tokens in the texts are spelled in braces")
+        notes.append(
+            counted(
+                plan.reader.braced,
+                "control token in the texts is spelled in braces",
+                "control tokens in the texts are spelled in braces",
+            )
+        )
     if counts.long:
         notes.append(
-            f"{counts.long:,} rows are probably longer than max_seq_length {plan.config.max_seq_length:,}: see them "
-            "with curate preview --tokenizer FOLDER --strict"
+            f"{counted(counts.long, 'row is', 'rows are')} probably longer than max_seq_length "
+            f"{plan.config.max_seq_length:,}: see "
+            "them with curate preview --tokenizer FOLDER --strict"
         )
     if note := size_note(plan.config, samples):
         notes.append(note)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+from curator.contract.errors import counted
 from curator.contract.finetune_config import FineTuneConfig, Keys
 
 # The commands use these keys themselves: they are no hyperparameters of a tool.
@@ -28,7 +29,10 @@ def keys_for(config: FineTuneConfig, method: Literal["lora", "full"], steps: int
     most = max(1, steps // 10)
     if steps and config.warmup_steps > most:
         values["warmup_steps"] = most
-        notes.append(f"warmup_steps {config.warmup_steps}: {most}, since there are only {steps:,} steps")
+        notes.append(
+            f"warmup_steps {config.warmup_steps}: {most}, since there {'is' if steps == 1 else 'are'} only "
+            f"{counted(steps, 'step')}"
+        )
     return Keys(values), notes
 
 

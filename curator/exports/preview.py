@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from curator.contract.cli_frame import Progress, no_progress
-from curator.contract.errors import JobError, UsageError
+from curator.contract.errors import JobError, UsageError, counted
 from curator.contract.records import Message
 from curator.exports.plan import Plan, conversations
 from curator.exports.tokenizer import ChatTokenizer
@@ -188,7 +188,7 @@ class Viewer:
     def _problems(self, row: Row) -> Iterator[str]:
         most, about = self.plan.config.max_seq_length, "" if row.exact else "about "
         if row.length > most:
-            yield f"{about}{row.length:,} tokens: over max_seq_length {most:,}"
+            yield f"{about}{counted(row.length, 'token')}: over max_seq_length {most:,}"
         if not any(token.trained for token in (row.tokens[:most] if row.exact else row.tokens)):
             yield "no token is trained"
         if self.exporter.template == "server":  # what it puts around texts is not known
@@ -214,7 +214,7 @@ class Viewer:
         users = sum(message.role == "user" for message in row.conversation.messages)
         wanted = users if begin in self.family.turn_separator else 1
         if len(places) > wanted:
-            yield f"{len(places)} begin marks {begin}: expected {wanted}"
+            yield f"{counted(len(places), 'begin mark')} {begin}: expected {wanted}"
         elif not places or places[0] != 0:
             yield f"no begin mark {begin} at the start"
 
@@ -271,13 +271,17 @@ def show(result: Preview, plan: Plan, screen: Console) -> None:
     """Print rows and problems for a person."""
     for row in result.shown:
         conversation = row.conversation
-        size = f"{row.length:,} tokens, {row.trained:,} trained" if row.exact else f"about {row.length:,} tokens"
+        size = (
+            f"{counted(row.length, 'token')}, {row.trained:,} trained"
+            if row.exact
+            else f"about {counted(row.length, 'token')}"
+        )
         screen.rule(f"{conversation.mode} · {conversation.sample_id} · {conversation.split} · {size}", style="dim")
         screen.print(_marked(row, screen.is_terminal), soft_wrap=True)  # the exact text: no line of ours in it
         if row.exact:
             screen.print(_table(row))
     for problem in result.problems:
-        screen.print(_plain(f"! {problem}"))
+        screen.print(_plain(f"! {problem}"), soft_wrap=True)  # a line each, for grep
     if result.count > len(result.problems):
         screen.print(f"! and {result.count - len(result.problems):,} more")
 
@@ -313,17 +317,14 @@ def _styled(text: str, style: str) -> Text:
 def _table(row: Row) -> Any:
     from rich.table import Table
 
-    table = Table("#", "id", "token", "", box=None, header_style="dim")
+    table = Table(box=None, header_style="dim")
+    for head in ("#", "id", "token", ""):
+        table.add_column(head, overflow="fold")
     for number, token in enumerate(row.tokens):
         text = row.text[token.start : token.end].replace("\n", "⏎").replace(" ", "·")
         kinds = " ".join(word for word, holds in (("special", token.special), ("trained", token.trained)) if holds)
         table.add_row(str(number), str(token.id), _plain(text), kinds)
     return table
-
-
-def counted(count: int, noun: str) -> str:
-    """Return "1 row", "2 rows"."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def require_clean(result: Preview) -> None:

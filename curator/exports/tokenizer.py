@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from curator.contract.errors import HostError, UsageError, printable
+from curator.contract.homes import install_extra
 from curator.contract.jinja_chat import UnrenderableError, render
 from curator.contract.records import Message
 
@@ -46,7 +47,7 @@ class ChatTokenizer:
         except ImportError:
             raise HostError(
                 "a tokenizer folder is read with the library 'tokenizers', which is not installed",
-                "pip install 'persona-curator[preview]'",
+                install_extra("preview"),
             ) from None
         path = folder / "tokenizer.json"
         try:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from curator.config import Range, Settings, TargetsConfig
+from curator.contract.errors import counted
 from curator.reading import timestamps
 from curator.reading.drop_log import DropLog
 from curator.records import Change, CuratedSample
@@ -135,9 +136,10 @@ def fitness(train: int, targets: TargetsConfig) -> dict[str, str]:
     verdicts = {}
     for name, needed in (("LoRA", targets.lora_samples), ("full fine-tuning", targets.full_samples)):
         verdicts[name] = (
-            f"enough: {train:,} of {needed:,} training samples"
+            f"enough: {counted(train, 'training sample')}, at least {needed:,} are needed"
             if train >= needed
-            else f"too few: {train:,} of {needed:,} training samples; {needed - train:,} more are needed"
+            else f"too few: {train:,} of {counted(needed, 'training sample')}; {needed - train:,} more "
+            f"{'is' if needed - train == 1 else 'are'} needed"
         )
     return verdicts
 

@@ -17,7 +17,7 @@ import msgspec
 from curator.config import EXPORT_MODELS, MODELS, Settings, load_export, load_settings
 from curator.contract import __version__
 from curator.contract.chat_format import ChatFormat
-from curator.contract.errors import CuratorError, PluginError
+from curator.contract.errors import CuratorError, PluginError, counted
 from curator.contract.finetune_config import load_fine_tune
 from curator.contract.homes import RUNS, find_home, profile_names, shipped_etc
 from curator.plugin_manager import BUILT_IN_PLUGINS, Registry, load_registry, raised
@@ -160,7 +160,7 @@ def _memories(profile: Path, settings: Settings, registry: Registry) -> Iterator
         mend = "curate docs memories shows where memories lie, and in what form"
         yield Finding("note", name, f"no memory in {profile / 'memory'}: a run would make nothing", mend)
         return
-    what = "1 memory" if memories == 1 else f"{more}{memories:,} memories"
+    what = f"{more}{counted(memories, 'memory', 'memories')}"
     yield Finding("ok" if memories else "note", name, f"{what} can be read")
     if counts:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(counts.items()))

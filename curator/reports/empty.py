@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from curator.contract.errors import JobError, printable
+from curator.contract.errors import JobError, counted, printable
 from curator.reports.report import Report
 
-# What to do where most memories ended for a reason; a reason that is not here stands in docs/reasons.md.
+# What to do where most memories ended for a reason; a reason that is not here is in `curate docs reasons`.
 _REMEDIES = {
     "not_recent": "take more days with --days-recent N, or add --old-samples M",
     "encrypted": "decrypt the profile first: what is encrypted is not read",
@@ -39,7 +39,7 @@ def _why(report: Report, place: Path, made: dict[str, int]) -> tuple[str, str]:
     )
     reasons = ", ".join(f"{fate.partition(': ')[2]} {count:,}" for count, fate in fates[:6])
     stage, _, reason = _main_reason([fate for _, fate in fates], report.mode, made).partition(": ")
-    memories = "the one memory" if report.memories == 1 else f"{report.memories:,} memories"
+    memories = "the one memory" if report.memories == 1 else counted(report.memories, "memory", "memories")
     what = f"no sample came of {memories} in {shown}; nothing was published\n  reasons: {reasons}"
     example = next((drop for drop in report.drops if (drop.stage, drop.reason) == (stage, reason)), None)
     if example and example.example:

@@ -10,6 +10,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from curator.contract.cli_frame import print_hanging
 from curator.contract.errors import HostError, UsageError, printable
 from curator.contract.files import Unreadable, from_printable, read_once, sha256_of
 from curator.contract.homes import find_home, find_profile
@@ -110,25 +111,35 @@ def _file(path: str, digest: str, summary: dict[str, Any], home: str | None) -> 
 
 
 def show(explained: Explained, screen: Console) -> None:
-    """Print it for a person."""
-    line = Text.assemble
+    """Print it for a person. A path is never broken, nor run into what stands beside it."""
     for file in explained.files:
-        screen.print(line(("file    ", "bold"), safe(file.path), (f"  ({file.state})", "dim")))
-        if file.type:
-            screen.print(line("        ", safe(f"{file.timestamp}  {file.type}  {file.id}")))
-        for label, text in (("content", file.content), ("response", file.response)):
-            if text:
-                screen.print(line((f"{label:8}", "dim"), safe(text)))
+        _show_file(file, screen)
     for lineage, sample in explained.samples:
-        screen.print(line((f"\nsample  {lineage.sample_id}  {lineage.mode} (by {lineage.mode_source})", "bold")))
-        screen.print(line(("in      ", "dim"), safe(sample.user_text)))
+        head = f"\nsample    {lineage.sample_id}  {lineage.mode} (by {lineage.mode_source})"
+        screen.print(Text(head, "bold"), soft_wrap=True)
+        print_hanging(screen, _label("in"), safe(sample.user_text))
         for change in lineage.changes:
-            screen.print(line((f"        {change.plugin}: ", "yellow"), safe(change.note)))
-        screen.print(line(("out     ", "dim"), safe(sample.assistant_text)))
-        screen.print(f"        -> {lineage.file}, line {lineage.line}")
+            print_hanging(screen, _label(""), Text.assemble((f"{change.plugin}: ", "yellow"), safe(change.note)))
+        print_hanging(screen, _label("out"), safe(sample.assistant_text))
+        screen.print(_label("").append(f"-> {lineage.file}, line {lineage.line}"), soft_wrap=True)
         for source in lineage.sources[1:]:
-            screen.print(line(("        with ", "dim"), safe(source.path)))
+            screen.print(_label("").append_text(Text.assemble(("with ", "dim"), safe(source.path))), soft_wrap=True)
     for drop in explained.drops:
-        screen.print(line((f"\ndropped {drop.sample_id or drop.event_ids[0]}", "bold")))
-        screen.print(line((f"        {drop.stage}: {drop.reason}", "yellow"), safe(f"  {drop.detail}")))
-    screen.print(line((f"\nrun     {printable(explained.run)}", "dim")))
+        screen.print(Text.assemble((f"\ndropped   {drop.sample_id or drop.event_ids[0]}", "bold")), soft_wrap=True)
+        why = Text.assemble((f"{drop.stage}: {drop.reason}", "yellow"), "  " if drop.detail else "")
+        print_hanging(screen, _label(""), why.append_text(safe(drop.detail)))
+    screen.print(Text(f"\n{'run':10}{printable(explained.run)}", "dim"), soft_wrap=True)
+
+
+def _show_file(file: MemoryFile, screen: Console) -> None:
+    screen.print(Text.assemble((f"{'file':10}", "bold"), safe(file.path)), soft_wrap=True)
+    print_hanging(screen, _label(""), Text(f"({file.state})", "dim"))
+    if file.type:
+        print_hanging(screen, _label(""), safe(f"{file.timestamp}  {file.type}  {file.id}"))
+    for label, text in (("content", file.content), ("response", file.response)):
+        if text:
+            print_hanging(screen, _label(label), safe(text))
+
+
+def _label(name: str) -> Text:
+    return Text(f"{name:10}", "dim")

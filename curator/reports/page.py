@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from curator.reports.report import Report, Step
+from curator.contract.errors import counted
+from curator.reports.report import Report, Step, facts, headline
 from curator.reports.safe_text import visible
+
+_UNITS = {"memories": ("memory", "memories"), "pairs": ("pair",), "samples": ("sample",)}
 
 
 def render_html(report: Report) -> str:
@@ -20,10 +21,12 @@ def render_html(report: Report) -> str:
         trim_blocks=False,
     )
     environment.filters["visible"] = lambda text: "".join(map(visible, text))
+    environment.filters["counted"] = counted
     page = environment.get_template("report.html")
     return page.render(
-        r=report, funnel=_funnel(report), types=_bars(report.types), months=_bars(_by_year(report.months))
-    )
+        r=report, headline=headline(report), facts=facts(report), funnel=_funnel(report),
+        months=_by_year(report.months),
+    )  # fmt: skip
 
 
 def _funnel(report: Report) -> Markup:
@@ -64,7 +67,7 @@ def _band(steps: list[Step], top: int) -> Markup:
                 y2=y + end,
             )
         )
-        label = f"{step.count:,} {step.unit}"
+        label = counted(step.count, *_UNITS[step.unit])
         shapes.append(Markup('<text x="{x:.0f}" y="{y}">{n}</text>').format(x=left + 2, y=top + 18, n=step.name))
         shapes.append(
             Markup('<text x="{x:.0f}" y="{y}" class="soft">{n}</text>').format(x=left + 2, y=top + 34, n=label)
@@ -81,23 +84,6 @@ def _losses(lost: dict[str, int], left: float, top: float) -> list[Markup]:
         )
         for number, (name, count) in enumerate(lost.items())
     ]
-
-
-def _bars(counts: Mapping[str, int]) -> Markup:
-    most = max(counts.values(), default=1)
-    rows = [
-        Markup(
-            '<text x="0" y="{y}">{n}</text><rect x="190" y="{r}" width="{w:.1f}" height="14" fill="var(--bar)"/>'
-            '<text x="{t:.0f}" y="{y}" class="soft">{c}</text>'
-        ).format(
-            y=24 * i + 16, r=24 * i + 5, n=escape(name[:28]), w=max(640 * count / most, 1), t=198 + 640 * count / most,
-            c=f"{count:,}",
-        )
-        for i, (name, count) in enumerate(counts.items())
-    ]  # fmt: skip
-    return Markup('<svg viewBox="0 0 960 {h}" width="100%">{b}</svg>').format(
-        h=24 * len(rows) + 6, b=Markup("").join(rows)
-    )
 
 
 def _by_year(months: dict[str, int]) -> dict[str, int]:

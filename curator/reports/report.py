@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from curator.contract.errors import HostError, UsageError, printable
+from curator.contract.errors import HostError, UsageError, counted, printable
 from curator.contract.records import REPORT, Record, read_summary
 
 REPORT_FORMAT = "persona-curator-report"
@@ -106,3 +106,38 @@ def read_report(folder: Path) -> Report:
         raise HostError(f"{shown}: {error.strerror}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{shown}: {error}", "the run is damaged; make a new one") from None
+
+
+def headline(report: Report) -> str:
+    """Return how many samples there are, and of how many memories."""
+    used = 100 * report.memories_used / max(report.memories, 1)
+    return (
+        f"{counted(report.samples, 'sample')} ({report.train:,} training, {report.samples - report.train:,} held out) "
+        f"from {report.memories_used:,} of {counted(report.memories, 'memory', 'memories')} ({used:.1f}%)"
+    )
+
+
+def facts(report: Report) -> list[str]:
+    """Return what a set is fit for, its holdout and its sums, each as a line; of terminal and page alike."""
+    holdout = report.holdout
+    lines = [f"LoRA: {report.fitness['LoRA']}", f"Full fine-tuning: {report.fitness['full fine-tuning']}"]
+    if holdout.samples:
+        nearest = (
+            f"the nearest has {holdout.highest_similarity:.3f}" if holdout.highest_similarity else "all are far below"
+        )
+        lines.append(
+            f"Holdout: {counted(holdout.samples, 'sample')} of whole conversations; no training sample comes within "
+            f"Jaccard similarity {holdout.threshold:g} of any ({counted(holdout.pairs_compared, 'pair')} might: "
+            f"compared exactly, {nearest})"
+        )
+    shares = ", ".join(f"{name} {count:,}" for name, count in report.modes.items())
+    lines.append(f"Samples by mode: {shares or 'none'}")
+    sources = ", ".join(f"{name} {count:,}" for name, count in report.mode_sources.items())
+    lines.append(f"Modes of the memories decided by: {sources or 'nothing'}")
+    cleaned = ", ".join(f"{name} {count:,}" for name, count in report.cleaned.items())
+    lines.append(f"Replies changed by cleaners: {cleaned or 'none'}")
+    lines.append(
+        f"Memories that make at least one sample: {report.memories_with_samples:,} of {report.memories:,} "
+        f"({100 * report.memories_with_samples / max(report.memories, 1):.1f}%), near-duplicates included"
+    )
+    return lines

@@ -2,146 +2,165 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from curator.reports.report import Card, Report
+from curator.contract.cli_frame import print_hanging
+from curator.contract.errors import counted
+from curator.reports.report import Card, Report, facts, headline
 from curator.reports.safe_text import safe
 
 _VERDICTS = {"ok": ("ok", "green"), "low": ("low", "yellow"), "high": ("high", "yellow"), "n/a": ("n/a", "dim")}
-_STAGE_WORDS = {
-    "read": "reading", "event": "memory", "pair": "pairing", "clean": "cleaning", "screen": "screening",
-    "select": "choosing",
-}  # fmt: skip
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_GAP = "  "
 
 
 def show_report(report: Report, console: Console) -> None:
     """Print the whole report."""
     console.print(_headline(report))
-    console.print(_quality(report))
-    console.print(_funnel(report))
-    console.print()
+    _quality(report, console)
+    _funnel(report, console)
     if report.drops:
-        console.print(_drops(report))
-    console.print(Group(_counts("Samples by memory type", report.types), Text(), _months(report)))
-    console.print(_facts(report))
+        _drops(report, console)
+    _types(report, console)
+    _months(report, console)
+    console.print(Panel(Text("\n".join(facts(report))), title="Fit for", box=box.ROUNDED))
     for notice in report.notices:
-        console.print(Text.assemble(("! ", "yellow"), safe(notice)))
+        print_hanging(console, Text("! ", "yellow"), safe(notice))
     for card in report.cards:
-        console.print(_card(card))
+        _card(card, console)
 
 
 def _headline(report: Report) -> RenderableType:
-    used = 100 * report.memories_used / max(report.memories, 1)
-    return Panel(
-        Text(
-            f"{report.samples:,} samples ({report.train:,} training, {report.samples - report.train:,} held out) "
-            f"from {report.memories_used:,} of {report.memories:,} memories ({used:.1f}%)\n"
-            f"user {report.username} · mode {report.mode} · family {report.family} · "
-            f"{report.tokens:,} tokens {report.tokens_note}"
-        ),
-        title="Quality report",
-        box=box.ROUNDED,
-    )
+    of_whom = f"user {report.username} · mode {report.mode} · family {report.family}"
+    text = f"{headline(report)}\n{of_whom} · {counted(report.tokens, 'token')} {report.tokens_note}"
+    return Panel(Text(text), title="Quality report", box=box.ROUNDED)
 
 
-def _quality(report: Report) -> Table:
+def _quality(report: Report, console: Console) -> None:
     table = Table(title="Quality", box=box.SIMPLE_HEAD, title_justify="left", expand=False)
     for name, justify in (("measure", "left"), ("value", "right"), ("target", "left"), ("", "left")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    table.add_column("what to do")
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for check in report.checks:
         word, style = _VERDICTS[check.verdict]
         unit = "%" if check.unit == "%" else f" {check.unit}"
-        table.add_row(check.name, f"{check.value:.1f}{unit}", check.target, Text(word, style=style), check.advice)
-    return table
+        table.add_row(check.name, f"{check.value:.1f}{unit}", check.target, Text(word, style=style))
+    console.print(table)
+    told = [check for check in report.checks if check.advice]
+    for check in told:
+        word, style = _VERDICTS[check.verdict]
+        print_hanging(console, Text.assemble(_GAP, (word, style), _GAP), Text(f"{check.name}: {check.advice}"))
+    if told:
+        console.print()
 
 
-def _funnel(report: Report) -> Table:
+def _funnel(report: Report, console: Console) -> None:
     """From files to samples: a bar for each step, as long as its share of its unit's largest, and what was lost."""
-    table = Table(title="From memories to samples", box=None, title_justify="left", show_header=False, pad_edge=False)
-    table.add_column(justify="right")
-    table.add_column(justify="right")
-    table.add_column()
-    table.add_column()
     widest = {unit: max(s.count for s in report.funnel if s.unit == unit) for unit in {s.unit for s in report.funnel}}
     widest["samples"] = widest["pairs"] = max(widest["pairs"], widest["samples"])
+    rows = []
     for step in report.funnel:
-        width = round(30 * step.count / max(widest[step.unit], 1))
-        bar = Text("█" * width + ("▏" if not width and step.count else ""), style="cyan")
         lost = ", ".join(f"{name} {count:,}" for name, count in step.lost.items())
         note = f"-{sum(step.lost.values()):,}: {lost}" if lost else "" if step.name == "training" else step.unit
-        table.add_row(step.name, f"{step.count:,}", bar, Text(note, style="dim"))
-    return table
+        rows.append(_Row(step.name, step.count, step.count / max(widest[step.unit], 1), note))
+    _bars(console, "From memories to samples", rows, "cyan")
 
 
-def _drops(report: Report) -> Table:
-    table = Table(title="Turned down, with the reason", box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("at")
-    table.add_column("reason")
-    table.add_column("count", justify="right")
-    table.add_column("for example", no_wrap=True, overflow="ellipsis", ratio=3)
-    table.add_column("in", no_wrap=True, overflow="ellipsis", ratio=2, style="dim")
-    table.expand = True
+@dataclass(frozen=True)
+class _Row:
+    """A line with a bar: `share` of the longest, from 0 to 1."""
+
+    name: str
+    count: int
+    share: float
+    note: str = ""
+
+
+def _bars(console: Console, title: str, rows: Sequence[_Row], style: str) -> None:
+    """Print rows with bars in proportion: what is left of the width is shared by the bars and the notes behind them.
+
+    A name that would take more than half of a line gets a line of its own.
+    """
+    most = max((cell_len(row.name) for row in rows), default=0)
+    lead = most if most <= console.width // 2 else 0
+    digits = max((len(f"{row.count:,}") for row in rows), default=0)
+    room = console.width - lead - digits - 3 * len(_GAP)
+    width = min(30, max(room // 3 if any(row.note for row in rows) else room, 8))
+    console.print(Text(title, "italic"))
+    for row in rows:
+        if cell_len(row.name) > lead:
+            console.print(Text(row.name), soft_wrap=True)
+        name = row.name if cell_len(row.name) <= lead else ""
+        label = Text(f"{name}{' ' * (lead - cell_len(name))}{_GAP}{row.count:>{digits},}{_GAP}")
+        bar = Text(_bar(row, width), style)
+        if row.note:
+            bar.pad_right(width - bar.cell_len + len(_GAP))
+            print_hanging(console, label.append_text(bar), Text(row.note, "dim"))
+        else:
+            console.print(label.append_text(bar), soft_wrap=True)
+    console.print()
+
+
+def _bar(row: _Row, width: int) -> str:
+    """Return a bar of `share` of the width, to an eighth of a column; what is there at all has an eighth at least."""
+    eighths = max(round(8 * width * row.share), 1 if row.count else 0)
+    return ("█" * (eighths // 8) + _EIGHTHS[eighths % 8]).rstrip()
+
+
+def _drops(report: Report, console: Console) -> None:
+    """What was turned down: stage, reason and count, an example, and below it the file that it was found in."""
+    stage = max(len("stage"), *(len(drop.stage) for drop in report.drops))
+    widest = max(len("reason"), *(cell_len(drop.reason) for drop in report.drops))
+    digits = max(len("count"), *(len(f"{drop.count:,}") for drop in report.drops))
+    console.print(Text("Turned down, with the reason", "italic"))
+    head = f"{_GAP}{'stage':{stage}}{_GAP}{'reason':{widest}}{_GAP}{'count':>{digits}}{_GAP}"
+    print_hanging(console, Text(head, "bold"), Text("for example", "bold"))
     for drop in report.drops:
-        file = safe(drop.path.rpartition("/")[2], 60)
-        table.add_row(_STAGE_WORDS[drop.stage], drop.reason, f"{drop.count:,}", safe(drop.example, 100), file)
-    return table
+        name = drop.reason + " " * (widest - cell_len(drop.reason))
+        label = f"{_GAP}{drop.stage:{stage}}{_GAP}{name}{_GAP}{drop.count:>{digits},}{_GAP}"
+        print_hanging(console, Text(label), safe(drop.example, 100))
+        if drop.path:
+            file = safe(drop.path.rpartition("/")[2])
+            file.stylize("dim")
+            print_hanging(console, Text(" " * (2 * len(_GAP) + stage)), file)
+    console.print()
 
 
-def _counts(title: str, counts: dict[str, int]) -> Table:
-    table = Table(title=title, box=None, title_justify="left", show_header=False, pad_edge=False)
-    table.add_column()
-    table.add_column(justify="right")
-    table.add_column()
-    most = max(counts.values(), default=1)
-    for name, count in counts.items():
-        table.add_row(safe(name, 40), f"{count:,}", Text("▇" * max(1, round(30 * count / most)), style="blue"))
-    return table
+def _types(report: Report, console: Console) -> None:
+    most = max(report.types.values(), default=1)
+    rows = [_Row(safe(name).plain, count, count / most) for name, count in report.types.items()]
+    _bars(console, "Samples by memory type", rows, "blue")
 
 
-def _months(report: Report) -> Table:
-    """One line a year, one mark a month: twelve columns are read faster than a long list."""
-    table = Table(title="Samples by month", box=None, title_justify="left", pad_edge=False)
-    table.add_column("")
-    for name in ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"):
-        table.add_column(name, justify="right")
-    years = sorted({month[:4] for month in report.months})
-    for year in years:
-        cells = [report.months.get(f"{year}-{number:02d}", 0) for number in range(1, 13)]
-        table.add_row(year, *(f"{count:,}" if count else "·" for count in cells))
-    return table
+def _months(report: Report, console: Console) -> None:
+    """One line a year, one mark a month, half a year where that is too wide: read faster than a long list."""
+    wide = max((len(f"{count:,}") for count in report.months.values()), default=1)
+    at_once = 12 if 4 + 12 * (max(wide, 3) + 1) <= console.width else 6
+    for first in range(0, 12, at_once):
+        title = "Samples by month" if not first else None
+        table = Table(title=title, box=None, title_justify="left", pad_edge=False, padding=(0, 1, 0, 0))
+        table.add_column("")
+        for name in _MONTHS[first : first + at_once]:
+            table.add_column(name, justify="right", no_wrap=True)
+        for year in sorted({month[:4] for month in report.months}):
+            numbers = range(first + 1, first + at_once + 1)
+            cells = [report.months.get(f"{year}-{number:02d}", 0) for number in numbers]
+            table.add_row(year, *(f"{count:,}" if count else "·" for count in cells))
+        console.print(table)
 
 
-def _facts(report: Report) -> RenderableType:
-    holdout = report.holdout
-    lines = [f"LoRA: {report.fitness['LoRA']}", f"Full fine-tuning: {report.fitness['full fine-tuning']}"]
-    if holdout.samples:
-        nearest = (
-            f"the nearest has {holdout.highest_similarity:.3f}" if holdout.highest_similarity else "all are far below"
-        )
-        lines.append(
-            f"Holdout: {holdout.samples:,} samples of whole conversations; no training sample comes within Jaccard "
-            f"similarity {holdout.threshold:g} of any ({holdout.pairs_compared:,} pairs might: compared exactly, "
-            f"{nearest})"
-        )
-    shares = ", ".join(f"{name} {count:,}" for name, count in report.modes.items())
-    lines.append(f"Samples by mode: {shares or 'none'}")
-    sources = ", ".join(f"{name} {count:,}" for name, count in report.mode_sources.items())
-    lines.append(f"Modes of the memories decided by: {sources or 'nothing'}")
-    cleaned = ", ".join(f"{name} {count:,}" for name, count in report.cleaned.items())
-    lines.append(f"Replies changed by cleaners: {cleaned or 'none'}")
-    lines.append(
-        f"Memories that make at least one sample: {report.memories_with_samples:,} of {report.memories:,} "
-        f"({100 * report.memories_with_samples / max(report.memories, 1):.1f}%), near-duplicates included"
-    )
-    return Panel(Text("\n".join(lines)), title="Fit for", box=box.ROUNDED)
-
-
-def _card(card: Card) -> RenderableType:
-    body = Text.assemble(("< ", "bold"), safe(card.user_text), ("\n> ", "bold"), safe(card.assistant_text))
-    title = Text(f"{card.mode} · {card.sample_id}")
-    return Panel(body, title=title, subtitle=safe(card.source, 80), box=box.MINIMAL, title_align="left")
+def _card(card: Card, console: Console) -> None:
+    console.print(Text(f"\n{_GAP}{card.mode} · {card.sample_id}"), soft_wrap=True)
+    print_hanging(console, Text("  < ", "bold"), safe(card.user_text))
+    print_hanging(console, Text("  > ", "bold"), safe(card.assistant_text))
+    source = safe(card.source)
+    source.stylize("dim")
+    console.print(Text("    ").append_text(source), soft_wrap=True)

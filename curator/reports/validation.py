@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from curator.contract.chat_format import ChatFormat
-from curator.contract.errors import UsageError, printable
+from curator.contract.errors import UsageError, counted, printable
 from curator.contract.files import sha256_of
 from curator.contract.modes import Tags, bare
 from curator.contract.records import HOLDOUT, LINEAGE, SUMMARY, TRAIN, WRAPPED, Exchange, Family, read_summary
@@ -154,7 +154,7 @@ class Validator:
                 lines += self._file(folder / name, chat_format, ids.get(name, []))
         wanted = int(summary["counts"]["samples"])
         if lines != wanted:
-            self._note(SUMMARY, 0, f"{wanted} samples promised, {lines} lines found", "counts")
+            self._note(SUMMARY, 0, f"{counted(wanted, 'sample')} promised, {counted(lines, 'line')} found", "counts")
         self._wrapped(folder / WRAPPED, chat_format)
 
     def _lineage(self, path: Path) -> dict[str, list[str]]:

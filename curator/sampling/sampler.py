@@ -16,7 +16,7 @@ import msgspec
 
 from curator.config import Settings
 from curator.contract.cli_frame import Progress
-from curator.contract.errors import PluginError
+from curator.contract.errors import PluginError, counted
 from curator.contract.records import Exchange, Record, Source
 from curator.contract.special_tokens import in_braces
 from curator.hooks import Reject
@@ -273,7 +273,7 @@ def _described(before: str, after: str) -> str:
         return f"took off the start: {_short(before[: len(before) - len(after)])}"
     if before.startswith(after):
         return f"took off the end: {_short(before[len(after) :])}"
-    return f"rewritten, {len(before) - len(after)} characters fewer"
+    return f"rewritten, {counted(len(before) - len(after), 'character')} fewer"
 
 
 def _short(text: str) -> str:

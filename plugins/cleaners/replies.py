@@ -13,6 +13,7 @@ from curator import (
     UsageError,
     chosen_by_hash,
     count_words,
+    counted,
     ends_sentence,
     first_sentences,
     hookimpl,
@@ -150,7 +151,9 @@ def trimmer(settings: Settings) -> Callable[[str, MemoryEvent], str | Reject]:
             # without capitals and full stops, ends so without being cut off.
             whole = "".join(sentences(reply, language)[:-1]).rstrip()
             if not whole:
-                return Reject("cut_off", f"{words} words that stop in mid-sentence")
+                return Reject(
+                    "cut_off", counted(words, "word that stops in mid-sentence", "words that stop in mid-sentence")
+                )
             reply, words = whole, count_words(whole)
         if words <= config.words and (
             len(_MARKS.findall(reply)) < config.sentences or len(sentences(reply, language)) <= config.sentences
@@ -163,7 +166,7 @@ def trimmer(settings: Settings) -> Callable[[str, MemoryEvent], str | Reject]:
         else:
             short = first_sentences(reply, config.sentences, config.words, config.long_words, language)
         if short is None:
-            return Reject("untrimmable", f"{words} words and no sentence end at which to stop")
+            return Reject("untrimmable", f"{counted(words, 'word')} and no sentence end at which to stop")
         return short
 
     return trim

@@ -19,7 +19,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
-from curator import Conversation, Exporter, ExportJob, Recipe, UsageError, hookimpl, yaml_with_reasons
+from curator import Conversation, Exporter, ExportJob, Recipe, UsageError, counted, hookimpl, yaml_with_reasons
 
 VERSION = "0.32.2"
 BASE, ADAPTERS, FUSED = "base", "adapters", "fused_model"
@@ -170,8 +170,9 @@ def _notes(job: ExportJob, pace: _Pace) -> list[str]:
     rows, epochs = pace.batch * pace.accumulate, job.keys["num_train_epochs"]
     most = job.keys["max_seq_length"]
     notes = [
-        f"MLX-LM counts batches, not epochs: {pace.iterations:,} iterations are {pace.steps:,} steps of {rows:,} rows, "
-        f"which is {epochs:g} epochs rounded up to whole steps",
+        f"MLX-LM counts batches, not epochs: {counted(pace.iterations, 'iteration is', 'iterations are')} "
+        f"{counted(pace.steps, 'step')} of {counted(rows, 'row')}, which is {epochs:g} epochs rounded up to whole "
+        "steps",
         f"MLX-LM cuts a row to max_seq_length {most:,} tokens with a warning; where not even its prompt fits, the loss "
         "is NaN and the training is lost: curate preview --tokenizer FOLDER --strict lists such rows",
         f"MLX-LM {VERSION} learns one token more in each row than the row has: id 0, behind its end "

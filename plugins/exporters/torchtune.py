@@ -22,7 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from curator import Conversation, Exporter, ExportJob, Recipe, UsageError, hookimpl, yaml_with_reasons
+from curator import Conversation, Exporter, ExportJob, Recipe, UsageError, counted, hookimpl, yaml_with_reasons
 
 VERSION = "0.6.1"
 BASE, OUTPUT, OURS = "base", "output", "persona_torchtune"
@@ -298,8 +298,8 @@ def _notes(job: ExportJob, pace: _Pace, kind: str) -> list[str]:
     ]
     if pace.left:
         notes.append(
-            f"torchtune makes a step of {rows:,} rows: what fills none is carried into the next epoch, and behind the "
-            f"last epoch {pace.left:,} rows make no step"
+            f"torchtune makes a step of {counted(rows, 'row')}: what fills none is carried into the next epoch, and "
+            f"behind the last epoch {counted(pace.left, 'row makes', 'rows make')} no step"
         )
     if wanted != pace.epochs:
         notes.append(f"torchtune knows whole epochs alone: {wanted:g} became {pace.epochs}")

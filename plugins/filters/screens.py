@@ -12,6 +12,7 @@ from curator import (
     Settings,
     UsageError,
     count_words,
+    counted,
     find_tags,
     hookimpl,
     may_hold_tags,
@@ -153,7 +154,7 @@ def too_short(words: int) -> Callable[[CuratedSample], str | None]:
     def check(sample: CuratedSample) -> str | None:
         reply = sample.assistant_text
         if len(reply) < 40 and count_words(reply) < words:
-            return f"too_short: {count_words(reply)} of {words} words"
+            return f"too_short: {count_words(reply)} of {counted(words, 'word')}"
         return None
 
     return check

@@ -281,7 +281,7 @@ def test_a_bad_family_file_lists_every_mistake_with_its_line(tmp_path: Path) -> 
         assert any(wrong in line for line in lines)
     assert f"{path}:3: 7 is not of type 'string'" in lines
     assert f"{path}:5: 3 is not of type 'string'" in lines
-    assert "docs/families.md" in caught.value.next_step
+    assert "curate docs families" in caught.value.next_step
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", '"x"', "\xff\xfe".encode("latin-1"), '{"family": "a"} x'])

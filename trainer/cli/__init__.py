@@ -59,9 +59,9 @@ def _require_torch() -> None:
         try:
             __import__(name)
         except ImportError:
-            raise UsageError(
-                f"{name} is not installed", "install it with: pip install 'persona-curator[trainer]'"
-            ) from None
+            from curator.contract.homes import install_extra  # here, since `trainer --help` must not pay for it
+
+            raise UsageError(f"{name} is not installed", install_extra("trainer")) from None
 
 
 def build_parser() -> argparse.ArgumentParser:

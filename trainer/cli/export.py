@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
         "checkpoint", type=Path, metavar="CHECKPOINT",
         help="a checkpoint; for --to ollama also a folder of weights, a PEFT adapter or a .gguf, trained elsewhere",
     )  # fmt: skip
-    export.add_argument("--to", choices=TARGETS, required=True, help="what each is for: docs/small-model.md")
+    export.add_argument("--to", choices=TARGETS, required=True, help="what each is for: curate docs small-model")
     export.add_argument(
         "--out", type=Path, required=True, metavar="PATH", help="a folder, or a .bin, .npz or .gguf file"
     )

@@ -30,8 +30,8 @@ def add(commands: Any) -> None:
     """Add the command to the parser."""
     health = add_command(
         commands, "health", _run, "Say how good a checkpoint is, its base beside it.",
-        "The first three lines say all. Exit status 1: it breaks a budget. docs/health.md defines every figure. Called "
-        "eval, it draws no replies: perplexities alone.", aliases=("eval",),
+        "The first three lines say all. Exit status 1: it breaks a budget. `curate docs health` defines every figure. "
+        "Called eval, it draws no replies: perplexities alone.", aliases=("eval",),
     )  # fmt: skip
     checkpoint_argument(health)
     health.add_argument(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from curator.contract.cli_frame import positive, print_json, print_table, progress_bar
+from curator.contract.errors import counted
 from trainer.cli.options import add_command
 
 
@@ -56,7 +57,7 @@ def _add(options: argparse.Namespace) -> int:
             splitting = Splitting(options.documents, options.section, options.plain_quotes)
             shard = add_text(options.shards, options.name, options.text, tokenizer, splitting, progress)
     manifest = shard.manifest
-    print(f"{manifest.documents:,} documents, {manifest.tokens:,} tokens", file=sys.stderr)
+    print(f"{counted(manifest.documents, 'document')}, {counted(manifest.tokens, 'token')}", file=sys.stderr)
     print(shard.path)
     return 0
 
@@ -96,5 +97,6 @@ def _verify(options: argparse.Namespace) -> int:
     for shard in shards:
         counts = verify_shard(shard, tokenizer)
         checked = "" if counts["tokenizer_checked"] else "; the tokenizer was not checked (--tokenizer FILE)"
-        print(f"{counts['name']}: {counts['documents']:,} documents, {counts['tokens']:,} tokens, whole{checked}")
+        size = f"{counted(counts['documents'], 'document')}, {counted(counts['tokens'], 'token')}"
+        print(f"{counts['name']}: {size}, whole{checked}")
     return 0

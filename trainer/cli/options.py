@@ -149,7 +149,7 @@ def print_comparison(rows: Sequence[Row], base: Checkpoint, tuned: Checkpoint) -
 
     table = Table(show_lines=True)
     for head, share in zip(("prompt", *names(base, tuned)), (1, 2, 2), strict=True):
-        table.add_column(Text(harmless(head)), ratio=share)
+        table.add_column(Text(harmless(head)), ratio=share, overflow="fold")
     for row in rows:
         table.add_row(*(Text(harmless(text)) for text in (row.prompt, row.base.text, row.tuned.text)))
     console().print(table)

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from curator.contract.cli_frame import console, log, positive, print_json
+from curator.contract.errors import counted
 from trainer.cli.options import add_command, input_options, request_of
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def _show(samples: list[dict[str, Any]], ready: FinetuneContext) -> None:
     for sample in samples:
         screen.print(
             Text(
-                f"{sample['sample']} ({sample['split']}): {sample['trained']} of {sample['tokens']} tokens are trained",
+                f"{sample['sample']} ({sample['split']}): {sample['trained']} of "
+                f"{counted(sample['tokens'], 'token is', 'tokens are')} trained",
                 "bold",
             )
         )
@@ -58,9 +60,11 @@ def _show(samples: list[dict[str, Any]], ready: FinetuneContext) -> None:
     legend = Text("legend: ").append("trained", _style(1)).append(" ").append("a little", _style(0.5)).append(" ")
     screen.print(legend.append("read only", _style(0)))
     screen.print(
-        f"{counts['samples']:,} samples, {counts['tokens']:,} tokens, {counts['tokens_trained']:,} of them in replies; "
-        f"{counts['samples_held_out']:,} samples held out",
+        f"{counted(counts['samples'], 'sample')}, {counted(counts['tokens'], 'token')}, "
+        f"{counts['tokens_trained']:,} of them in replies; "
+        f"{counted(counts['samples_held_out'], 'sample')} held out",
         markup=False,
+        soft_wrap=True,
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from curator.contract.cli_frame import positive
+from curator.contract.errors import counted
 from trainer.cli.options import add_command
 
 
@@ -41,6 +42,6 @@ def _tokenizer_train(options: argparse.Namespace) -> int:
     )
     tokenizer = Tokenizer(model)
     write_whole(options.out, model)
-    print(f"{tokenizer.vocab_size:,} pieces, sha256 {tokenizer.sha256[:12]}", file=sys.stderr)
+    print(f"{counted(tokenizer.vocab_size, 'piece')}, sha256 {tokenizer.sha256[:12]}", file=sys.stderr)
     print(options.out)
     return 0

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from curator.contract.dialogue_files import read_dialogue_file
-from curator.contract.errors import UsageError
+from curator.contract.errors import UsageError, counted
 from curator.contract.files import read_json, sha256_of
 from curator.contract.homes import find_profile, latest_run
 from curator.contract.modes import untag
@@ -161,7 +161,8 @@ def read_file(path: Path, template: Template) -> Dataset:
     if not out.dialogues:
         raise UsageError(f"{path} holds no dialogue", 'expected {"input": ..., "output": ...} or a conversation a line')
     if systems:
-        out.notes.append(f"{systems:,} system messages left out: the model's template has no place for them")
+        them = "it" if systems == 1 else "them"
+        out.notes.append(f"{counted(systems, 'system message')} left out: the model's template has no place for {them}")
     out.about = {"file": path.name, "sha256": sha256_of(path)}
     return out
 
@@ -222,9 +223,8 @@ def without_secrets(dataset: Dataset) -> tuple[Dataset, list[str]]:
             f"{dataset.source}: every sample holds a secret ({bad[0]} ...)", "--keep-secrets trains on them"
         )
     more = " ..." if len(bad) > 3 else ""
-    note = (
-        f"{len(bad):,} samples left out: they hold a secret ({', '.join(bad[:3])}{more}); --keep-secrets trains on them"
-    )
+    left_out = counted(len(bad), "sample left out: it holds", "samples left out: they hold")
+    note = f"{left_out} a secret ({', '.join(bad[:3])}{more}); --keep-secrets trains on them"
     return replace(dataset, dialogues=kept), [note]
 
 
@@ -313,7 +313,8 @@ def encode_dataset(dataset: Dataset, template: Template, tokenizer: Tokenizer, c
             encoded.append((dialogue, sample))
     if not encoded:
         raise UsageError(
-            f"{dataset.source}: none of {len(dataset.dialogues):,} samples fits the context of {context} tokens",
+            f"{dataset.source}: none of {counted(len(dataset.dialogues), 'sample')} fits the context of "
+            f"{context} tokens",
             "use a base with a longer context",
         )
     held = _held([dialogue for dialogue, _ in encoded], tokenizer, share)

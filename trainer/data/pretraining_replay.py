@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from curator.contract.errors import UsageError
+from curator.contract.errors import UsageError, counted
 from trainer.data.token_shards import Tokens, list_shards, shard_streams
 from trainer.inference.sampling import Sampling
 from trainer.inference.text_stream import replies
@@ -64,7 +64,7 @@ def _of_shards(base: Checkpoint, folder: Path, share: float) -> BaseText:
     replay, measured = (np.concatenate(list(part.values())) for part in (train, held))
     if len(measured) < 2 or len(replay) < 2:
         raise UsageError(
-            f"{folder}: {counts['documents']:,} documents cannot be parted into replay and held-out text",
+            f"{folder}: {counted(counts['documents'], 'document')} cannot be parted into replay and held-out text",
             "add a shard with more documents, or leave out --replay",
         )
     return BaseText(replay, measured, f"shards of {folder.name}")

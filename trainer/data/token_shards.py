@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from curator.contract.errors import UsageError, disk_error
+from curator.contract.errors import UsageError, counted, disk_error
 from curator.contract.files import locked, pretty_json, read_json, sha256_of, write_whole
 from trainer.data.documents import held_out, read_documents
 from trainer.model.prompt_template import plain_quotes
@@ -78,7 +78,7 @@ def read_bin(path: Path, vocab_size: int) -> Tokens:
     try:
         size = path.stat().st_size
         if size % 2:
-            raise UsageError(f"{path}: {size:,} bytes, an odd number; expected two for each token (uint16)",
+            raise UsageError(f"{path}: {counted(size, 'byte')}, an odd number; expected two for each token (uint16)",
                              "the file is cut off, or no file of tokens")  # fmt: skip
         tokens = np.fromfile(path, "<u2")
     except OSError as error:

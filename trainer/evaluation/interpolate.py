@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from curator.contract.errors import counted
 from trainer.evaluation.budgets import BudgetCheck, broken, check_budgets
 from trainer.evaluation.probes import EvalResult, EvalSuite, perplexity
 from trainer.model.convert import StateDict
@@ -94,7 +95,9 @@ class WeightInterpolation:
     def choose(self, tuned: StateDict, precision: str) -> Interpolated:
         """Return the first mix of base and tuned weights that the gate lets pass, else the one with the best score."""
         settings, log = self._settings, self._log
-        log(f"measuring the base, then {len(settings.sweep)} mixes of its weights and the tuned ones")
+        log(
+            f"measuring the base, then {counted(len(settings.sweep), 'mix', 'mixes')} of its weights and the tuned ones"
+        )
         base = self._suite.measure(
             self._model(self._base), settings.replies, 0, settings.text_rows, precision=precision
         )

@@ -13,6 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from curator.contract.cli_frame import harmless
+from curator.contract.errors import counted
+from curator.contract.homes import install
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,9 +29,9 @@ _VERDICTS: Final = {
     "measured": ("neutral", "Measured, not compared"),
 }
 _SIZES: Final = (
-    (("train", "{:,} for training"), ("held_out", "{:,} held out")),
-    (("replies", "{:,} replies"), ("words", "{:,} words")),
-    (("base_text_tokens", "{:,} tokens of base text"),),
+    (("train", ("for training", "for training")), ("held_out", ("held out", "held out"))),
+    (("replies", ("reply", "replies")), ("words", ("word",))),
+    (("base_text_tokens", ("token of base text", "tokens of base text")),),
 )
 # Okabe and Ito's colours, safe for colour-blind readers. Each becomes a CSS variable, which a dark page redefines.
 _GREEN, _BLUE, _VERMILION, _INK, _SOFT, _LINE = "#009e73", "#0072b2", "#d55e00", "#1d2730", "#5c6b78", "#d9e0e6"
@@ -100,7 +102,7 @@ def _view(report: Row) -> dict[str, Any]:
 
 
 def _sizes(sizes: Row) -> str:
-    groups = ([says.format(sizes[key]) for key, says in group if _is_number(sizes.get(key))] for group in _SIZES)
+    groups = ([counted(sizes[key], *nouns) for key, nouns in group if _is_number(sizes.get(key))] for group in _SIZES)
     return " · ".join(", ".join(group) for group in groups if group)
 
 
@@ -237,7 +239,8 @@ def _charts(report: Row) -> dict[str, Any]:
     try:
         import matplotlib  # noqa: F401  slow to load, and the page does without
     except ImportError:
-        return {"curve_charts": [], "sweep_charts": [], "sweep_small": [], "no_charts": bool(curves or sweep)}
+        missing = {"no_charts": bool(curves or sweep), "install_charts": install("matplotlib")}
+        return {"curve_charts": [], "sweep_charts": [], "sweep_small": []} | missing
     return {
         "curve_charts": [_chart(panel) for panel in curves],
         "sweep_charts": [_chart(panel) for panel in sweep if not panel.small],

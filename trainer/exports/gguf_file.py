@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from curator.contract.errors import UsageError
+from curator.contract.homes import install
 from trainer.exports.paths import Files, shown_name
 from trainer.model.checkpoint import Checkpoint, chat_template
 from trainer.model.convert import StateDict, to_llama2c
@@ -44,7 +45,7 @@ def load_gguf() -> ModuleType:
     try:
         import gguf
     except ImportError:
-        raise UsageError("gguf is not installed", "install it with: pip install gguf") from None
+        raise UsageError("gguf is not installed", f"install it with: {install('gguf')}") from None
     return gguf
 
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from curator.contract.errors import UsageError
+from curator.contract.errors import UsageError, counted
 from trainer.exports import numpy_llama
 from trainer.exports.gguf_file import load_gguf
 from trainer.exports.paths import Files
@@ -79,7 +79,7 @@ def _cut(path: Path, start: int, shapes: dict[str, tuple[int, ...]]) -> Weights:
     expected, size = start + 4 * sum(sizes), path.stat().st_size
     if expected != size:
         raise UsageError(
-            f"{path}: {size:,} bytes; a model with its header has {expected:,}", "it is cut off, or damaged"
+            f"{path}: {counted(size, 'byte')}; a model with its header has {expected:,}", "it is cut off, or damaged"
         )
     flat = np.memmap(path, "<f4", "r", start)
     parts = np.split(flat, np.cumsum(sizes)[:-1])
@@ -90,7 +90,7 @@ def read_v0(path: Path) -> tuple[ModelConfig, Weights]:
     """Read run.c's file. Raises UsageError where header and file size disagree."""
     start = _start(path, 28)
     if len(start) < 28:
-        raise UsageError(f"{path}: {len(start)} bytes; a model of llama2.c has a header of 28")
+        raise UsageError(f"{path}: {counted(len(start), 'byte')}; a model of llama2.c has a header of 28")
     numbers = struct.unpack("<7i", start)
     config = config_of(path, (*numbers[:5], abs(numbers[5]), numbers[6]), tied=numbers[5] > 0)
     return config, _cut(path, 28, _kinds(config))
@@ -140,7 +140,7 @@ def read_v2(path: Path) -> tuple[ModelConfig, Weights]:
         if matrices:
             out[name] = np.concatenate(matrices).reshape(shapes[name])
     if at != len(raw):
-        raise UsageError(f"{path}: {len(raw):,} bytes; a model with its header has {at:,}")
+        raise UsageError(f"{path}: {counted(len(raw), 'byte')}; a model with its header has {at:,}")
     return config, out
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from curator.contract.errors import UsageError
+from curator.contract.errors import UsageError, counted
 from curator.contract.files import read_json
 from trainer.exports.gguf_file import load_gguf
 from trainer.model.checkpoint import RECORD, safetensors_header
@@ -129,7 +129,8 @@ def _shards(folder: Path) -> list[Path]:
         missing = [name for name in names if Path(name).name != name or not (folder / name).is_file()]
         if missing:
             raise UsageError(
-                f"{folder}: {missing[0]} is missing ({len(missing)} of the {len(names)} files that {index.name} names)",
+                f"{folder}: {missing[0]} is missing ({len(missing)} of the {counted(len(names), 'file')} that "
+                f"{index.name} names)",
                 "copy the folder again",
             )
         return [folder / name for name in names]
@@ -144,7 +145,10 @@ def _no_weights(folder: Path, count: int) -> tuple[str, str]:
         return sorted(path.name for pattern in patterns for path in folder.glob(pattern))
 
     if count:
-        return f"{folder} has {count} files of weights and no model.safetensors.index.json", "copy the folder again"
+        return (
+            f"{folder} has {counted(count, 'file')} of weights and no model.safetensors.index.json",
+            "copy the folder again",
+        )
     if names := matching("*.safetensors"):
         return (
             f"{folder}: Ollama looks for model*.safetensors, and there is {names[0]}",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from curator.contract.errors import UsageError
+from curator.contract.errors import UsageError, counted
 from curator.contract.files import sha256_of
 from trainer.model.checkpoint import RECORD, WEIGHTS, Record, check_shapes, load_record, safetensors_header
 from trainer.model.convert import huggingface_shapes
@@ -86,7 +86,9 @@ def lines(description: dict[str, Any]) -> list[tuple[str, str]]:
     """Return a description as lines for a person, (name, value)."""
     c, counts = description["config"], description["parameters"]
     parent, template = description["parent"], description["template"]
-    heads = f"{c['n_heads']} heads" + (f" ({c['n_kv_heads']} for keys)" if c["n_kv_heads"] != c["n_heads"] else "")
+    heads = counted(c["n_heads"], "head") + (
+        f" ({c['n_kv_heads']} for keys)" if c["n_kv_heads"] != c["n_heads"] else ""
+    )
     origin = " ".join(
         part
         for part in (description["made_by"], description["created"], f"trainer {description['trainer_version']}")
@@ -96,10 +98,10 @@ def lines(description: dict[str, Any]) -> list[tuple[str, str]]:
         ("checkpoint", description["checkpoint"]),
         ("size", f"{description['bytes'] / 1e6:,.1f} MB"),
         ("parameters", f"{counts['total']:,} ({counts['decayed']:,} decayed, {counts['not_decayed']:,} not)"),
-        ("model", f"{c['n_layers']} layers of {c['dim']}, {heads}, hidden {c['hidden_dim']}, "
+        ("model", f"{counted(c['n_layers'], 'layer')} of {c['dim']}, {heads}, hidden {c['hidden_dim']}, "
                   f"{'tied' if c['tied'] else 'untied'} output"),
-        ("context", f"{c['max_seq_len']:,} tokens"),
-        ("vocabulary", f"{c['vocab_size']:,} pieces, tokenizer {str(description['tokenizer_sha256'])[:12]}"),
+        ("context", f"{counted(c['max_seq_len'], 'token')}"),
+        ("vocabulary", f"{counted(c['vocab_size'], 'piece')}, tokenizer {str(description['tokenizer_sha256'])[:12]}"),
         ("template", f"{template['name']}: {template['prompt']!r} + {template['reply']!r}"
                      + (f", modes {', '.join(template['tags'])}" if template["tags"] else "")),
         ("made by", origin),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from curator.contract.errors import counted
 from trainer.data.dialogues import REPLY_SHINGLE, Dialogue, Samples
 from trainer.data.documents import WINDOW, clusters
 from trainer.model.prompt_template import Template
@@ -100,15 +101,11 @@ def advise(samples: Samples, template: Template, tokenizer: Tokenizer, epochs: f
 
 def _summary(figures: Figures) -> str:
     middle, high = figures.words
-    replies = _count(figures.replies, "distinct reply", "distinct replies")
+    replies = counted(figures.replies, "distinct reply", "distinct replies")
     return (
-        f"{_count(figures.samples, 'sample')}, {_count(figures.tokens, 'trained token')}, {replies} of "
-        f"{_count(middle, 'word')} (median; {high:,} at p90), {figures.epochs:,.1f} epochs"
+        f"{counted(figures.samples, 'sample')}, {counted(figures.tokens, 'trained token')}, {replies} of "
+        f"{counted(middle, 'word')} (median; {high:,} at p90), {figures.epochs:,.1f} epochs"
     )
-
-
-def _count(number: int, singular: str, plural: str = "") -> str:
-    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
 # --- figures -------------------------------------------------------------------------------------------------------
@@ -155,7 +152,7 @@ def _at(values: list[int], share: float) -> int:
 
 
 def _size(figures: Figures) -> Finding | None:
-    size = f"{_count(figures.samples, 'sample')} with {_count(figures.tokens, 'trained token')}"
+    size = f"{counted(figures.samples, 'sample')} with {counted(figures.tokens, 'trained token')}"
     more = figures.remedies["more"]
     if figures.samples < TOO_FEW_SAMPLES or figures.tokens < TOO_FEW_TOKENS:
         says = f"{size} can teach a tone and where to end, little else"
@@ -179,14 +176,15 @@ def _alike(figures: Figures) -> Finding | None:
         return None
     risk = HIGH if repeated > TOO_MANY_ALIKE * figures.samples else MODERATE
     kinds = f"{figures.copies:,} word for word, {figures.alike:,} in {REPLY_SHINGLE + WINDOW - 1} tokens or more"
-    says = f"{repeated:,} of {figures.samples:,} replies repeat another ({kinds}) and will be known by heart first"
+    of_all = f"{repeated:,} of {counted(figures.samples, 'reply', 'replies')}"
+    says = f"{of_all} repeat another ({kinds}) and will be known by heart first"
     return Finding(risk, f"{says}: {figures.remedies['alike']}, or --epochs {USUAL_EPOCHS / 2:g}")
 
 
 def _prompts(figures: Figures) -> Finding | None:
     if figures.replies <= MOST_REPLIES * figures.prompts:
         return None
-    counts = f"{_count(figures.prompts, 'distinct prompt')} for {figures.replies:,} replies"
+    counts = f"{counted(figures.prompts, 'distinct prompt')} for {counted(figures.replies, 'reply', 'replies')}"
     says = f"{counts}: the model cannot know which reply is asked for; {figures.remedies['prompts']}"
     return Finding(MODERATE, says)
 
@@ -199,20 +197,19 @@ def _held(figures: Figures) -> Finding | None:
     if not figures.held:
         return Finding(MODERATE, f"no sample is held out, so that memorising would go unseen: {fix}")
     return Finding(
-        LOW, f"{_count(figures.held, 'held-out sample')}, fewer than {FEW_HELD}: the figures are noise; {fix}"
+        LOW, f"{counted(figures.held, 'held-out sample')}, fewer than {FEW_HELD}: the figures are noise; {fix}"
     )
 
 
 def _long(figures: Figures) -> Finding | None:
     cut, total = figures.shortened + figures.left_out, figures.samples + figures.held + figures.left_out
     if cut > MANY_CUT * total:
-        kinds = f"{_count(figures.shortened, 'prompt')} shortened, {figures.left_out:,} left out"
-        says = f"{cut:,} of {total:,} samples do not fit the context ({kinds}): {figures.remedies['shorten']}"
+        kinds = f"{counted(figures.shortened, 'prompt')} shortened, {figures.left_out:,} left out"
+        says = f"{cut:,} of {counted(total, 'sample')} do not fit the context ({kinds}): {figures.remedies['shorten']}"
         return Finding(LOW, f"{says}, or take a --base with a longer one")
     if figures.longest > LONG_REPLY:
-        says = (
-            f"replies of {figures.longest:,} tokens at p90, cut at {LONG_REPLY} in use: {figures.remedies['shorten']}"
-        )
+        long = counted(figures.longest, "token")
+        says = f"replies of {long} at p90, cut at {LONG_REPLY} in use: {figures.remedies['shorten']}"
         return Finding(LOW, f"{says}, or trainer chat --max-tokens {figures.longest}")
     return None
 
@@ -220,7 +217,7 @@ def _long(figures: Figures) -> Finding | None:
 def _short(figures: Figures) -> Finding | None:
     if figures.words[0] >= SHORT_REPLY:
         return None
-    middle = _count(figures.words[0], "word")
+    middle = counted(figures.words[0], "word")
     return Finding(LOW, f"replies of {middle} at the median: it will learn to be curt; {figures.remedies['lengthen']}")
 
 

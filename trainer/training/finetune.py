@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from curator.contract.errors import UsageError
+from curator.contract.errors import UsageError, counted
 from curator.contract.finetune_config import load_fine_tune, require_mode, size_note
 from curator.contract.homes import CHECKPOINTS, find_profile
 from curator.contract.settings_file import etc_file, today
@@ -154,10 +154,16 @@ def _defaults(
 def _sample_notes(samples: Samples) -> list[str]:
     notes = []
     if samples.shortened:
-        notes.append(f"{samples.shortened:,} long prompts lost their front so that the whole reply fits the context")
+        notes.append(
+            f"{counted(samples.shortened, 'long prompt lost its', 'long prompts lost their')} front so that the "
+            "whole reply fits the context"
+        )
     if samples.left_out:
         names = ", ".join(samples.left_out[:3])
-        notes.append(f"{len(samples.left_out):,} samples left out: their reply does not fit the context ({names} ...)")
+        notes.append(
+            f"{counted(len(samples.left_out), 'sample left out: its', 'samples left out: their')} reply does not "
+            f"fit the context ({names} ...)"
+        )
     if not samples.holdout:
         notes.append("nothing is held out: there are too few conversations; the last weights will be kept unmeasured")
     return notes
@@ -205,9 +211,9 @@ def finetune(
     for line in advise(ready.samples, ready.template, ready.base.tokenizer, packed.epoch(steps)):
         callback.log(line)
     callback.log(
-        f"{len(ready.samples.train):,} samples to train on, {len(ready.samples.holdout):,} held out; {steps:,} steps "
-        f"of {sequences} rows, {packed.epoch(steps):.1f} epochs; base {ready.base.folder.name}; "
-        f"replay: {about['replay']}"
+        f"{counted(len(ready.samples.train), 'sample')} to train on, {len(ready.samples.holdout):,} held out; "
+        f"{counted(steps, 'step')} of {counted(sequences, 'row')}, {packed.epoch(steps):.1f} epochs; base "
+        f"{ready.base.folder.name}; replay: {about['replay']}"
     )
     callback.sampler = DialogueSampler(ready, ready.trainer.sampling, RunDir(out))
     kl = KLRegulariser(ready.base.model().to(request.device), settings.kl_weight) if replayed else None

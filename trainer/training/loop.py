@@ -18,7 +18,7 @@ from types import FrameType
 
 import torch
 
-from curator.contract.errors import HostError, JobError
+from curator.contract.errors import HostError, JobError, counted
 from trainer.data.batches import Batch, TrainingData
 from trainer.evaluation.perplexity import mean_loss
 from trainer.model.llama import Llama
@@ -265,7 +265,7 @@ def train(run: TrainingRun, run_dir: RunDir) -> Outcome:
                     run_dir.save(model, optimizer, state)
                     raise _too_long(batch) from None
                 micro = state.micro_batch = max(1, micro // 2)
-                callback.log(f"memory is short: {micro} rows at a time from here, the step stays the same")
+                callback.log(f"memory is short: {counted(micro, 'row')} at a time from here, the step stays the same")
                 continue
             norm = float(torch.nn.utils.clip_grad_norm_(
                 [weight for weight in model.parameters() if weight.requires_grad], settings.max_grad_norm, foreach=True
@@ -310,7 +310,8 @@ def train(run: TrainingRun, run_dir: RunDir) -> Outcome:
                 raise Stopped(stop())
     ended = "all steps done"
     if state.step < steps:
-        ended = f"{'the score' if run.score else 'validation loss'} has not fallen for {state.waited} evaluations"
+        measure = "the score" if run.score else "validation loss"
+        ended = f"{measure} has not fallen for {counted(state.waited, 'evaluation')}"
     if holdout is None:
         run_dir.save_best(merged_state(model), state.step, None)
         state.best_step = state.step

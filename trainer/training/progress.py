@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curator.contract.errors import UsageError
+from curator.contract.homes import install
 from trainer.model.llama import Llama
 from trainer.training.loop import StepMetrics, TrainerCallback
 
@@ -144,4 +145,4 @@ def _require_tensorboard() -> None:
     try:
         import torch.utils.tensorboard  # noqa: F401 - only whether it is there
     except ImportError:
-        raise UsageError("tensorboard is not installed", "install it with: pip install tensorboard") from None
+        raise UsageError("tensorboard is not installed", f"install it with: {install('tensorboard')}") from None

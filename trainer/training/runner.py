@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from curator.contract.errors import UsageError, disk_error
+from curator.contract.errors import UsageError, counted, disk_error
 from curator.contract.files import locked
 from curator.contract.settings_file import today
 from trainer.evaluation.training_log import TrainingLog
@@ -161,7 +161,7 @@ def _short(value: Any) -> str:
 
 def summary(outcome: Outcome) -> str:
     """Return one line on how a training ended."""
-    line = f"{outcome.step:,} steps in {outcome.seconds:,.0f} s ({outcome.ended})"
+    line = f"{counted(outcome.step, 'step')} in {outcome.seconds:,.0f} s ({outcome.ended})"
     if outcome.best_loss is None or outcome.first_loss is None:
         return line + "; nothing was held out, so the last weights are kept"
     if outcome.best_step == 0:

@@ -188,7 +188,7 @@ def read_rows(name: str, promised: int) -> list[dict[str, Any]]:
         raise Stop(f"{path}:{len(rows) + 1}: no row: {error!r}", "copy the file again") from None
     if len(rows) != promised:
         raise Stop(
-            f"{path} has {len(rows):,} rows, training.json promises {promised:,}",
+            f"{path} has {counted(len(rows), 'row')}, training.json promises {promised:,}",
             "copy it again, or name the new count in training.json where you changed the set yourself",
         )
     return rows
@@ -272,7 +272,7 @@ def faults(row: Row, tokenizer: Any, training: Training) -> Iterator[str]:
         turns = sum(message["role"] == "user" for message in row.messages)
         wanted, found = turns if training.bos_each_turn else 1, list(row.ids).count(begin)
         if found != wanted or row.ids[0] != begin:
-            yield f"{found} begin marks {training.bos_token}, expected {wanted} and one at the start"
+            yield f"{counted(found, 'begin mark')} {training.bos_token}, expected {wanted} and one at the start"
     if squeezed(row.messages[-1]["content"]) not in plain(tokenizer, row.trained):
         yield "what is trained is not the whole reply"
 
@@ -292,7 +292,7 @@ def judge(rows: Sequence[Row], tokenizer: Any, training: Training) -> None:
     found = [f"{row.place}: {fault}" for row in rows for fault in faults(row, tokenizer, training)]
     if found:
         raise Stop(
-            f"{len(found):,} faults in the rows as they would be trained: {listed(found, 10)}",
+            f"{counted(len(found), 'fault')} in the rows as they would be trained: {listed(found, 10)}",
             "is this the base model that the set was exported for? see it with curate preview --tokenizer FOLDER",
         )
 
@@ -302,10 +302,10 @@ def fit(rows: Sequence[Row], most: int, cut: bool) -> list[Row]:
 
     A row that is cut loses its end, one whose prompt fills it altogether everything: it is left out, and named.
     """
-    long = [f"{row.place} ({len(row.ids):,} tokens)" for row in rows if len(row.ids) > most]
+    long = [f"{row.place} ({counted(len(row.ids), 'token')})" for row in rows if len(row.ids) > most]
     if long and not cut:
         raise Stop(
-            f"{len(long):,} rows are longer than max_seq_length {most:,}: {listed(long)}",
+            f"{counted(len(long), 'row is', 'rows are')} longer than max_seq_length {most:,}: {listed(long)}",
             "raise max_seq_length in training.json, or have them cut with --allow-truncation",
         )
     kept = [dataclasses.replace(row, ids=row.ids[:most], labels=row.labels[:most]) for row in rows]
@@ -314,6 +314,11 @@ def fit(rows: Sequence[Row], most: int, cut: bool) -> list[Row]:
         print(f"cut to {most:,} tokens, their replies without an end: {listed(long)}")
         print(f"left out, since nothing of their replies is left: {listed(empty) or 'none'}")
     return [row for row in kept if row.trained]
+
+
+def counted(count: int, noun: str, many: str = "") -> str:
+    """Return "1 row", "2,000 rows"; `many` is the plural where it is more than the noun and an s."""
+    return f"{count:,} {noun if count == 1 else many or noun + 's'}"
 
 
 def listed(found: Sequence[str], most: int = 40) -> str:
@@ -327,9 +332,9 @@ def describe(rows: Sequence[Row], held_out: Sequence[Row], tokenizer: Any, texts
     tokens, trained = sum(len(row.ids) for row in rows), sum(len(row.trained) for row in rows)
     print(f"rows            {len(rows):,}, {len(held_out):,} more for validation")
     print(f"tokens          {tokens:,}, of which {trained:,} are trained ({100 * trained / tokens:.0f}%)")
-    print(f"longest row     {len(longest.ids):,} tokens, {longest.place}")
+    print(f"longest row     {counted(len(longest.ids), 'token')}, {longest.place}")
     for row in {rows[0].place: rows[0], longest.place: longest}.values() if texts else ():
-        print(f"--- {row.place}: {len(row.ids):,} tokens, {len(row.trained):,} trained ---")
+        print(f"--- {row.place}: {counted(len(row.ids), 'token')}, {len(row.trained):,} trained ---")
         print(marked(row, tokenizer, sys.stdout.isatty()))
         print("---")
 

@@ -30,6 +30,7 @@ from shared import (
     check_trainer,
     common_arguments,
     common_options,
+    counted,
     describe,
     end_turns,
     first_line,
@@ -197,7 +198,9 @@ def tokenised(
 def with_places(rows: Sequence[dict[str, Any]], prepared: Any, name: str) -> list[Row]:
     """Join what SFTTrainer made of a file with the file's rows. Raises Stop where it dropped one."""
     if len(prepared) != len(rows):
-        raise Stop(f"{name}: {len(rows):,} rows in, {len(prepared):,} out", "use the versions of requirements.txt")
+        raise Stop(
+            f"{name}: {counted(len(rows), 'row')} in, {len(prepared):,} out", "use the versions of requirements.txt"
+        )
     return [
         Row(f"{name}:{number}", [*row["prompt"], *row["completion"]], found["input_ids"], found["labels"])
         for number, (row, found) in enumerate(zip(rows, prepared, strict=True), 1)
@@ -454,7 +457,10 @@ def fine_tune(
     trainer.train(resume_from_checkpoint=last)
     save(trainer, tokenizer, training, chosen.output, config)
     if is_main():
-        print(f"trained {trainer.state.global_step:,} steps; the result is in {chosen.output}, with metrics.jsonl")
+        print(
+            f"trained {counted(trainer.state.global_step, 'step')}; the result is in {chosen.output}, "
+            "with metrics.jsonl"
+        )
         if arguments.load_best_model_at_end:
             best, loss = Path(trainer.state.best_model_checkpoint or "").name, trainer.state.best_metric
             print(f"kept is the epoch whose loss on the held-out rows is lowest: {best}, {loss:.4f}")

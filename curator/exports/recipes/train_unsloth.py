@@ -24,6 +24,7 @@ from shared import (
     check_trainer,
     common_arguments,
     common_options,
+    counted,
     describe,
     end_turns,
     first_line,
@@ -180,7 +181,7 @@ def fine_tune(
         tokenizer.save_pretrained(chosen.output)
     else:
         model.save_pretrained_merged(str(chosen.output), tokenizer, save_method="merged_16bit")
-    print(f"trained {trainer.state.global_step:,} steps; the result is in {chosen.output}, with metrics.jsonl")
+    print(f"trained {counted(trainer.state.global_step, 'step')}; the result is in {chosen.output}, with metrics.jsonl")
     if training.gguf:
         folder = chosen.output / "gguf"
         model.save_pretrained_gguf(

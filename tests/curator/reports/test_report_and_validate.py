@@ -303,7 +303,7 @@ def test_a_planted_fault_is_named_with_sample_mode_field_and_offset(curate: Cura
     shown = curate("validate", done.run)
     assert shown.status == 1
     assert f"{DATASET}:1: sample {sample} ({mode or '?'}), {field} at {problem['offset']}: " in shown.out
-    assert shown.last_line.endswith(": 1 problems")
+    assert shown.last_line.endswith(": 1 problem")
 
 
 def test_a_broken_line_is_named_and_the_others_are_still_checked(curate: Curate, done: Result) -> None:

@@ -164,7 +164,7 @@ def test_torchtune_leaves_out_no_batch_unsaid(rows: int, batch: int, accumulate:
     assert rows % size == 0, "drop_last"
     assert 1 <= each <= rows // size and size * each <= batch * accumulate, "a step in each epoch at least"
     left = rows // size % each * size
-    assert (f"{left:,} rows make no step" in notes) == bool(left)
+    assert ((f"{left:,} rows make no step" if left > 1 else "1 row makes no step") in notes) == bool(left)
     assert found["epochs"] == math.ceil(epochs)
     assert (f"{epochs:g} became {math.ceil(epochs)}" in notes) == (epochs != math.ceil(epochs))
 

@@ -336,7 +336,7 @@ def a_row(module: Any, words: Words, text: str, trained: str, users: int = 1) ->
         ("<s> Why <end> It rains <end> And", "It rains <end> And", "text follows the last end mark <end>"),
         ("<s> <s> Why <end> It rains <end>", "It rains <end>", "2 begin marks <s>, expected 1"),
         ("Why <end> It rains <end>", "It rains <end>", "0 begin marks <s>, expected 1"),
-        ("Why <s> <end> It rains <end>", "It rains <end>", "1 begin marks <s>, expected 1 and one at the start"),
+        ("Why <s> <end> It rains <end>", "It rains <end>", "1 begin mark <s>, expected 1 and one at the start"),
         ("<s> Why <end> It rains <end>", "rains <end>", "what is trained is not the whole reply"),
     ],
 )
@@ -349,7 +349,7 @@ def test_a_row_that_would_teach_the_wrong_thing_is_named(exported: Any, text: st
         return
     with pytest.raises(module.Stop) as caught:
         module.judge([row], words, training)
-    assert str(caught.value).startswith("1 faults in the rows as they would be trained: train.jsonl:1: " + fault)
+    assert str(caught.value).startswith("1 fault in the rows as they would be trained: train.jsonl:1: " + fault)
 
 
 def test_llama_2_begins_every_exchange_anew(exported: Any) -> None:

@@ -63,7 +63,7 @@ def test_system_messages_are_left_out_and_counted(tmp_path):
     path = jsonl(tmp_path, [{"role": "system", "content": "Be kind."}, user("Who?"), assistant("Ruth.")])
     dataset = read_file(path, LLISA)
     assert dataset.dialogues[0].history == ()
-    assert dataset.notes == ["1 system messages left out: the model's template has no place for them"]
+    assert dataset.notes == ["1 system message left out: the model's template has no place for it"]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import matplotlib
 import pytest
 from core_fixtures import ROOT
 
+from curator.contract.homes import install
 from trainer.evaluation.page import page
 
 HOSTILE = "</script><script>alert('x')</script>\u202egnirts\u200f\x1b[31m\x00\x07\u2066{{ 7 * 7 }}\ud800"
@@ -480,7 +481,7 @@ def test_without_matplotlib_the_tables_are_there_and_a_line_says_what_to_install
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     without = page(full())
     assert "svg" not in Read(without).tags
-    assert "<code>pip install matplotlib</code>" in without
+    assert f"<code>{install('matplotlib')}</code>" in without
     assert "Full dots" not in without
     assert Read(without).rows == Read(source).rows
     assert Read(without).headings == Read(source).headings

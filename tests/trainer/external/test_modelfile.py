@@ -327,7 +327,7 @@ def test_a_family_file_with_a_mistake(tmp_path: Path, family: dict[str, Any], me
     home = home_with(tmp_path, **family)
     with pytest.raises(UsageError, match=message) as caught:
         export(weights(tmp_path / "qwen"), tmp_path / "out", home)
-    assert "docs/families.md" in str(caught.value)
+    assert "curate docs families" in str(caught.value)
 
 
 # --- adapters and .gguf ---------------------------------------------------------------------------------------------

@@ -341,7 +341,7 @@ def test_with_a_score_function_the_score_decides_and_not_the_loss(tmp_path: Path
         outcome = loop.train(asking, run_dir)
     assert asked == [(step, loss, "fp32") for step, loss in ((0, 5.0), (2, 4.0), (4, 3.0), (6, 3.5), (8, 3.2))]
     assert (outcome.step, outcome.best_step, outcome.best_loss) == (8, 6, 3.5)
-    assert outcome.ended == "the score has not fallen for 1 evaluations"
+    assert outcome.ended == "the score has not fallen for 1 evaluation"
     assert same(run_dir.load_best(), notes.after[6])
     lines = {line["step"]: line for line in run_dir.log.metrics()}
     found = [(lines[step]["score"], lines[step]["eos_rate"], lines[step]["oov_rate"]) for step in (2, 4, 6, 8)]
