@@ -17,7 +17,7 @@ from curator.contract.cli_frame import Progress, no_progress
 from curator.contract.errors import PluginError, UsageError, printable
 from curator.contract.files import HashedFile, whole_folder
 from curator.contract.finetune_config import Keys, require_mode, share_notes, size_note
-from curator.contract.records import SUMMARY
+from curator.contract.records import MAKE_AGAIN, SUMMARY
 from curator.exports.card import dataset_card
 from curator.exports.costs import cost_lines, model_size
 from curator.exports.hyperparameters import keys_for, steps_of
@@ -134,7 +134,8 @@ def _write_rows(plan: Plan, folder: Path, progress: Progress) -> tuple[_Counts, 
                 file.abandon()
                 file.path.unlink()
     if plan.reader.samples != total:
-        raise UsageError(f"{SUMMARY} promises {total:,} samples, {plan.reader.samples:,} were found")
+        found = f"{SUMMARY} promises {total:,} samples, {plan.reader.samples:,} were found in {plan.reader.name}"
+        raise UsageError(found, MAKE_AGAIN)
     return counts, hashes
 
 

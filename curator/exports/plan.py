@@ -13,7 +13,13 @@ from curator.contract.errors import UsageError, unknown_name
 from curator.contract.finetune_config import FineTuneConfig, load_fine_tune
 from curator.contract.jinja_chat import family_template
 from curator.contract.records import Family, read_summary
-from curator.exports.conversations import ConversationReader, check_alternation, last_replies, system_in_user_turn
+from curator.exports.conversations import (
+    NEEDED,
+    ConversationReader,
+    check_alternation,
+    last_replies,
+    system_in_user_turn,
+)
 from curator.exports.hyperparameters import keys_for
 from curator.hooks import Exporter, ExportJob
 from curator.plugin_manager import Registry, fill, load_plugins
@@ -52,7 +58,7 @@ class Plan:
 
 def plan_export(request: ExportRequest) -> Plan:
     """Find everything that an export needs. Raises UsageError for an unknown run, tool, method, model or key."""
-    summary = read_summary(request.run)
+    summary = read_summary(request.run, NEEDED)
     settings = load_settings(request.home)
     registry = load_plugins(settings, request.home)
     config, _ = load_fine_tune(request.home, _one_mode(summary))

@@ -118,7 +118,7 @@ def _months(report: Report) -> Table:
 
 def _facts(report: Report) -> RenderableType:
     holdout = report.holdout
-    lines = [f"LoRA: {report.fitness['LoRA']}", f"Full fine-tuning: {report.fitness['full fine-tuning']}"]
+    lines = [f"{name[0].upper()}{name[1:]}: {verdict}" for name, verdict in report.fitness.items()]
     if holdout.samples:
         nearest = (
             f"the nearest has {holdout.highest_similarity:.3f}" if holdout.highest_similarity else "all are far below"
