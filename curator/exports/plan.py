@@ -22,7 +22,7 @@ from curator.exports.conversations import (
 )
 from curator.exports.hyperparameters import keys_for
 from curator.hooks import Exporter, ExportJob
-from curator.plugin_manager import Registry, fill, load_plugins
+from curator.plugin_manager import fill, load_plugins, switched_off
 from curator.records import Conversation
 
 
@@ -69,7 +69,10 @@ def plan_export(request: ExportRequest) -> Plan:
         return _family(families, request.family, base_model, summary["family"], notes)
 
     family = fill(registry, settings, family_of)
-    exporter, plugin = _exporter(registry, request.tool)
+    if request.tool not in registry.exporters:
+        off = switched_off(settings, request.home, request.tool)
+        raise unknown_name("tool", request.tool, registry.exporters, off or "curate plugins lists who gives them")
+    exporter, plugin = registry.exporters[request.tool], registry.owners[f"export {request.tool}"]
     method = request.method or ("lora" if config.training_mode == "lora" else "full")
     if method not in exporter.methods:
         raise UsageError(
@@ -110,12 +113,6 @@ def _base_model(name: str) -> str:
 
 def _one_mode(summary: Mapping[str, Any]) -> str:
     return "" if summary["mode"] == "all" else str(summary["mode"])
-
-
-def _exporter(registry: Registry, name: str) -> tuple[Exporter, str]:
-    if name not in registry.exporters:
-        raise unknown_name("tool", name, registry.exporters, "curate plugins lists who gives them")
-    return registry.exporters[name], registry.owners[f"export {name}"]
 
 
 def _family(families: dict[str, Family], named: str | None, base_model: str, of_run: str, notes: list[str]) -> Family:

@@ -18,7 +18,7 @@ from curator.contract.chat_format import ChatFormat
 from curator.contract.errors import CuratorError
 from curator.contract.finetune_config import load_fine_tune
 from curator.contract.homes import RUNS, find_home, profile_names, shipped_etc
-from curator.plugin_manager import load_registry
+from curator.plugin_manager import load_registry, waiting_plugins
 
 _NEEDED = ("msgspec", "numpy", "pluggy", "pydantic", "rensa", "rich", "sentencex", "jsonschema")
 _READ = {"episodic", "curated", "curiosity"}
@@ -87,8 +87,8 @@ def _plugins(settings: Settings, root: Path) -> Iterator[Finding]:
         yield Finding("wrong", "plugins", error.what, error.next_step)
         return
     yield Finding("ok", "plugins", f"{len(registry.versions)} loaded: {', '.join(registry.versions)}")
-    waiting = sorted((root / "plugins").glob("*.py")) if not settings.curate.plugins.home_plugins else []
-    waiting = [path for path in waiting if "hookimpl" in path.read_text("utf-8", "replace") and path.parent != _own()]
+    waiting = [] if settings.curate.plugins.home_plugins else waiting_plugins(settings, root)
+    waiting = [path for path in waiting if path.parent != _own()]
     if waiting:
         names = ", ".join(path.name for path in waiting)
         yield Finding("note", "home plugins", f"not loaded: {names}", "set plugins.home_plugins in etc/curate.json")
