@@ -21,7 +21,7 @@ from trainer.evaluation.training_log import METRICS, TrainingLog
 from trainer.model.checkpoint import load_checkpoint
 
 FAST = "--steps 2 --precision fp32 --threads 1 --compile never".split()
-FEWER = {name: VALUES[name] for name in ("null", "text", "largest", "mixed")}
+FEWER = {name: VALUES[name] for name in ("null", "text", "minus", "mixed")}
 
 
 def every_way(raw: bytes, values: dict[str, str], *skip: str) -> Iterator[tuple[str, bytes]]:
@@ -34,7 +34,7 @@ def every_way(raw: bytes, values: dict[str, str], *skip: str) -> Iterator[tuple[
 def refused(done: Result, way: str, *names: str) -> None:
     """A command said in one message what is wrong, in which file, and what to do."""
     assert done.status in (1, 2, 3) and not done.out, (way, done)
-    assert done.err.startswith("trainer: ") and "Traceback" not in done.err and "\n  " in done.err, (way, done)
+    assert "trainer: " in done.err and "Traceback" not in done.err and "\n  " in done.err, (way, done)
     assert all(name in done.err for name in names) and len(done.err) < 1_500, (way, done)
 
 
@@ -120,14 +120,21 @@ def test_a_plan(trainings: dict[str, Path], tmp_path: Path, kind: str) -> None:
     plan = (out / "training" / "plan.json").read_bytes()
     one = {"text": VALUES["text"]}  # of the many settings: a value that suits is a whole training
     others = [key for key in json.loads(plan) if key != "settings"]
-    skipped = ("data", "fingerprint", "machine", "settings", "home")
+    skipped = ("data", "fingerprint", "machine", "settings", "home", "base_sha256")
     for way, raw in (*every_way(plan, FEWER, *skipped), *every_way(plan, one, *others)):
-        (out / "training" / "plan.json").write_bytes(raw)
-        done = trainer("resume", out)
-        if done.status == 0:  # what is the same, such as null for null
-            (out / "trainer.json").unlink()
-        else:
-            refused(done, way)
+        if not same(plan, raw):
+            (out / "training" / "plan.json").write_bytes(raw)
+            refused(trainer("resume", out), way)
+
+
+def same(plan: bytes, raw: bytes) -> bool:
+    """Whether a plan says the same as another, as with null for a key that is left out."""
+    try:
+        first, second = json.loads(plan), json.loads(raw)
+    except (ValueError, RecursionError):
+        return False
+    without = [{key: one[key] for key in one if one[key] is not None} for one in (first, second) if type(one) is dict]
+    return len(without) == 2 and without[0] == without[1]
 
 
 def test_a_plan_without_settings(trainings: dict[str, Path], tmp_path: Path) -> None:
