@@ -121,5 +121,5 @@ def _profile(profile: Path) -> Iterator[Finding]:
         yield Finding("note", name, f"not read, since no memories: memory/{', memory/'.join(unread)}")
     out = profile / RUNS
     place = next(folder for folder in (out, *out.parents) if folder.exists())
-    if not os.access(place, os.W_OK):
+    if not (place.is_dir() and os.access(place, os.W_OK)):
         yield Finding("wrong", name, f"runs cannot be written to {place}", "give yourself permission, or use --out DIR")

@@ -17,7 +17,7 @@ from json_fixtures import FEW, VALUES, damaged, variants
 from curator.contract.errors import UsageError
 from curator.contract.records import SUMMARY, WRAPPED
 from trainer.data.dialogues import read_run
-from trainer.evaluation.training_log import METRICS, TrainingLog
+from trainer.evaluation.training_log import METRICS, SAMPLES, TrainingLog
 from trainer.model.checkpoint import load_checkpoint
 
 FAST = "--steps 2 --precision fp32 --threads 1 --compile never".split()
@@ -157,6 +157,9 @@ def test_a_log_of_a_training(tmp_path: Path) -> None:
         assert rows[-1] == good and all(type(row["step"]) is int for row in rows), way
         log.forget_after(3)
         assert log.metrics()[-1] == good
+    for way, text in variants({"step": 3, "samples": [{"prompt": "Ba?"}]}, VALUES):
+        (tmp_path / SAMPLES).write_text(text, "utf-8")
+        assert all(isinstance(one, dict) for row in log.samples() for one in row["samples"]), way
     (tmp_path / METRICS).unlink()
     (tmp_path / METRICS).mkdir()
     assert TrainingLog(tmp_path).metrics() == []

@@ -41,8 +41,8 @@ class TrainingLog:
         return [under_new_names(row) for row in self._lines(METRICS)]
 
     def samples(self) -> list[dict[str, Any]]:
-        """Return the lines of samples.jsonl."""
-        return self._lines(SAMPLES)
+        """Return the lines of samples.jsonl; what is none is left out."""
+        return [row for row in self._lines(SAMPLES) if _are_objects(row.get("samples"))]
 
     def _lines(self, name: str) -> list[dict[str, Any]]:
         try:
@@ -70,6 +70,10 @@ class TrainingLog:
 def under_new_names(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row of figures with version 0.1's names replaced by today's."""
     return {RENAMED.get(name, name): value for name, value in row.items()}
+
+
+def _are_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
 
 def _plain(value: Any) -> Any:
