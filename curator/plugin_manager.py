@@ -11,6 +11,7 @@ import difflib
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -23,11 +24,12 @@ from curator import hooks
 from curator.config import Settings
 from curator.contract import __version__
 from curator.contract.chat_format import pick_family
-from curator.contract.errors import CuratorError, PluginError, UsageError, unknown_name
+from curator.contract.errors import CuratorError, PluginError, UsageError, printable, similar, unknown_name
 from curator.contract.modes import MODE_NAME, Tags, bare, check_tag
 from curator.contract.records import Family
 from curator.contract.settings_file import line_finder, refuse
 from curator.hooks import Cleaner, Exporter, Filter, MemorySource, Mode, Reject
+from curator.plugin_errors import defined, plugin_failed, raised
 from curator.records import CuratedSample, MemoryEvent
 
 # Name of a plugin, as settings and --no-plugin have it -> its module in curator_plugins.
@@ -132,6 +134,34 @@ def _available(settings: Settings, home: Path | None) -> Iterable[tuple[str, Cal
             yield path.stem, lambda path=path: _load_file(path), str(path), "local"  # type: ignore[misc]
 
 
+def waiting_plugins(settings: Settings, home: Path | None, name: str = "") -> list[Path]:
+    """Return the files of the home's plugins/ that are plugins, hold the word `name` and are not switched on."""
+    if home is None or (settings.curate.plugins.home_plugins and not settings.curate.plugins.disabled):
+        return []
+    on = settings.curate.plugins.home_plugins
+    files = [path for path in sorted((home / "plugins").glob("*.py")) if path.is_file()]
+    off = [path for path in files if not on or path.stem in settings.curate.plugins.disabled]
+    return [path for path in off if "hookimpl" in (text := _text_of(path)) and name in text]
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def switched_off(settings: Settings, home: Path | None, name: str) -> str:
+    """Say which file of the home's plugins/ may give what is called `name`, and how it is switched on; "" for none."""
+    waiting = waiting_plugins(settings, home, name) if name else []
+    if not waiting:
+        return ""
+    shown = f"plugins/{printable(waiting[0].name)} names it, but"
+    if settings.curate.plugins.home_plugins:
+        return f"{shown} is switched off: take {waiting[0].stem!r} out of plugins.disabled in etc/curate.json"
+    return f'{shown} is not switched on: put "plugins": {{"home_plugins": true}} into etc/curate.json'
+
+
 def _load_file(path: Path) -> Any:
     definition = importlib.util.spec_from_file_location(f"curator_home_{path.stem}", path)
     assert definition and definition.loader
@@ -145,17 +175,36 @@ def _register(manager: pluggy.PluginManager, name: str, plugin: Any, origin: str
         manager.register(plugin, name=name)
     except (pluggy.PluginValidationError, ValueError) as error:
         raise PluginError(
-            f"plugin {name!r} ({origin}): {error}", "see the hooks' arguments: curate docs hooks"
+            f"plugin {name!r} ({origin}): {error}{_meant_argument(str(error))}",
+            "see the hooks' arguments: curate docs hooks",
         ) from None
 
 
+def _meant_argument(said: str) -> str:
+    """Return "; did you mean X?" for the first argument of a hook that pluggy says is none, where one is near."""
+    wrong = re.search(r"Argument\(s\) \{'(\w+)'", said)
+    specs = [vars(hooks.CuratorSpec)[name] for name in _hook_names()]
+    known = {name for spec in specs for name in inspect.signature(spec).parameters} - {"self"}
+    near = similar(wrong[1], known) if wrong else ""
+    return f"; did you mean {near!r}?" if near else ""
+
+
+def _hook_names() -> list[str]:
+    return [hook for hook in dir(hooks.CuratorSpec) if not hook.startswith("_")]
+
+
 def _check_hooks(manager: pluggy.PluginManager) -> None:
-    try:
-        manager.check_pending()
-    except pluggy.PluginValidationError as error:
-        name = manager.get_name(error.plugin)
-        known = [hook for hook in dir(hooks.CuratorSpec) if not hook.startswith("_")]
-        raise PluginError(f"plugin {name!r}: {error}", f"the hooks are {', '.join(known)}") from None
+    """Raise PluginError for a function that is marked as a hook's and is none, with the nearest name there is."""
+    for name, hook in vars(manager.hook).items():
+        unknown = [] if hook.has_spec() else [one for one in hook.get_hookimpls() if not one.optionalhook]
+        for implementation in unknown:
+            known = _hook_names()
+            near = similar(name, known)
+            raise PluginError(
+                f"plugin {implementation.plugin_name!r}: there is no hook {name!r}{defined(implementation.function)}"
+                + (f"; did you mean {near!r}?" if near else ""),
+                f"the hooks are {', '.join(known)}",
+            )
 
 
 def fill(registry: Registry, settings: Settings, family: Callable[[dict[str, Family]], Family]) -> Family:
@@ -189,7 +238,9 @@ def fill(registry: Registry, settings: Settings, family: Callable[[dict[str, Fam
     registry.mappers = _mappers(registry, settings, tuple(registry.modes))
     known = registry.names | {cleaner.name for _, cleaner in cleaners} | {filter_.name for _, filter_ in filters}
     if missing := registry.off - known:
-        raise unknown_name("plugin", sorted(missing)[0], known, "it stands in plugins.disabled or --no-plugin")
+        name = sorted(missing)[0]
+        where = "plugins.disabled of etc/curate.json" if name in settings.curate.plugins.disabled else "--no-plugin"
+        raise unknown_name("plugin", name, known, f"it stands in {where}")
     return chosen
 
 
@@ -246,7 +297,8 @@ def _collect(registry: Registry, hook: str, kind: type[Any], **arguments: Any) -
             plugin, hook, "", implementation.function, *[arguments[a] for a in implementation.argnames]
         )
         if not isinstance(answer, list) or not all(isinstance(item, kind) for item in answer):
-            raise PluginError(f"plugin {plugin!r}: {hook} returned {_show(answer)}: expected a list of {kind.__name__}")
+            problem = f"returned {_show(answer)}: expected a list of {kind.__name__}{defined(implementation.function)}"
+            raise plugin_failed(plugin, hook, "", problem)
         collected += [(plugin, item) for item in answer]
     return collected
 
@@ -300,23 +352,6 @@ def call_plugin(plugin: str, hook: str, memory: str, function: Callable[..., Any
         raise plugin_failed(plugin, hook, memory, raised(error)) from error
 
 
-def raised(error: BaseException) -> str:
-    """Say what a plugin raised; its message may itself fail to print."""
-    try:
-        return f"raised {type(error).__name__}: {error}"
-    except Exception:
-        return f"raised {type(error).__name__}"
-
-
-def plugin_failed(plugin: str, hook: str, memory: str, problem: str) -> PluginError:
-    """Build the error for a plugin that broke its contract on `memory` ("" for none)."""
-    where = f" on memory {memory}" if memory else ""
-    return PluginError(
-        f"plugin {plugin!r}: {hook}{where}: {problem}",
-        f"run again with --keep-going to drop such memories with a reason, or with --no-plugin {plugin}",
-    )
-
-
 def map_mode(registry: Registry, event: MemoryEvent, mode_from: str) -> tuple[str, str]:
     """Return (mode, the plugin that chose it) for an event.
 
@@ -331,7 +366,12 @@ def map_mode(registry: Registry, event: MemoryEvent, mode_from: str) -> tuple[st
             raise plugin_failed(plugin, "map_mode", event.path, raised(error)) from error
         if answer is not None:
             if not isinstance(answer, str) or answer not in registry.modes:
-                problem = f"returned {_show(answer)}: expected None or one of {', '.join(registry.modes)}"
+                near = similar(answer, registry.modes) if isinstance(answer, str) else ""
+                meant = f"; did you mean {near!r}?" if near else ""
+                problem = (
+                    f"returned {_show(answer)}: expected None or one of {', '.join(registry.modes)}"
+                    f"{defined(function)}{meant}"
+                )
                 raise plugin_failed(plugin, "map_mode", event.path, problem)
             return answer, plugin
     raise PluginError(f"no plugin maps {event.path} to a mode", "enable the plugin 'mapping' again")
@@ -353,7 +393,7 @@ def apply_filters(
             raise plugin_failed(plugin, f"filter {filter_.name}", memory, raised(error)) from error
         if answer is not None:
             if not isinstance(answer, str) or not _REASON.fullmatch(answer.partition(": ")[0]):
-                problem = f"returned {_show(answer)}: expected None or a reason code"
+                problem = f"returned {_show(answer)}: expected None or a reason code{defined(filter_.check)}"
                 raise plugin_failed(plugin, f"filter {filter_.name}", memory, problem)
             reason, _, detail = answer.partition(": ")
             return reason, detail
@@ -376,7 +416,8 @@ def apply_cleaner(plugin: str, cleaner: Cleaner, reply: str, event: MemoryEvent)
             return answer
     elif isinstance(answer, Reject) and isinstance(answer.reason, str) and _REASON.fullmatch(answer.reason):
         return answer
-    problem = f"returned {_show(answer)}: expected the reply as text, or a Reject with a reason code"
+    wanted = "expected the reply as text, or a Reject with a reason code"
+    problem = f"returned {_show(answer)}: {wanted}{defined(cleaner.clean)}"
     raise plugin_failed(plugin, f"cleaner {cleaner.name}", event.path, problem)
 
 

@@ -18,7 +18,7 @@ from curator.contract.cli_frame import Progress, no_progress
 from curator.contract.errors import UsageError, ValidationFailed, counted, printable, unknown_name
 from curator.contract.homes import RUNS, find_home, find_profile, owner_names
 from curator.contract.records import REPORT, REPORT_PAGE, RUN_FORMAT, RUN_VERSION, Family
-from curator.plugin_manager import Registry, fill, load_plugins
+from curator.plugin_manager import Registry, fill, load_plugins, switched_off
 from curator.reading.drop_log import DropLog, Reason
 from curator.reading.read import read_memories, settle_mode_from
 from curator.reading.timeline import Timeline
@@ -106,7 +106,8 @@ def prepare(request: Request) -> Setup:
 
     family = fill(registry, settings, family_of)
     if request.options.mode and request.options.mode not in registry.modes:
-        raise unknown_name("mode", request.options.mode, registry.modes)
+        off = switched_off(settings, home, request.options.mode)
+        raise unknown_name("mode", request.options.mode, registry.modes, off)
     if request.source and not (request.source.is_file() or request.source.is_dir()):
         problem = "no regular file" if request.source.exists() else "no such file"
         raise UsageError(f"--source {printable(str(request.source))}: {problem}", "name a JSONL file of memories")

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from curator.cli import docs, doctor, explain, export, init, plugins, preview, report, run, validate
 from curator.contract import __version__
-from curator.contract.cli_frame import completion_option, guarded
+from curator.contract.cli_frame import completion_option, guarded, log
+from curator.contract.errors import PluginError
 
 _COMMANDS = (run, report, validate, explain, export, preview, plugins, doctor, init, docs)
 
@@ -28,7 +30,12 @@ def run_command(arguments: Sequence[str]) -> int:
     def command() -> int:
         options = build_parser().parse_args(list(arguments))
         chosen: Callable[[argparse.Namespace], int] = options.command
-        return chosen(options)
+        try:
+            return chosen(options)
+        except PluginError as error:
+            if getattr(options, "debug", False) and error.__cause__:
+                log("".join(traceback.format_exception(error.__cause__)))
+            raise
 
     nothing = "; nothing was published"
     return guarded("curate", command, stopped=f"stopped{nothing}", memory=nothing)

@@ -22,6 +22,11 @@ def run_options(parser: argparse.ArgumentParser) -> None:
     home_option(parser)
 
 
+def debug_option(parser: argparse.ArgumentParser) -> None:
+    """Add --debug."""
+    parser.add_argument("--debug", action="store_true", help="show the whole traceback where a plugin fails")
+
+
 def export_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that name an export."""
     run_options(parser)
@@ -29,6 +34,7 @@ def export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", choices=("lora", "full"), help="default: training_mode of etc/")
     parser.add_argument("--base-model", metavar="NAME", help="model to fine-tune (default: base_model of etc/)")
     parser.add_argument("--family", metavar="F", help="the base model's family (default: found by its name)")
+    debug_option(parser)
     parser.add_argument(
         "--tags", choices=("content", "none"), default="content",
         help="keep the mode tags in the texts, or leave them out and put the mode into a system message",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from curator.cli.options import debug_option
 from curator.contract.cli_frame import home_option, print_json, print_table
 
 
@@ -12,6 +13,7 @@ def add(commands: Any) -> None:
     """Add the command to the parser."""
     plugins = commands.add_parser("plugins", help="list plugins and what they give", description="List plugins.")
     home_option(plugins)
+    debug_option(plugins)
     plugins.add_argument("--json", action="store_true", help="print them as JSON")
     plugins.set_defaults(command=_run)
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from curator.cli.options import debug_option
 from curator.contract.cli_frame import console, count, home_option, positive, print_json, progress_bar, share
 from curator.contract.errors import UsageError
 
@@ -44,6 +45,7 @@ def add(commands: Any) -> None:
     )
     run.add_argument("--keep-secrets", action="store_true", help="keep samples that hold keys, cards or IBANs")
     run.add_argument("--keep-going", action="store_true", help="drop memories on which a plugin fails, and go on")
+    debug_option(run)
     run.add_argument("--out", type=Path, metavar="DIR", help="write runs here, not to the profile's out/")
     run.add_argument("--dry-run", action="store_true", help="do everything but write")
     run.add_argument("--json", action="store_true", help="print the report as JSON")

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from curator.cli.options import debug_option
 from curator.contract.cli_frame import home_option, print_json
 from curator.contract.errors import counted
 
@@ -23,6 +24,7 @@ def add(commands: Any) -> None:
     validate.add_argument("path", type=Path, metavar="FILE-OR-RUN")
     validate.add_argument("--family", metavar="F", help="family the file is wrapped for (default: found by its text)")
     home_option(validate)
+    debug_option(validate)
     validate.add_argument("--json", action="store_true", help="print the problems as JSON")
     validate.set_defaults(command=_run)
 

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curator.contract.errors import CuratorError
+from curator.contract.errors import CuratorError, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,6 +47,13 @@ def guarded(program: str, command: Callable[[], int], stopped: str = "stopped", 
     except BrokenPipeError:  # the reader has left (| head): nothing to say, and nobody to say it to
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # met where no command expects it: all the same the machine's, and no bug of ours
+        if error.errno is None:
+            raise
+        named = f"{printable(os.fspath(error.filename))}: " if isinstance(error.filename, str | os.PathLike) else ""
+        print(f"{program}: {named}{error.strerror}", file=sys.stderr)
+        print("  see that it is there, that you may read and write it, and that the disk has space", file=sys.stderr)
+        return 3
     except KeyboardInterrupt as stop:
         code = stop.args[0] if stop.args and isinstance(stop.args[0], int) else 130
         print(f"{program}: {stopped}", file=sys.stderr)

@@ -54,11 +54,19 @@ class ValidationFailed(JobError):
     """A finished set breaks its own rules; nothing was published."""
 
 
+def similar(name: str, known: Iterable[str]) -> str:
+    """Return the one of the `known` names that `name` may have meant; "" where none is near."""
+    names = sorted(known)
+    without_case = {one.lower(): one for one in names}
+    near = difflib.get_close_matches(name.lower(), without_case, n=1)
+    return without_case[near[0]] if near else ""
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str], next_step: str = "") -> UsageError:
     """Return a usage error for a `kind` of thing called `name`, listing the `known` names and the nearest of them."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
+    near = similar(name, names)
+    hint = f"Did you mean {near!r}? " if near else ""
     return UsageError(
         f"unknown {kind} {name!r}: expected one of {', '.join(names) or '(none exist)'}", (hint + next_step).strip()
     )

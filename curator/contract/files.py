@@ -26,6 +26,7 @@ _READ_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLO
 
 
 _BY_NAME = attrgetter("name")
+_THERE = "see that the file is there and that you may read it"
 
 
 class Unreadable(Exception):
@@ -188,7 +189,7 @@ def read_text(path: Path) -> str:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         return raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
-        raise UsageError(f"cannot read {printable(str(path))}: {error.strerror or error}") from None
+        raise UsageError(f"cannot read {printable(str(path))}: {error.strerror or error}", _THERE) from None
     except (EOFError, zlib.error):
         raise UsageError(f"cannot read {printable(str(path))}: the gzip file is cut off or damaged") from None
     except UnicodeDecodeError as error:
@@ -213,7 +214,7 @@ def read_json(path: Path, limit: int = 32 << 20, *, foreign: bool = False) -> An
         raw = path.read_bytes()
         return parse_foreign_json(raw) if foreign else parse_json(raw)[0]
     except OSError as error:
-        raise UsageError(f"cannot read {shown}: {error.strerror}") from None
+        raise UsageError(f"cannot read {shown}: {error.strerror}", _THERE) from None
     except BadJson as error:
         raise UsageError(f"{shown} is no JSON: {error.detail}") from None
 

@@ -24,6 +24,8 @@ RUNS = Path("out") / "fine-tuned-models"
 CHECKPOINTS = Path("out") / "checkpoints"
 PACKAGE = Path(__file__).resolve().parent.parent  # curator/
 _USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
+# What reading a file of MetaHuman's can raise that is not there or not as it writes it; DecodeError is a ValueError.
+_NOT_AS_EXPECTED = (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError)
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 
 
@@ -104,11 +106,11 @@ def profile_names(home: Path) -> list[str]:
 def _stored_elsewhere(home: Path, username: str) -> Path | None:
     try:
         users = msgspec.json.decode((home / "persona" / "users.json").read_bytes())["users"]
-        for user in users:
-            if user.get("username") == username:
+        for user in users if isinstance(users, list) else ():
+            if isinstance(user, dict) and user.get("username") == username:
                 path = Path(user["metadata"]["profileStorage"]["path"])
-                return path if path.is_dir() else None
-    except (OSError, msgspec.DecodeError, RecursionError, KeyError, TypeError, AttributeError):
+                return path if path.is_absolute() and path.is_dir() else None
+    except _NOT_AS_EXPECTED:
         pass
     return None
 
@@ -117,10 +119,10 @@ def owner_names(profile: Path) -> tuple[str, ...]:
     """Return the names that mean the person, from persona/core.json; none where it cannot be read."""
     try:
         identity = msgspec.json.decode((profile / "persona" / "core.json").read_bytes())["identity"]
-        human = identity.get("humanName")
-        names = [human, *(identity.get("aliases") or ())]
-    except (OSError, msgspec.DecodeError, RecursionError, KeyError, TypeError, AttributeError):
+        human, aliases = identity.get("humanName"), identity.get("aliases")
+    except _NOT_AS_EXPECTED:
         return ()
+    names = [human, *(aliases if isinstance(aliases, list) else ())]
     names = [name for name in names if isinstance(name, str) and name.strip()]
     if isinstance(human, str) and " " in human.strip():
         names.append(human.split()[0])

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from curator.contract.errors import UsageError, printable
 
@@ -90,8 +92,36 @@ class Family(Record, frozen=True, gc=False):
     notes: str = ""
 
 
-def read_summary(folder: Path) -> dict[str, Any]:
-    """Return a run's summary. Raises UsageError where the folder is no finished run, or one of another format."""
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Counts(msgspec.Struct, frozen=True, gc=False):
+    samples: _Count
+    memories: _Count
+    memories_used: _Count
+
+
+class _ReadAgain(msgspec.Struct, frozen=True, gc=False):
+    """The keys of a summary that commands read, with their types; the rest is for the reader of the file."""
+
+    username: str | UnsetType = UNSET
+    label: str | UnsetType = UNSET
+    family: str | UnsetType = UNSET
+    mode: str | UnsetType = UNSET
+    seed: int | UnsetType = UNSET
+    counts: _Counts | UnsetType = UNSET
+    options: dict[str, str] | UnsetType = UNSET
+    files: dict[Name, str] | UnsetType = UNSET
+
+
+MAKE_AGAIN = "the run is damaged; make it again: curate run --username U"
+
+
+def read_summary(folder: Path, needed: Collection[str] = ()) -> dict[str, Any]:
+    """Return a run's summary. The keys `needed` are there, and each that a command may read has the type it should.
+
+    Raises UsageError where the folder is no finished run, one of another format, or damaged.
+    """
     path, shown = folder / SUMMARY, printable(str(folder / SUMMARY))
     try:
         summary = msgspec.json.decode(path.read_bytes())
@@ -101,7 +131,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
             "make one with: curate run --username U",
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"{shown} is no JSON: {error}", "the run is damaged; make a new one") from None
+        raise UsageError(f"{shown} is no JSON: {error}", MAKE_AGAIN) from None
     if not isinstance(summary, dict) or summary.get("format") != RUN_FORMAT:
         raise UsageError(f"{shown} is no summary of a run", f"expected the format {RUN_FORMAT!r}")
     if summary.get("version") != RUN_VERSION:
@@ -109,4 +139,10 @@ def read_summary(folder: Path) -> dict[str, Any]:
             f"{shown}: run version {summary.get('version')!r}; this program reads version {RUN_VERSION}",
             "make the run again with this version: curate run --username U",
         )
+    try:
+        msgspec.convert(summary, _ReadAgain)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{shown}: {error}", MAKE_AGAIN) from None
+    if missing := [key for key in needed if key not in summary]:
+        raise UsageError(f"{shown}: {missing[0]!r} is missing", MAKE_AGAIN)
     return summary

@@ -6,14 +6,14 @@ A home's own file replaces the shipped one of the same name.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NoReturn, TypeVar
+from typing import Annotated, Any, ClassVar, NoReturn, TypeVar, get_args
 
 import json_source_map
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
-from curator.contract.errors import UsageError
+from curator.contract.errors import UsageError, similar
 from curator.contract.homes import shipped_etc
 from curator.contract.strict_json import BadJson, parse_json
 
@@ -88,12 +88,29 @@ def parse_settings(path: Path, raw: bytes, model: type[Model]) -> tuple[Model | 
     try:
         loaded = model.model_validate_json(json.dumps(_under_new_names(data, model, (), old)))
     except ValidationError as error:
-        mistakes = [(_as_written(item["loc"], old), item["msg"]) for item in error.errors()]
+        mistakes = [(_as_written(item["loc"], old), _said(item, model)) for item in error.errors()]
         return None, [
             f"{path}:{line(loc)}: {'.'.join(map(str, loc)) or 'file'}: {message}" for loc, message in mistakes
         ]
     loaded._outdated = tuple(f"{path}:{line(loc)}: {loc[-1]} is called {new} now" for loc, new in old)
     return loaded, []
+
+
+def _said(mistake: Mapping[str, Any], model: type[BaseModel]) -> str:
+    """Return a mistake in words; of a key that there is not, the key that may have been meant."""
+    if mistake["type"] != "extra_forbidden":
+        return str(mistake["msg"])
+    *path, key = mistake["loc"]
+    near = similar(str(key), _keys_at(model, path))
+    return "there is no such key" + (f"; did you mean {near!r}?" if near else "")
+
+
+def _keys_at(kind: Any, path: Sequence[Any]) -> list[str]:
+    """Return the keys that the object at a path below a model may have."""
+    for key in path:
+        fields = kind.model_fields if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
+        kind = fields[key].annotation if key in fields else next(iter(get_args(kind)[-1:]), None)
+    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
 
 
 def _under_new_names(

@@ -141,11 +141,14 @@ def parse_foreign_json(raw: bytes) -> Any:
     Hugging Face's tools write so (`"model_max_length": 1000000000000000019884624838656`). Raises BadJson.
     """
     try:
-        return json.loads(raw, object_pairs_hook=_unique)
+        value = json.loads(raw, object_pairs_hook=_unique)
+        if b"\\u" in raw:
+            json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text, and could not be written
     except BadJson:
         raise
     except (ValueError, RecursionError) as error:
-        raise BadJson("bad_json", str(error)) from None
+        raise BadJson("bad_json", str(error)[:200]) from None
+    return value
 
 
 def _diagnose(raw: bytes, error: Exception) -> BadJson:

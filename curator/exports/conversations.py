@@ -13,9 +13,12 @@ import msgspec
 from curator.config import ExportConfig
 from curator.contract.errors import JobError, printable
 from curator.contract.modes import untag
-from curator.contract.records import CURATED, FORMATTED, Exchange, Family, Message, read_summary
+from curator.contract.records import CURATED, FORMATTED, MAKE_AGAIN, Exchange, Family, Message, read_summary
 from curator.contract.special_tokens import in_braces
 from curator.records import Conversation
+
+# The keys of run-summary.json that an export is made with.
+NEEDED = ("username", "label", "family", "mode", "seed", "counts", "options", "files")
 
 
 class _Origin(msgspec.Struct, frozen=True):
@@ -56,7 +59,7 @@ class ConversationReader:
     _systems: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.summary = read_summary(self.folder)
+        self.summary = read_summary(self.folder, NEEDED)
         self.name = FORMATTED if self.tags == "content" else CURATED
 
     def __iter__(self) -> Iterator[Conversation]:
@@ -71,9 +74,7 @@ class ConversationReader:
                     if text not in (b"[", b"]", b"[]", b""):
                         yield self._conversation(text, number)
         except OSError as error:
-            raise JobError(
-                f"{printable(str(self.folder / self.name))}: {error.strerror}", "make the run again"
-            ) from None
+            raise JobError(f"{printable(str(self.folder / self.name))}: {error.strerror}", MAKE_AGAIN) from None
         if digest.hexdigest() != self.summary["files"].get(self.name):
             raise JobError(
                 f"{printable(str(self.folder / self.name))}: its sha256 is not that of run-summary.json",
@@ -84,7 +85,7 @@ class ConversationReader:
         try:
             sample = _decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise JobError(f"{self.name}:{number}: {error}", "the run is damaged; make it again") from None
+            raise JobError(f"{self.name}:{number}: {error}", MAKE_AGAIN) from None
         self.samples += 1
         tagged = self.tags == "content"
         asked, answered = (sample.input, sample.output) if tagged else (sample.user_text, sample.assistant_text)

@@ -17,13 +17,14 @@ from curator.contract.cli_frame import Progress, no_progress
 from curator.contract.errors import PluginError, UsageError, counted, printable
 from curator.contract.files import HashedFile, whole_folder
 from curator.contract.finetune_config import Keys, require_mode, share_notes, size_note
-from curator.contract.records import SUMMARY
+from curator.contract.records import MAKE_AGAIN, SUMMARY
 from curator.exports.card import dataset_card
 from curator.exports.costs import cost_lines, model_size
 from curator.exports.hyperparameters import keys_for, steps_of
 from curator.exports.plan import Plan, conversations
 from curator.hooks import ExportJob, Recipe
-from curator.plugin_manager import call_plugin, raised
+from curator.plugin_errors import defined, raised
+from curator.plugin_manager import call_plugin
 from curator.records import EXPORT_FORMAT, EXPORT_VERSION, Conversation, ExportIndex, ExportSummary
 from curator.run_folder import stoppable
 
@@ -134,7 +135,10 @@ def _write_rows(plan: Plan, folder: Path, progress: Progress) -> tuple[_Counts, 
                 file.abandon()
                 file.path.unlink()
     if plan.reader.samples != total:
-        raise UsageError(f"{SUMMARY} promises {counted(total, 'sample')}, {plan.reader.samples:,} were found")
+        found = (
+            f"{SUMMARY} promises {counted(total, 'sample')}, {plan.reader.samples:,} were found in {plan.reader.name}"
+        )
+        raise UsageError(found, MAKE_AGAIN)
     return counts, hashes
 
 
@@ -180,11 +184,12 @@ class _Lines:
 def _recipe(plan: Plan, job: ExportJob) -> Recipe:
     """Ask the exporter for its recipe, and hold it to its contract: every key is used or named."""
     recipe = call_plugin(plan.plugin, "recipe", "", plan.exporter.recipe, job)
+    where = defined(plan.exporter.recipe)
     if not isinstance(recipe, Recipe):
-        raise PluginError(f"plugin {plan.plugin!r}: recipe returned {type(recipe).__name__}: expected a Recipe")
+        raise PluginError(f"plugin {plan.plugin!r}: recipe returned {type(recipe).__name__}: expected a Recipe{where}")
     missing = sorted(set(job.keys) - job.keys.read - set(recipe.unused) - _not_for(job.method).keys())
     if missing:
-        raise PluginError(f"plugin {plan.plugin!r}: neither uses nor names the keys {', '.join(missing)}")
+        raise PluginError(f"plugin {plan.plugin!r}: neither uses nor names the keys {', '.join(missing)}{where}")
     return recipe
 
 

@@ -13,10 +13,16 @@ from curator.contract.errors import UsageError, unknown_name
 from curator.contract.finetune_config import FineTuneConfig, load_fine_tune
 from curator.contract.jinja_chat import family_template
 from curator.contract.records import Family, read_summary
-from curator.exports.conversations import ConversationReader, check_alternation, last_replies, system_in_user_turn
+from curator.exports.conversations import (
+    NEEDED,
+    ConversationReader,
+    check_alternation,
+    last_replies,
+    system_in_user_turn,
+)
 from curator.exports.hyperparameters import keys_for
 from curator.hooks import Exporter, ExportJob
-from curator.plugin_manager import Registry, fill, load_plugins
+from curator.plugin_manager import fill, load_plugins, switched_off
 from curator.records import Conversation
 
 
@@ -52,7 +58,7 @@ class Plan:
 
 def plan_export(request: ExportRequest) -> Plan:
     """Find everything that an export needs. Raises UsageError for an unknown run, tool, method, model or key."""
-    summary = read_summary(request.run)
+    summary = read_summary(request.run, NEEDED)
     settings = load_settings(request.home)
     registry = load_plugins(settings, request.home)
     config, _ = load_fine_tune(request.home, _one_mode(summary))
@@ -63,7 +69,10 @@ def plan_export(request: ExportRequest) -> Plan:
         return _family(families, request.family, base_model, summary["family"], notes)
 
     family = fill(registry, settings, family_of)
-    exporter, plugin = _exporter(registry, request.tool)
+    if request.tool not in registry.exporters:
+        off = switched_off(settings, request.home, request.tool)
+        raise unknown_name("tool", request.tool, registry.exporters, off or "curate plugins lists who gives them")
+    exporter, plugin = registry.exporters[request.tool], registry.owners[f"export {request.tool}"]
     if exporter.template == "server":
         notes.clear()  # the service knows its models' template by itself
     method = request.method or ("lora" if config.training_mode == "lora" else "full")
@@ -113,12 +122,6 @@ def _base_model(name: str, tool: str) -> str:
 
 def _one_mode(summary: Mapping[str, Any]) -> str:
     return "" if summary["mode"] == "all" else str(summary["mode"])
-
-
-def _exporter(registry: Registry, name: str) -> tuple[Exporter, str]:
-    if name not in registry.exporters:
-        raise unknown_name("tool", name, registry.exporters, "curate plugins lists who gives them")
-    return registry.exporters[name], registry.owners[f"export {name}"]
 
 
 def _family(families: dict[str, Family], named: str | None, base_model: str, of_run: str, notes: list[str]) -> Family:

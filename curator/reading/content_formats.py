@@ -15,6 +15,7 @@ _USER_LABELS = ("User", "Human", "Me", "You", "Q", "Question")
 _ASSISTANT_LABELS = ("Assistant", "AI", "MetaHuman", "A", "Answer")
 _RULE = re.compile(r"\r?\n[ \t]*-{3,}[ \t]*\r?\n")
 _TRUNCATED = re.compile(r"\s*(?:\.\.\.|…)\s*\[truncated\]\s*\Z", re.IGNORECASE)
+_CONVERSATIONS = ("conversation", "chat")
 _CHAT_HEAD = "--- Conversation ---"
 _CHAT_LINE = re.compile(r"^\[[^\]\n]{4,40}\] ([→←]) ([^:\n]{1,80}): ?", re.MULTILINE)
 _SUMMARY = re.compile(r"\AConversation Summary:\s*", re.IGNORECASE)
@@ -36,7 +37,11 @@ def read_shape(event: MemoryEvent, owner_names: tuple[str, ...] = ()) -> Shape:
     if "💭" in content and (match := _INNER.match(content)):
         return Shape(turns=(Turn("user", match["ask"]), Turn("assistant", match["say"])))
     if _CHAT_HEAD in content:
-        return Shape(turns=_chat_turns(content.split(_CHAT_HEAD, 1)[1]))
+        block = content.split(_CHAT_HEAD, 1)[1]
+        if _CHAT_LINE.search(block):
+            return Shape(turns=_chat_turns(block))
+        if event.type in _CONVERSATIONS:  # several people spoke, and no line says who: it is nobody's we know of
+            return Shape(turns=(Turn("other", content),))
     if "\n" in content:
         turns = _labelled_turns(content, owner_names) or _ruled_turns(content, event.type)
         if turns:
@@ -100,7 +105,7 @@ def _labelled_turns(content: str, owner_names: tuple[str, ...]) -> tuple[Turn, .
 
 def _ruled_turns(content: str, event_type: str) -> tuple[Turn, ...]:
     """Two blocks parted by a rule are question and answer, in a conversation; elsewhere a rule is the writer's own."""
-    if event_type not in ("conversation", "chat") or not _RULE.search(content):
+    if event_type not in _CONVERSATIONS or not _RULE.search(content):
         return ()
     blocks = [block for block in _RULE.split(content) if block.strip()]
     if len(blocks) < 2 or len(blocks) % 2:
@@ -109,7 +114,7 @@ def _ruled_turns(content: str, event_type: str) -> tuple[Turn, ...]:
 
 
 def _chat_turns(block: str) -> tuple[Turn, ...]:
-    """The lines of an imported chat; a run of one speaker's messages is one turn, a line for each."""
+    """The lines of an imported chat, of which there is one at least; a run of one speaker's messages is one turn."""
     marks = list(_CHAT_LINE.finditer(block))
     turns: list[tuple[str, list[str]]] = []
     for mark, after in zip(marks, [*marks[1:], None], strict=True):

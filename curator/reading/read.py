@@ -7,7 +7,8 @@ from pathlib import Path
 from curator.config import Settings
 from curator.contract.cli_frame import Progress
 from curator.contract.errors import CuratorError, UsageError, printable
-from curator.plugin_manager import BUILT_IN_PLUGINS, Registry, plugin_failed, raised
+from curator.plugin_errors import defined, plugin_failed, raised
+from curator.plugin_manager import BUILT_IN_PLUGINS, Registry
 from curator.reading.drop_log import DropLog
 from curator.reading.timeline import Timeline
 from curator.records import Drop, MemoryEvent
@@ -33,7 +34,8 @@ def read_memories(
             elif isinstance(item, Drop):
                 log(item)
             else:
-                raise plugin_failed(str(plugin), f"source {source.name}", "", f"yielded {type(item).__name__}")
+                problem = f"yielded {type(item).__name__}{defined(source.read)}"
+                raise plugin_failed(str(plugin), f"source {source.name}", "", problem)
             if not number & 1023:
                 progress("reading", number, 0)
     except (OSError, CuratorError, KeyboardInterrupt, GeneratorExit):

@@ -20,7 +20,8 @@ from curator.contract.chat_format import ChatFormat
 from curator.contract.errors import CuratorError, PluginError, counted
 from curator.contract.finetune_config import load_fine_tune
 from curator.contract.homes import RUNS, find_home, profile_names, shipped_etc
-from curator.plugin_manager import BUILT_IN_PLUGINS, Registry, load_registry, raised
+from curator.plugin_errors import raised
+from curator.plugin_manager import BUILT_IN_PLUGINS, Registry, load_registry, waiting_plugins
 from curator.records import Drop
 from curator.reports.overrides import overrides
 
@@ -120,8 +121,8 @@ def _export_configuration(root: Path) -> Iterator[Finding]:
 
 def _plugins(settings: Settings, root: Path, registry: Registry) -> Iterator[Finding]:
     yield Finding("ok", "plugins", f"{len(registry.versions)} loaded: {', '.join(registry.versions)}")
-    waiting = sorted((root / "plugins").glob("*.py")) if not settings.curate.plugins.home_plugins else []
-    waiting = [path for path in waiting if "hookimpl" in path.read_text("utf-8", "replace") and path.parent != _own()]
+    waiting = [] if settings.curate.plugins.home_plugins else waiting_plugins(settings, root)
+    waiting = [path for path in waiting if path.parent != _own()]
     if waiting:
         names = ", ".join(path.name for path in waiting)
         yield Finding("note", "home plugins", f"not loaded: {names}", "set plugins.home_plugins in etc/curate.json")
@@ -177,5 +178,5 @@ def _profile(profile: Path) -> Iterator[Finding]:
         yield Finding("note", name, f"not read, since no memories: memory/{', memory/'.join(unread)}")
     out = profile / RUNS
     place = next(folder for folder in (out, *out.parents) if folder.exists())
-    if not os.access(place, os.W_OK):
+    if not (place.is_dir() and os.access(place, os.W_OK)):
         yield Finding("wrong", name, f"runs cannot be written to {place}", "give yourself permission, or use --out DIR")

@@ -14,7 +14,7 @@ from curator.contract.cli_frame import print_hanging
 from curator.contract.errors import HostError, UsageError, printable
 from curator.contract.files import Unreadable, from_printable, read_once, sha256_of
 from curator.contract.homes import find_home, find_profile
-from curator.contract.records import Record, read_summary
+from curator.contract.records import CURATED, DROPPED, LINEAGE, MAKE_AGAIN, Record, read_summary
 from curator.contract.strict_json import BadJson, parse_json
 from curator.records import CuratedSample, Drop, LineageLine
 from curator.reports.safe_text import safe
@@ -46,23 +46,16 @@ def explain(name: str, folder: Path, home: str | None) -> Explained:
 
     `name` is a memory's id, its key, its path (or file name), or a sample's id. Raises UsageError where it is unknown.
     """
-    summary = read_summary(folder)
-    lineage = [line for line in _lines(folder / "lineage.jsonl", LineageLine) if _is_meant(name, line)]
+    summary = read_summary(folder, ("username",))
+    lineage = [line for line in _lines(folder / LINEAGE, LineageLine) if _is_meant(name, line)]
     keys = {key for line in lineage for key in line.events[:1]}
-    drops = [
-        drop for drop in _lines(folder / "dropped.jsonl", Drop) if _is_meant(name, drop) or keys & {*drop.event_ids}
-    ]
+    drops = [drop for drop in _lines(folder / DROPPED, Drop) if _is_meant(name, drop) or keys & {*drop.event_ids}]
     if not lineage and not drops:
         raise UsageError(
             f"{safe(name).plain!r} is neither a memory nor a sample of {folder.name}",
             "name a memory's id, key or path, or a sample's id; ids stand in lineage.jsonl and dropped.jsonl",
         )
-    ids = {line.sample_id for line in lineage}
-    samples = {
-        sample.metadata.sample_id: sample
-        for sample in _array(folder / "curated_memories.json")
-        if sample.metadata.sample_id in ids
-    }
+    samples = _samples(folder / CURATED, {line.sample_id for line in lineage})
     hashes = {source.path: source.sha256 for line in lineage for source in line.sources}
     paths = dict.fromkeys([*hashes, *(drop.path for drop in drops if drop.path)])
     files = tuple(_file(path, hashes.get(path, ""), summary, home) for path in paths)
@@ -78,32 +71,43 @@ def _is_meant(name: str, record: LineageLine | Drop) -> bool:
     )
 
 
+def _samples(path: Path, ids: set[str]) -> dict[str, CuratedSample]:
+    """Return the samples of these ids. Raises UsageError where one is not there, or the file is damaged."""
+    samples = {row.metadata.sample_id: row for row in _lines(path, CuratedSample) if row.metadata.sample_id in ids}
+    if missing := sorted(ids - samples.keys()):
+        raise UsageError(f"{printable(str(path))}: the sample {missing[0]} of {LINEAGE} is missing", MAKE_AGAIN)
+    return samples
+
+
 def _lines(path: Path, kind: type[Any]) -> Iterator[Any]:
-    decode = msgspec.json.Decoder(kind).decode
-    with path.open("rb") as file:
-        for line in file:
-            yield decode(line)
-
-
-def _array(path: Path) -> Iterator[CuratedSample]:
-    decode = msgspec.json.Decoder(CuratedSample).decode
-    with path.open("rb") as file:
-        for line in file:
-            row = line.strip().removesuffix(b",")
-            if row not in (b"[", b"]"):
-                yield decode(row)
+    """Yield the records of a file of the run, one a line. Raises UsageError that names the line that holds none."""
+    decode, shown = msgspec.json.Decoder(kind).decode, printable(str(path))
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                row = line.strip().removesuffix(b",")
+                try:
+                    if row not in (b"[", b"]"):
+                        yield decode(row)
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                    raise UsageError(f"{shown}:{number}: no record of a run: {error}", MAKE_AGAIN) from None
+    except OSError as error:
+        raise UsageError(f"cannot read {shown}: {error.strerror}", MAKE_AGAIN) from None
 
 
 def _file(path: str, digest: str, summary: dict[str, Any], home: str | None) -> MemoryFile:
     try:
-        place = find_profile(find_home(home), str(summary["username"])) / from_printable(path)
+        profile = find_profile(find_home(home), summary["username"])
+        place = profile / from_printable(path)
+        if not place.is_relative_to(profile) or ".." in place.parts:  # a run that somebody else wrote may name any file
+            return MemoryFile(path, "not in the profile")
         if digest and sha256_of(place) != digest:
             return MemoryFile(path, "changed since the run")
         data, _ = parse_json(read_once(str(place), 1 << 26))
-    except (UsageError, HostError, OSError, Unreadable):
-        return MemoryFile(path, "not there, or not readable")
     except BadJson as error:
         return MemoryFile(path, f"as the run read it: {error}")
+    except (UsageError, HostError, OSError, Unreadable, ValueError):  # a ValueError: a NUL in the path
+        return MemoryFile(path, "not there, or not readable")
     if not isinstance(data, dict):
         return MemoryFile(path, "as the run read it: no object")
     texts = {key: str(data[key]) for key in ("id", "type", "timestamp", "content", "response") if data.get(key)}
@@ -125,7 +129,9 @@ def show(explained: Explained, screen: Console) -> None:
         for source in lineage.sources[1:]:
             screen.print(_label("").append_text(Text.assemble(("with ", "dim"), safe(source.path))), soft_wrap=True)
     for drop in explained.drops:
-        screen.print(Text.assemble((f"\ndropped   {drop.sample_id or drop.event_ids[0]}", "bold")), soft_wrap=True)
+        screen.print(
+            Text.assemble((f"\ndropped   {drop.sample_id or ' '.join(drop.event_ids[:1])}", "bold")), soft_wrap=True
+        )
         why = Text.assemble((f"{drop.stage}: {drop.reason}", "yellow"), "  " if drop.detail else "")
         print_hanging(screen, _label(""), why.append_text(safe(drop.detail)))
     screen.print(Text(f"\n{'run':10}{printable(explained.run)}", "dim"), soft_wrap=True)

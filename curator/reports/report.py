@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from curator.contract.errors import HostError, UsageError, counted, printable
-from curator.contract.records import REPORT, Record, read_summary
+from curator.contract.records import MAKE_AGAIN, REPORT, Record, read_summary
 
 REPORT_FORMAT = "persona-curator-report"
 
@@ -22,7 +23,7 @@ class Check(Record, frozen=True, gc=False, omit_defaults=False):
     value: float
     unit: str
     target: str
-    verdict: str
+    verdict: Literal["ok", "low", "high", "n/a"]
     advice: str = ""
 
 
@@ -38,7 +39,7 @@ class Step(Record, frozen=True, gc=False, omit_defaults=False):
 class DropCount(Record, frozen=True, gc=False, omit_defaults=False):
     """How many were turned down at a stage for a reason, and the detail and the file of the first."""
 
-    stage: str
+    stage: Literal["read", "event", "pair", "clean", "screen", "select"]
     reason: str
     count: int
     example: str
@@ -103,9 +104,9 @@ def read_report(folder: Path) -> Report:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Report)
     except OSError as error:
-        raise HostError(f"{shown}: {error.strerror}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{shown}: {error}", "the run is damaged; make a new one") from None
+        raise HostError(f"{shown}: {error.strerror}", MAKE_AGAIN) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"{shown}: {error}", MAKE_AGAIN) from None
 
 
 def headline(report: Report) -> str:
@@ -120,7 +121,7 @@ def headline(report: Report) -> str:
 def facts(report: Report) -> list[str]:
     """Return what a set is fit for, its holdout and its sums, each as a line; of terminal and page alike."""
     holdout = report.holdout
-    lines = [f"LoRA: {report.fitness['LoRA']}", f"Full fine-tuning: {report.fitness['full fine-tuning']}"]
+    lines = [f"{name[0].upper()}{name[1:]}: {verdict}" for name, verdict in report.fitness.items()]
     if holdout.samples:
         nearest = (
             f"the nearest has {holdout.highest_similarity:.3f}" if holdout.highest_similarity else "all are far below"

@@ -41,6 +41,22 @@ class Problem(msgspec.Struct, frozen=True):
         )
 
 
+class _Named(msgspec.Struct, frozen=True):
+    sample_id: str
+
+
+class _Wrapped(msgspec.Struct, frozen=True):
+    """What is checked of a row of schema_applied.json."""
+
+    mode: str
+    input: str
+    output: str
+    raw_input: str
+    raw_output: str
+    metadata: _Named
+    context: tuple[Exchange, ...] = ()
+
+
 @dataclass
 class SampleChecker:
     """Checks tagged samples against the modes and the control tokens of a family."""
@@ -139,7 +155,7 @@ class Validator:
         return ChatFormat(self._families[family])
 
     def _run_folder(self, folder: Path) -> None:
-        summary = read_summary(folder)
+        summary = read_summary(folder, ("files", "family", "counts"))
         for name, digest in summary["files"].items():
             if not (folder / name).is_file():
                 self._note(name, 0, "named in run-summary.json but not there")
@@ -152,7 +168,7 @@ class Validator:
         for name in (TRAIN, HOLDOUT):
             if (folder / name).is_file():
                 lines += self._file(folder / name, chat_format, ids.get(name, []))
-        wanted = int(summary["counts"]["samples"])
+        wanted = summary["counts"]["samples"]
         if lines != wanted:
             self._note(SUMMARY, 0, f"{counted(wanted, 'sample')} promised, {counted(lines, 'line')} found", "counts")
         self._wrapped(folder / WRAPPED, chat_format)
@@ -170,17 +186,15 @@ class Validator:
         """Check that wrapped texts are the raw ones in their chat format, with the tags that metadata names."""
         for number, row in self._rows(path):
             try:
-                sample_id, mode = row["metadata"]["sample_id"], row["mode"]
-                prompt, reply, raw = row["input"], row["output"], (row["raw_input"], row["raw_output"])
-            except (KeyError, TypeError):
-                self._note(path, number, "no wrapped sample", "row")
+                sample = msgspec.convert(row, _Wrapped)
+            except msgspec.ValidationError as error:
+                self._note(path, number, f"no wrapped sample: {error}", "row")
                 continue
+            sample_id, mode, raw = sample.metadata.sample_id, sample.mode, (sample.raw_input, sample.raw_output)
             for mode_name, name, offset, message in self._checker.check(*raw, mode):
                 self._note(path, number, message, f"raw_{name}", sample_id=sample_id, mode=mode_name, offset=offset)
-            context = tuple(
-                Exchange(exchange["user_text"], exchange["assistant_text"]) for exchange in row.get("context", ())
-            )
-            if chat_format and chat_format.prompt_and_completion(*raw, context) != (prompt, reply):
+            whole = sample.input, sample.output
+            if chat_format and chat_format.prompt_and_completion(*raw, sample.context) != whole:
                 what = "is not raw_input in its family's chat format"
                 self._note(path, number, what, "input", sample_id=sample_id, mode=mode)
 
@@ -209,9 +223,10 @@ class Validator:
     def _texts(self, path: Path, number: int, name: str, row: Any) -> tuple[str, str] | None:
         if isinstance(row, dict) and "raw_input" in row:
             row = {"input": row["raw_input"], "output": row.get("raw_output")}
-        if isinstance(row, dict) and "user_text" in row and row.get("mode") in self._modes:
+        if isinstance(row, dict) and "user_text" in row and _is_mode(row.get("mode"), self._modes):
             tags = self._modes[row["mode"]]
-            row = {"input": f"{tags.user}{row['user_text']}", "output": f"{tags.assistant}{row.get('assistant_text')}"}
+            texts = ("input", tags.user, row["user_text"]), ("output", tags.assistant, row.get("assistant_text"))
+            row = {key: tag + text if isinstance(text, str) else None for key, tag, text in texts}
         if not isinstance(row, dict):
             self._note(path, number, "no JSON object", "line", sample_id=name)
             return None
@@ -268,6 +283,10 @@ class Validator:
             self._note(path, 0, f"no JSON: {error}")
             return
         yield from enumerate(rows if isinstance(rows, list) else [rows], 1)
+
+
+def _is_mode(name: Any, modes: Mapping[str, Tags]) -> bool:
+    return isinstance(name, str) and name in modes
 
 
 def _is_element(line: bytes) -> bool:

@@ -20,14 +20,13 @@ from curator.contract.errors import PluginError, counted
 from curator.contract.records import Exchange, Record, Source
 from curator.contract.special_tokens import in_braces
 from curator.hooks import Reject
+from curator.plugin_errors import plugin_failed, raised
 from curator.plugin_manager import (
     BUILT_IN_PLUGINS,
     Registry,
     apply_cleaner,
     apply_filters,
     map_mode,
-    plugin_failed,
-    raised,
 )
 from curator.reading.drop_log import Stage
 from curator.reading.timeline import Timeline

@@ -87,18 +87,19 @@ def curated(data: Any) -> list[dict[str, Any]]:
     """
     if not isinstance(data, dict):
         raise BadShape("expected an object with userMessage and assistantResponse")
-    verdict = data.get("rejectionReason") or ", ".join(map(str, data.get("flags") or ())) or "unsuitable"
+    flags = data.get("flags")
+    verdict = data.get("rejectionReason") or (", ".join(map(str, flags)) if isinstance(flags, list) else "")
     rejected = data.get("suitableForTraining") is False
-    said, answered = data.get("userMessage"), data.get("assistantResponse")
+    said, answered = _text(data, "userMessage"), _text(data, "assistantResponse")
     return [
         {
             "id": data.get("id", ""),
             "timestamp": data.get("originalTimestamp") or data.get("curatedAt"),
             "type": data.get("memoryType") or "conversation",
-            "content": said if isinstance(said, str) and said else str(data.get("conversationalEssence") or ""),
-            "response": answered if isinstance(answered, str) else None,
+            "content": said or _text(data, "conversationalEssence"),
+            "response": answered,
             "metadata": {"cognitiveMode": data.get("cognitiveMode")},
-            "validation": {"status": "rejected", "by": verdict} if rejected else None,
+            "validation": {"status": "rejected", "by": verdict or "unsuitable"} if rejected else None,
         }
     ]
 
@@ -123,28 +124,51 @@ def therapy(data: Any) -> list[dict[str, Any]]:
     """
     if not isinstance(data, dict) or not isinstance(data.get("questions"), list):
         raise BadShape("expected an object with questions and answers")
+    given = data.get("answers")
+    if given is not None and not isinstance(given, list):
+        raise BadShape("answers: expected a list of objects with questionId and content")
     questions = {
-        question.get("id"): question.get("prompt") for question in data["questions"] if isinstance(question, dict)
+        question["id"]: question.get("prompt")
+        for question in data["questions"]
+        if isinstance(question, dict) and _is_name(question.get("id"))
     }
     answers = []
-    for answer in data.get("answers") or ():
-        if not isinstance(answer, dict) or answer.get("questionId") not in questions:
-            raise BadShape(f"answers: no question has the id {str(answer)[:60]!r}")
-        name = f"{data.get('sessionId')}/{answer['questionId']}"
+    for answer in given or ():
+        if not isinstance(answer, dict):
+            raise BadShape("answers: expected objects with questionId and content")
+        asked = answer.get("questionId")
+        if not _is_name(asked) or asked not in questions:
+            raise BadShape(f"answers: no question has the id {str(asked)[:60]!r}")
+        name = f"{data.get('sessionId')}/{asked}"
         when = answer.get("capturedAt") or data.get("createdAt")
-        question = questions[answer["questionId"]]
-        answers.append(_answer(data, name, question, answer.get("content"), when, "therapy_session"))
+        answers.append(_answer(data, name, questions[asked], answer.get("content"), when, "therapy_session"))
     return answers
+
+
+def _is_name(value: Any) -> bool:
+    """Tell whether a JSON value can name a question; a list, say, cannot."""
+    return isinstance(value, str | int)
+
+
+def _text(data: dict[str, Any], key: str) -> str | None:
+    """Return the text under a key, None where there is none. Raises BadShape for anything else."""
+    value = data.get(key)
+    if value is not None and not isinstance(value, str):
+        raise BadShape(f"{key}: expected text")
+    return value
 
 
 def _answer(
     data: dict[str, Any], name: Any, question: Any, reply: Any, when: Any, kind: str = "answered_question"
 ) -> dict[str, Any]:
+    for what, text in (("question", question), ("answer", reply)):
+        if text is not None and not isinstance(text, str):
+            raise BadShape(f"{what}: expected text")
     return {
         "id": str(name or ""),
         "timestamp": when or data.get("timestamp") or data.get("createdAt"),
         "type": kind,
-        "content": question if isinstance(question, str) else "",
+        "content": question or "",
         "messages": [{"role": "other", "content": question or ""}, {"role": "me", "content": reply or ""}],
         "metadata": {"sessionId": data.get("sessionId")},
     }

@@ -123,7 +123,7 @@ def samples() -> Samples:
 
 @functools.cache
 def tuned(steps: int = 240, rate: float = 0.01) -> StateDict:
-    """The weights of the tiny base after so many steps on `samples()`: after 240 it knows them by heart, on any machine."""
+    """The weights of the tiny base after so many steps on `samples()`: after 240 it knows them by heart."""
     model = load_checkpoint(base()).model().train()
     data = PackedDataset(samples().train, [], 4, CONTEXT, 1)
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0)

@@ -17,7 +17,7 @@ from curator.contract.errors import UsageError, counted
 from curator.contract.files import read_json, sha256_of
 from curator.contract.homes import find_profile, latest_run
 from curator.contract.modes import untag
-from curator.contract.records import SUMMARY, WRAPPED, Message, read_summary
+from curator.contract.records import MAKE_AGAIN, SUMMARY, WRAPPED, Message, read_summary
 from curator.contract.secret_scan import find_secret
 from curator.contract.special_tokens import foreign_token
 from trainer.data.batches import TokenisedExample
@@ -102,21 +102,21 @@ def read_run(folder: Path) -> Dataset:
     summary = read_summary(folder)
     path = folder / WRAPPED
     if not path.is_file():
-        raise UsageError(f"{folder}: {WRAPPED} is missing", "make the run again: curate run --username U")
+        raise UsageError(f"{folder}: {WRAPPED} is missing", MAKE_AGAIN)
     files = summary.get("files")
     recorded = files.get(WRAPPED) if isinstance(files, dict) else None
     if recorded and sha256_of(path) != recorded:
         raise UsageError(
             f"{path} is not the file that {SUMMARY} describes", "make the run again: curate run --username U"
         )
-    rows = read_json(path, 4 << 30)
+    rows = _whole_array(path)
     tags: dict[str, list[str]] = {}
     dialogues = []
-    for number, row in enumerate(rows if isinstance(rows, list) else [None], 1):
+    for number, row in enumerate(rows, 1):
         try:
             dialogues.append(_of_run(row, tags))
         except (KeyError, TypeError, AttributeError):
-            raise UsageError(f"{path}: sample {number} is not what a run holds", "make the run again") from None
+            raise UsageError(f"{path}: sample {number} is not what a run holds", MAKE_AGAIN) from None
     if not dialogues:
         raise UsageError(f"{folder} holds no sample", "see why: curate report " + str(folder))
     about = {"run": folder.name, "run_day": folder.resolve().parent.name, "samples_sha256": recorded or sha256_of(path),
@@ -124,8 +124,21 @@ def read_run(folder: Path) -> Dataset:
     return Dataset(folder, dialogues, tags, about)
 
 
+def _whole_array(path: Path) -> list[Any]:
+    """Return the rows of a file of the run. Raises UsageError where it is no array."""
+    try:
+        rows = read_json(path, 4 << 30)
+    except UsageError as error:
+        raise UsageError(error.what, MAKE_AGAIN) from None
+    if not isinstance(rows, list):
+        raise UsageError(f"{path}: expected an array of samples", MAKE_AGAIN)
+    return rows
+
+
 def _of_run(row: dict[str, Any], tags: dict[str, list[str]]) -> Dialogue:
     mode = row["mode"]
+    if not isinstance(mode, str):
+        raise TypeError(f"mode: {mode!r}")
     user_tag, prompt = untag(row["raw_input"])
     assistant_tag, reply = untag(row["raw_output"])
     tags.setdefault(mode, [user_tag, assistant_tag])

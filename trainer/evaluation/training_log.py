@@ -8,6 +8,7 @@ from typing import Any
 
 from curator.contract.errors import disk_error
 from curator.contract.files import write_whole
+from curator.contract.strict_json import BadJson, parse_json
 
 METRICS, SAMPLES = "metrics.jsonl", "samples.jsonl"
 # Names of figures in files of version 0.1, which are still read.
@@ -36,23 +37,26 @@ class TrainingLog:
             raise disk_error(error, "cannot write", self.folder / name) from None
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Return the lines of metrics.jsonl, figures under today's names."""
+        """Return the lines of metrics.jsonl, figures under today's names; what is no line of a step is left out."""
         return [under_new_names(row) for row in self._lines(METRICS)]
 
     def samples(self) -> list[dict[str, Any]]:
-        """Return the lines of samples.jsonl."""
-        return self._lines(SAMPLES)
+        """Return the lines of samples.jsonl; what is none is left out."""
+        return [row for row in self._lines(SAMPLES) if _are_objects(row.get("samples"))]
 
     def _lines(self, name: str) -> list[dict[str, Any]]:
-        path = self.folder / name
-        if not path.is_file():
+        try:
+            text = (self.folder / name).read_text("utf-8", "replace")
+        except OSError:  # a training that has not logged yet; a log that cannot be read costs the curves alone
             return []
         rows = []
-        for line in path.read_text("utf-8").split("\n"):
+        for line in text.split("\n"):
             try:
-                rows.append(json.loads(line))
-            except ValueError:  # the last line of a run that was killed while it wrote
+                row, _ = parse_json(line.encode())
+            except BadJson:  # the last line of a run that was killed while it wrote
                 continue
+            if isinstance(row, dict) and type(row.get("step")) is int:
+                rows.append(row)
         return rows
 
     def forget_after(self, step: int) -> None:
@@ -66,6 +70,10 @@ class TrainingLog:
 def under_new_names(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row of figures with version 0.1's names replaced by today's."""
     return {RENAMED.get(name, name): value for name, value in row.items()}
+
+
+def _are_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
 
 def _plain(value: Any) -> Any:

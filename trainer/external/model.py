@@ -126,7 +126,7 @@ def _shards(folder: Path) -> list[Path]:
         if not isinstance(places, dict) or not places:
             raise UsageError(f"{index} names no weights", "save the model again")
         names = sorted({str(name) for name in places.values()})
-        missing = [name for name in names if Path(name).name != name or not (folder / name).is_file()]
+        missing = [name[:80] for name in names if Path(name).name != name or not _is_there(folder / name)]
         if missing:
             raise UsageError(
                 f"{folder}: {missing[0]} is missing ({len(missing)} of the {counted(len(names), 'file')} that "
@@ -164,12 +164,20 @@ def _no_weights(folder: Path, count: int) -> tuple[str, str]:
     return f"{folder} holds no model", "name a folder of weights, an adapter's folder, a .gguf or a checkpoint of ours"
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long for a file's, or with a NUL
+        return False
+
+
 def _whole(path: Path) -> None:
     """Raise UsageError where a safetensors file is shorter than its header says."""
     header = safetensors_header(path)
-    ends = [
-        entry["data_offsets"][1] for entry in header.values() if isinstance(entry, dict) and entry.get("data_offsets")
-    ]
+    offsets = [entry.get("data_offsets") if isinstance(entry, dict) else None for entry in header.values()]
+    ends = [pair[1] for pair in offsets if isinstance(pair, list) and len(pair) == 2 and type(pair[1]) is int]
+    if len(ends) < len(header):
+        raise UsageError(f"{path}: its header does not say where a tensor ends", "copy it again")
     with path.open("rb") as file:
         start = 8 + int.from_bytes(file.read(8), "little")
     if path.stat().st_size < start + max(ends, default=0):
@@ -274,7 +282,8 @@ def _only_lora(folder: Path, config: dict[str, Any]) -> None:
         "it is DoRA (use_dora)": config.get("use_dora"),
         "its scale is rsLoRA's (use_rslora)": config.get("use_rslora"),
         "its modules have scales of their own (alpha_pattern)": config.get("alpha_pattern"),
-        f"lora_alpha is {alpha!r}, no whole number": not isinstance(alpha, int | float)
+        f"lora_alpha is {repr(alpha)[:40]}, no whole number": not isinstance(alpha, int | float)
+        or not 0 < alpha < 1e9
         or not float(alpha).is_integer(),
     }
     extra = [name for name in safetensors_header(weights) if not _LORA.search(name)]

@@ -12,7 +12,6 @@ Facts of Ollama (its template.go, parser.go, server/images.go and convert.go, up
 from __future__ import annotations
 
 import json
-import math
 import shlex
 import shutil
 from collections.abc import Callable, Iterator
@@ -225,11 +224,14 @@ def stops(family: Family, tags: Tags = NO_TAGS) -> list[str]:
     return list(dict.fromkeys(token for token in (family.eos_token, *marks, *ends) if token))
 
 
+_MOST = 1e9  # of a setting of sampling; Python's json also reads NaN, infinity and integers past every float
+
+
 def _sampling(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what generation_config.json says of drawing, under Ollama's names."""
     for theirs, ours in _SAMPLING.items():
         value = config.get(theirs)
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MOST:
             yield ours, str(int(value)) if theirs == "top_k" else f"{value:g}"
 
 
@@ -245,7 +247,14 @@ def _copy_adapter(external: ExternalModel, folder: Path) -> None:
     folder.mkdir()
     shutil.copyfile(external.adapter / ADAPTER_WEIGHTS, folder / "model.safetensors")
     config = external.config | {"lora_alpha": int(external.config["lora_alpha"])}
-    write_whole(folder / ADAPTER_CONFIG, pretty_json(config))
+    try:
+        text = pretty_json(config)
+    except ValueError:
+        raise UsageError(
+            f"{external.source / ADAPTER_CONFIG} holds Infinity or NaN, which Ollama does not read",
+            "put a number there, or save the adapter again",
+        ) from None
+    write_whole(folder / ADAPTER_CONFIG, text)
 
 
 _ASKED, _ANSWERED = ["How are you?", "And the sea?", "Why?"], ["Fine.", " It was grey."]

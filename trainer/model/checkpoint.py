@@ -251,7 +251,8 @@ def load_record(folder: Path) -> tuple[ModelConfig, Record]:
         record = Record.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
-        raise UsageError(f"{folder / RECORD}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        problem = f"{folder / RECORD}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise UsageError(problem, "copy the checkpoint again") from None
     return parse_huggingface_config(folder / "config.json"), record
 
 

@@ -10,7 +10,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from curator.contract.errors import UsageError, counted
 from curator.contract.finetune_config import load_fine_tune, require_mode, size_note
@@ -46,7 +48,7 @@ from trainer.settings import (
 from trainer.training.advice import advise
 from trainer.training.kl import KLRegulariser
 from trainer.training.loop import TrainerCallback, TrainingRun, memory_watched
-from trainer.training.run_dir import RunDir
+from trainer.training.run_dir import NO_PLAN, RunDir
 from trainer.training.runner import PLAN_FORMAT, TrainingJob, run_training
 from trainer.training.speed import check_memory, use_device
 
@@ -71,6 +73,22 @@ class FinetuneRequest:
     replay: Path | None = None
     accept_degraded: bool = False
     options: dict[str, Any] | None = None
+
+
+class _FinetunePlan(BaseModel):
+    """What is read of the plan of a fine-tune."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+    steps: PositiveInt
+    settings: FinetuneSettings
+    context: PositiveInt | None
+    device: Literal["cpu", "cuda", "mps"]
+    keep_secrets: bool
+    base: str
+    home: str | None = None
+    run: str | None = None
+    data_file: str | None = None
+    replay: str | None = None
 
 
 @dataclass
@@ -287,16 +305,21 @@ def resume_finetune(
     out: Path, callback: TrainerCallback, *, allow_drift: bool, accept_degraded: bool = False
 ) -> tuple[Path, FinetuneContext]:
     """Go on with a fine-tune from its last saved state. Raises UsageError where `out` holds none."""
-    plan = RunDir(out).plan()
-    if plan["kind"] != "finetune":
+    run_dir = RunDir(out)
+    raw = run_dir.plan()
+    if raw["kind"] != "finetune":
         raise UsageError(f"{out} is no fine-tune", f"go on with: trainer resume {out}")
-    names = ("home", "run", "data_file", "base", "replay")
-    paths = {name: Path(plan[name]) if plan.get(name) else None for name in names}
-    options = {name: value for name, value in today(plan["settings"], FinetuneSettings).items() if name != "steps"}
+    try:
+        options = {name: value for name, value in today(raw["settings"], FinetuneSettings).items() if name != "steps"}
+        plan = _FinetunePlan.model_validate(raw | {"settings": options})
+    except NO_PLAN as error:
+        raise run_dir.damaged(error) from None
+    home, run, data, base, replay = (
+        Path(path) if path else None for path in (plan.home, plan.run, plan.data_file, plan.base, plan.replay)
+    )
     request = FinetuneRequest(
-        home=paths["home"], run=paths["run"], data=paths["data_file"], base=paths["base"], out=out, steps=plan["steps"],
-        context=plan["context"], device=plan["device"], keep_secrets=plan["keep_secrets"], options=options,
-        replay=paths["replay"], accept_degraded=accept_degraded,
+        home=home, run=run, data=data, base=base, out=out, steps=plan.steps, context=plan.context, device=plan.device,
+        keep_secrets=plan.keep_secrets, options=options, replay=replay, accept_degraded=accept_degraded,
     )  # fmt: skip
     return finetune(request, callback, resuming=True, allow_drift=allow_drift)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from curator.contract.errors import UsageError
 from curator.contract.files import write_whole
@@ -20,7 +20,7 @@ from trainer.model.prompt_template import Template
 from trainer.model.tokenizer import Tokenizer
 from trainer.settings import PretrainSettings
 from trainer.training.loop import TrainerCallback, TrainingRun, memory_watched
-from trainer.training.run_dir import RunDir
+from trainer.training.run_dir import NO_PLAN, RunDir
 from trainer.training.runner import PLAN_FORMAT, TrainingJob, run_training
 from trainer.training.speed import check_memory, use_device
 
@@ -36,6 +36,16 @@ class PretrainRequest:
     out: Path
     mix: str | None = None
     device: str = "cpu"
+
+
+class _PretrainPlan(BaseModel):
+    """What is read of the plan of a pretraining, beside the model's size."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+    modules: str
+    settings: PretrainSettings
+    mix: str | None
+    device: Literal["cpu", "cuda", "mps"]
 
 
 def pretrain_data(request: PretrainRequest) -> tuple[SequenceDataset, dict[str, Any]]:
@@ -116,17 +126,15 @@ def _words_of(folder: Path, mix: dict[str, float], tokenizer: Tokenizer) -> set[
 
 def resume_pretrain(out: Path, allow_drift: bool, callback: TrainerCallback) -> Path:
     """Go on with a pretraining from its last saved state. Raises UsageError where its plan is damaged."""
-    plan = RunDir(out).plan()
+    run_dir = RunDir(out)
+    raw = run_dir.plan()
     try:
-        request = PretrainRequest(
-            shards=Path(plan["modules"]),
-            tokenizer=Tokenizer.load(out / "training" / "tokenizer.model"),
-            config=ModelConfig.from_dict(plan["config"]),
-            settings=PretrainSettings.model_validate(today(plan["settings"], PretrainSettings)),
-            out=out,
-            mix=plan["mix"],
-            device=plan["device"],
-        )
-    except (KeyError, TypeError, ValidationError) as error:
-        raise UsageError(f"{out}: the plan of its training is damaged: {str(error)[:200]}", "begin it anew") from None
+        plan = _PretrainPlan.model_validate(raw | {"settings": today(raw["settings"], PretrainSettings)})
+        config = ModelConfig.from_dict(raw["config"])
+    except NO_PLAN as error:
+        raise run_dir.damaged(error) from None
+    request = PretrainRequest(
+        shards=Path(plan.modules), tokenizer=Tokenizer.load(run_dir.folder / "tokenizer.model"), config=config,
+        settings=plan.settings, out=out, mix=plan.mix, device=plan.device,
+    )  # fmt: skip
     return pretrain(request, callback, resuming=True, allow_drift=allow_drift)

@@ -12,6 +12,7 @@ A state appears whole or not at all. The last two are kept; where one is damaged
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -20,6 +21,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError
 
 from curator.contract.errors import CuratorError, UsageError, disk_error
@@ -29,6 +31,11 @@ from trainer.model.convert import StateDict
 from trainer.model.llama import Llama
 
 KEPT = 2
+ANEW = "begin the training anew, with another --out"
+KINDS = ("finetune", "pretrain")
+_STATE = re.compile(r"step-\d{1,12}")
+# What a plan of another shape can raise where it is read.
+NO_PLAN = (KeyError, TypeError, AttributeError, ValueError, UsageError)  # pydantic's ValidationError is a ValueError
 _SMOOTH = 0.95
 # What our readers can raise on a file with contents that we did not write.
 _DAMAGED = (CuratorError, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError)
@@ -122,10 +129,29 @@ class RunDir:
             raise UsageError(
                 f"{self.out} holds no training that has begun", "begin one with: trainer finetune or pretrain"
             )
-        plan = read_json(self.folder / "plan.json")
+        try:
+            plan = read_json(self.folder / "plan.json")
+        except UsageError as error:
+            raise UsageError(error.what, ANEW) from None
         if not isinstance(plan, dict) or plan.get("format") != "persona-curator-training" or plan.get("version") != 1:
-            raise UsageError(f"{self.folder / 'plan.json'} is no plan of this version of the trainer")
+            raise UsageError(
+                f"{self.folder / 'plan.json'} is no plan of this version of the trainer",
+                ANEW,
+            )
+        if plan.get("kind") not in KINDS:
+            raise self.damaged(f"kind is {plan.get('kind')!r}; expected {' or '.join(KINDS)}")
         return plan
+
+    def damaged(self, problem: object) -> UsageError:
+        """Return the error for a plan that holds what no training wrote; `problem` may be what was raised on it."""
+        if isinstance(problem, KeyError):
+            problem = f"{problem} is missing"
+        elif isinstance(problem, ValidationError):
+            first = problem.errors()[0]
+            problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        elif isinstance(problem, UsageError):
+            problem = problem.what
+        return UsageError(f"{self.folder / 'plan.json'} is damaged: {str(problem)[:200]}", ANEW)
 
     # --- states ---
 
@@ -143,7 +169,7 @@ class RunDir:
             shutil.rmtree(old, ignore_errors=True)
 
     def _states(self) -> list[Path]:
-        return sorted(self.folder.glob("step-*"), reverse=True)
+        return sorted((path for path in self.folder.glob("step-*") if _STATE.fullmatch(path.name)), reverse=True)
 
     def last_good(self) -> int:
         """Return the step of the newest saved state, 0 where there is none."""
@@ -179,8 +205,13 @@ class RunDir:
             write_whole(folder / "best.json", pretty_json({"step": step, "validation_loss": loss}))
 
     def load_best(self) -> StateDict:
-        """Return the best weights."""
-        return dict(safetensors.torch.load((self.folder / "best" / "model.safetensors").read_bytes()))
+        """Return the best weights. Raises UsageError where they are missing or damaged."""
+        path = self.folder / "best" / "model.safetensors"
+        try:
+            return dict(safetensors.torch.load(path.read_bytes()))
+        except (OSError, SafetensorError) as error:
+            problem = getattr(error, "strerror", None) or str(error)
+            raise UsageError(f"{path}: {problem[:200]}", ANEW) from None
 
     def tidy(self) -> None:
         """Delete what remains of a training that was killed after its checkpoint was complete."""
