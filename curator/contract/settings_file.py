@@ -102,7 +102,7 @@ def _said(mistake: Mapping[str, Any], model: type[BaseModel]) -> str:
         return str(mistake["msg"])
     *path, key = mistake["loc"]
     near = similar(str(key), _keys_at(model, path))
-    return "there is no such key" + (f"; did you mean {near!r}?" if near else "")
+    return str(mistake["msg"]) + (f"; did you mean {near!r}?" if near else "")
 
 
 def _keys_at(kind: Any, path: Sequence[Any]) -> list[str]:

@@ -147,10 +147,10 @@ def test_a_misspelt_setting(home: Home, curate: Curate) -> None:
     home.config("curate.json", {"reply": {"wrods": 40}, "hybrid_limits": 0.9, "quite_another": 1})
     home.config("fillers.json", {"languages": {"en": {"opners": ["Oh"]}}})
     err = refused(curate, home, status=2)
-    assert "reply.wrods: there is no such key; did you mean 'words'?" in err
-    assert "hybrid_limits: there is no such key; did you mean 'hybrid_limit'?" in err
-    assert "languages.en.opners: there is no such key; did you mean 'openers'?" in err
-    assert "quite_another: there is no such key\n" in err
+    assert "reply.wrods: Extra inputs are not permitted; did you mean 'words'?" in err
+    assert "hybrid_limits: Extra inputs are not permitted; did you mean 'hybrid_limit'?" in err
+    assert "languages.en.opners: Extra inputs are not permitted; did you mean 'openers'?" in err
+    assert "quite_another: Extra inputs are not permitted\n" in err
 
 
 @pytest.mark.parametrize(
