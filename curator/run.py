@@ -163,7 +163,8 @@ def _make(request: Request, setup: Setup, files: RunFiles | None, progress: Prog
         tally = _write_samples(setup, collected, choice, files, progress)
         notices = _notices(setup, request, collected, choice, why)
         context = ReportContext(request.username, setup.family.family, settings, options)
-        return build_report(context, collected, choice, tally, notices)
+        report = build_report(context, collected, choice, tally, notices)
+        return msgspec.structs.replace(report, warnings=tuple(_warnings(collected, choice)))
 
 
 def _forget(drop: Drop) -> None:
@@ -243,7 +244,7 @@ _NOTES = {
 
 
 def _notices(setup: Setup, request: Request, collected: Collected, choice: Choice, why: str) -> list[str]:
-    """Put into words what a user should know of this run beside its figures."""
+    """Put into words the facts of this run that its figures do not tell."""
     options, notices = request.options, []
     if why:
         notices.append(why)
@@ -254,27 +255,38 @@ def _notices(setup: Setup, request: Request, collected: Collected, choice: Choic
         notices.append(f"cognitiveMode {mode!r} has no tags of its own: {_memories(count)} went by type")
     for code, count in sorted(collected.timeline.notes.items()):
         notices.append(f"{_memories(count)}: {_NOTES.get(code, f'decoded from {code}')}")
-    counts = {reason.code: count for reason, count in collected.log.counts.items() if reason.stage == "read"}
-    if counts.get("encrypted"):
-        names = ", ".join(collected.log.encrypted) + (
-            ", ..." if counts["encrypted"] > len(collected.log.encrypted) else ""
-        )
-        notices.append(f"{counts['encrypted']} encrypted files were not read; decrypt the profile to use them: {names}")
     if options.most is not None and len(choice.rows) < options.most:
         noun = f"{options.mode} samples" if options.mode else "samples"
         notices.append(
             f"--max {options.most:,} asked for more than there is: {len(choice.rows):,} {noun} passed every stage"
         )
-    if len(choice.holdout.rows) < 0.95 * choice.holdout.wanted:
-        notices.append(
-            f"the holdout has {len(choice.holdout.rows)} of {choice.holdout.wanted} samples: the other conversations "
-            "are too large, or too near to the training set"
-        )
     if ChatFormat(setup.family).touches:
-        notices.append(f"family {setup.family.family!r}: nothing stands between question and answer but the mode tags")
+        notices.append(
+            f"family {setup.family.family!r}: nothing stands between question and answer but the mode tags, so prompts "
+            "to the trained model need them too"
+        )
     for name in sorted(setup.settings.overridden):
         notices.append(f"{name}: the home's own file is used")
     return notices
+
+
+def _warnings(collected: Collected, choice: Choice) -> list[str]:
+    """Put into words what a user should do something about."""
+    warnings = []
+    counts = {reason.code: count for reason, count in collected.log.counts.items() if reason.stage == "read"}
+    if counts.get("encrypted"):
+        names = ", ".join(collected.log.encrypted) + (
+            ", ..." if counts["encrypted"] > len(collected.log.encrypted) else ""
+        )
+        warnings.append(
+            f"{counts['encrypted']} encrypted files were not read; decrypt the profile to use them: {names}"
+        )
+    if len(choice.holdout.rows) < 0.95 * choice.holdout.wanted:
+        warnings.append(
+            f"the holdout has {len(choice.holdout.rows)} of {choice.holdout.wanted} samples: the other conversations "
+            "are too large, or too near to the training set; --holdout asks for another share"
+        )
+    return warnings
 
 
 def _publish(request: Request, setup: Setup, files: RunFiles, report: Report, label: str) -> None:

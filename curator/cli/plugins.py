@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from curator.contract.cli_frame import console, home_option, print_json
+from curator.contract.cli_frame import command_line, console, home_option, next_step, print_json
 
 
 def add(commands: Any) -> None:
@@ -20,13 +20,17 @@ def _run(options: argparse.Namespace) -> int:
     rows = _listed(options.home)
     if options.json:
         print_json(rows)
-        return 0
-    from rich.table import Table
+    else:
+        from rich.table import Table
 
-    table = Table("plugin", "version", "gives")
-    for row in rows:
-        table.add_row(row["name"], row["version"], row["gives"])
-    console().print(table)
+        table = Table("plugin", "version", "gives")
+        for row in rows:
+            table.add_row(row["name"], row["version"], row["gives"])
+        console().print(table)
+    next_step(
+        command_line("curate", "doctor", *(("--home", options.home) if options.home else ())),
+        "says whether plugins, configuration and profiles are in order; curate run --no-plugin leaves a plugin out",
+    )
     return 0
 
 

@@ -47,7 +47,7 @@ class Plan:
     export_config: ExportConfig
     reader: ConversationReader
     job: ExportJob
-    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def plan_export(request: ExportRequest) -> Plan:
@@ -57,10 +57,10 @@ def plan_export(request: ExportRequest) -> Plan:
     registry = load_plugins(settings, request.home)
     config, _ = load_fine_tune(request.home, _one_mode(summary))
     base_model = _base_model(request.base_model or config.base_model)
-    notes: list[str] = []
+    warnings: list[str] = []
 
     def family_of(families: dict[str, Family]) -> Family:
-        return _family(families, request.family, base_model, summary["family"], notes)
+        return _family(families, request.family, base_model, summary["family"], warnings)
 
     family = fill(registry, settings, family_of)
     exporter, plugin = _exporter(registry, request.tool)
@@ -85,7 +85,7 @@ def plan_export(request: ExportRequest) -> Plan:
     )
     return Plan(
         request=request, settings=settings, exporter=exporter, plugin=plugin, family=family, config=config,
-        export_config=export_config, reader=reader, job=job, notes=notes,
+        export_config=export_config, reader=reader, job=job, warnings=warnings,
     )  # fmt: skip
 
 
@@ -112,8 +112,10 @@ def _exporter(registry: Registry, name: str) -> tuple[Exporter, str]:
     return registry.exporters[name], registry.owners[f"export {name}"]
 
 
-def _family(families: dict[str, Family], named: str | None, base_model: str, of_run: str, notes: list[str]) -> Family:
-    """Return the family named, else the base model's, else the run's own, and take note of the last."""
+def _family(
+    families: dict[str, Family], named: str | None, base_model: str, of_run: str, warnings: list[str]
+) -> Family:
+    """Return the family named, else the base model's, else the run's own, and warn of the last."""
     if named:
         return named_family(named, families)
     try:
@@ -121,8 +123,21 @@ def _family(families: dict[str, Family], named: str | None, base_model: str, of_
     except UsageError:
         if of_run not in families:
             raise
-        notes.append(f"no family is known for the base model {base_model!r}: that of the run, {of_run!r}, is used")
+        warnings.append(
+            f"the name of the base model {base_model!r} does not tell its family, so the run's own, {of_run!r}, is "
+            "used; name another with --family if that is wrong"
+        )
         return families[of_run]
+
+
+def rows_note(rows: int, samples: int, title: str) -> str:
+    """Return why there are more rows than samples, in words; "" where there are as many."""
+    if rows <= samples:
+        return ""
+    return (
+        f"{samples:,} samples make {rows:,} rows: in a row for {title} only the last reply can be trained, so a "
+        "conversation with several replies to train gives one row for each of them"
+    )
 
 
 def conversations(plan: Plan) -> Iterator[Conversation]:

@@ -28,8 +28,10 @@ def show_report(report: Report, console: Console) -> None:
         console.print(_drops(report))
     console.print(Group(_counts("Samples by memory type", report.types), Text(), _months(report)))
     console.print(_facts(report))
+    for warning in report.warnings:
+        console.print(Text.assemble(("! ", "yellow"), safe(warning)))
     for notice in report.notices:
-        console.print(Text.assemble(("! ", "yellow"), safe(notice)))
+        console.print(Text.assemble("- ", safe(notice)))
     for card in report.cards:
         console.print(_card(card))
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from curator.contract.cli_frame import command_line
 from curator.contract.errors import UsageError
 from curator.contract.files import read_json
 from trainer.exports.gguf_file import load_gguf
@@ -297,7 +298,8 @@ def _base_model(source: Path, base: str | None, base_name: str) -> Model:
     raise UsageError(
         f"{source} is an adapter{f' of {base_name}' if base_name else ''}: Ollama needs that base in its own store, "
         "as a folder of weights or as a .gguf",
-        f"name it: trainer export {source} --to ollama --out DIR --base NAME (qwen3:4b, say, or a path)",
+        f"name it: {command_line('trainer', 'export', source, '--to', 'ollama', '--out', 'DIR', '--base', 'NAME')} "
+        "(qwen3:4b, say, or a path)",
     )
 
 

@@ -92,7 +92,6 @@ def export_external(
     log(f"family {family.family}; checked: read back, the template makes the family's prompts, one to three exchanges")
     for note in (*_about_adapter(external), *_about_weights(external), *_about_template(external, family)):
         log(note)
-    log(f"run it: ollama create NAME -f {shlex.quote(str(out / MODELFILE))} && ollama run NAME")
     return out
 
 

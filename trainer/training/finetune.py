@@ -7,11 +7,13 @@ loss, so that nothing is ever saved. Here only the base's weights are used.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from curator.contract.cli_frame import command_line, free_name
 from curator.contract.errors import UsageError
 from curator.contract.finetune_config import load_fine_tune, require_mode, size_note
 from curator.contract.homes import CHECKPOINTS, find_profile
@@ -163,21 +165,38 @@ def _sample_notes(samples: Samples) -> list[str]:
     return notes
 
 
-def place_of(request: FinetuneRequest, dataset: Dataset) -> Path:
-    """Return the folder that the checkpoint goes to: --out, else the profile's out/checkpoints/, else here."""
+def place_of(request: FinetuneRequest, ready: FinetuneContext) -> Path:
+    """Return the folder that the checkpoint goes to: --out, else one in the profile's out/checkpoints/, else here.
+
+    Its name tells when the run was made, the mode and the base: 2026-11-20-174633-dual-llama-7m.
+    """
     if request.out:
         return request.out
+    dataset = ready.dataset
     if request.profile and request.home:
         folder = find_profile(request.home, request.profile, "--profile") / CHECKPOINTS
     else:
         source = dataset.source.resolve()
         inside = [path for path in source.parents if path.parent.name == "profiles"] if request.run else []
         folder = inside[0] / CHECKPOINTS if inside else Path("checkpoints")
-    name = f"{dataset.about['run_day']}-{dataset.about['run']}" if "run" in dataset.about else dataset.source.stem
-    place, number = folder / name, 2
-    while place.exists():
-        place, number = folder / f"{name}-{number}", number + 1
-    return place
+    return Path(free_name(folder / f"{_name_of_data(dataset)}-{_name_of_base(ready.base)}"))
+
+
+def _name_of_data(dataset: Dataset) -> str:
+    """Return day, time and mode of a run, or a file's name. A run's own label ends in the family of its wrapping,
+    which is another model's: the base's name takes its place."""
+    if "run" not in dataset.about:
+        return dataset.source.stem
+    modes = {dialogue.mode for dialogue in dataset.dialogues if dialogue.mode}
+    time = re.match(r"\d{6}(?=-)", dataset.about["run"])
+    parts = (dataset.about["run_day"], time[0] if time else dataset.about["run"])
+    return "-".join([*parts, modes.pop() if len(modes) == 1 else "all"])
+
+
+def _name_of_base(base: Checkpoint) -> str:
+    """Return what a base is, in a word: its architecture and how many million parameters it has."""
+    millions = base.config.parameters() / 1e6
+    return f"llama-{millions:.0f}m" if millions >= 1 else f"llama-{1000 * millions:.0f}k"
 
 
 def finetune(
@@ -192,7 +211,7 @@ def finetune(
     if request.out and not resuming:
         RunDir(request.out).refuse_taken()
     ready = prepare(request)
-    out = place_of(request, ready.dataset)
+    out = place_of(request, ready)
     for note in ready.notes:
         callback.log(note)
     model, settings = _trained_model(ready, callback)
@@ -283,7 +302,7 @@ def resume_finetune(
     """Go on with a fine-tune from its last saved state. Raises UsageError where `out` holds none."""
     plan = RunDir(out).plan()
     if plan["kind"] != "finetune":
-        raise UsageError(f"{out} is no fine-tune", f"go on with: trainer resume {out}")
+        raise UsageError(f"{out} is no fine-tune", f"go on with: {command_line('trainer', 'resume', out)}")
     names = ("home", "run", "data_file", "base", "replay")
     paths = {name: Path(plan[name]) if plan.get(name) else None for name in names}
     options = {name: value for name, value in today(plan["settings"], FinetuneSettings).items() if name != "steps"}

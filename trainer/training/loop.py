@@ -18,6 +18,7 @@ from types import FrameType
 
 import torch
 
+from curator.contract.cli_frame import command_line
 from curator.contract.errors import HostError, JobError
 from trainer.data.batches import Batch, TrainingData
 from trainer.evaluation.perplexity import mean_loss
@@ -304,9 +305,8 @@ def train(run: TrainingRun, run_dir: RunDir) -> Outcome:
             if state.step % settings.save_steps == 0 or last or early or stop():
                 run_dir.save(model, optimizer, state)
             if stop() and not last and not early:
-                callback.log(
-                    f"stopped after step {state.step}, all of it saved; go on with: trainer resume {run_dir.out}"
-                )
+                resume = command_line("trainer", "resume", run_dir.out)
+                callback.log(f"stopped after step {state.step}, all of it saved; go on with: {resume}")
                 raise Stopped(stop())
     ended = "all steps done"
     if state.step < steps:
