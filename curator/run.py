@@ -254,7 +254,7 @@ def _notices(setup: Setup, request: Request, collected: Collected, choice: Choic
     for mode, count in sorted(collected.counts.foreign_modes.items()):
         notices.append(f"cognitiveMode {mode!r} has no tags of its own: {_memories(count)} went by type")
     for code, count in sorted(collected.timeline.notes.items()):
-        notices.append(f"{_memories(count)}: {_NOTES.get(code, f'decoded from {code}')}")
+        notices.append(f"{_memories(count)}: {_NOTES.get(code, f'not UTF-8, so the text was read as {code}')}")
     if options.most is not None and len(choice.rows) < options.most:
         noun = f"{options.mode} samples" if options.mode else "samples"
         notices.append(

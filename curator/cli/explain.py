@@ -37,7 +37,7 @@ def _run(options: argparse.Namespace) -> int:
     if explained.samples:
         sample = explained.samples[0][0].sample_id
         next_step(
-            command_line("curate", "preview", *run.for_curate, "--to", TOOLS[0], "--sample", sample),
+            command_line("curate", "preview", *run.for_curate, *("--to", TOOLS[0], "--sample", sample)),
             "shows the sample as a tool for fine-tuning sees it",
         )
     else:

@@ -115,6 +115,6 @@ def use_of_run(run: NamedRun) -> None:
         command_line("trainer", "finetune", *run.for_trainer), "fine-tunes the small model on it, on this machine"
     )
     next_step(
-        command_line("curate", "export", *run.for_curate, "--to", TOOLS[0], "--out", export_place(run, TOOLS[0])),
+        command_line("curate", "export", *run.for_curate, *("--to", TOOLS[0], "--out", export_place(run, TOOLS[0]))),
         f"takes it to another tool, for a large model; --to is one of {', '.join(TOOLS)}",
     )

@@ -29,8 +29,7 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from curator.exports.plan import rows_note
-    from curator.exports.preview import HOW_TO_MEND, counted, preview, require_clean, require_rows, show
+    from curator.exports.preview import HOW_TO_MEND, counted, preview, require_clean, require_rows, rows_note, show
     from curator.exports.tokenizer import ChatTokenizer
 
     run = named_run(options)
@@ -38,6 +37,7 @@ def _run(options: argparse.Namespace) -> int:
     tokenizer = ChatTokenizer(options.tokenizer) if options.tokenizer else None
     with progress_bar() as progress:
         result = preview(plan, tokenizer, options.sample, options.samples, progress)
+    require_rows(result, run.folder)
     if options.json:
         print_json({"tool": plan.exporter.name, "family": plan.family.family, "rows": result.rows,
                     "count": result.count, "problems": result.problems,
@@ -48,7 +48,6 @@ def _run(options: argparse.Namespace) -> int:
         how = "" if exact else " (lengths are estimates: name a tokenizer with --tokenizer DIR)"
         problems = counted(result.count, "problem") if result.count else "no problems"
         print(f"{counted(result.rows, 'row')} for {plan.exporter.title}: {problems}{how}")
-    require_rows(result, run.folder)
     for warning in plan.warnings:
         log(f"! {warning}")
     if note := rows_note(result.rows, result.samples, plan.exporter.title):

@@ -7,7 +7,6 @@ from typing import Any
 
 from curator.cli.options import named_run, run_options, use_of_run
 from curator.contract.cli_frame import console, log, print_json
-from curator.contract.records import REPORT_PAGE
 
 
 def add(commands: Any) -> None:
@@ -21,6 +20,7 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from curator.contract.records import REPORT_PAGE
     from curator.reports.report import read_report
 
     run = named_run(options)

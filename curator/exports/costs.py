@@ -103,8 +103,10 @@ def cost_lines(size: ModelSize | None, method: str, keys: Mapping[str, Any], tok
         f"GPU memory: {memory}; {activations / GB:,.0f} GB of it for a row of {longest:,} tokens.",
         f"Time: about {_duration(seconds)} of an A100's work, for {tokens * epochs:,.0f} tokens in "
         f"{rows * epochs:,.0f} rows.",
-        f"An estimate for {size.parameters / 1e9:,.1f} billion parameters"
-        + ("." if size.exact else ", the size taken from the name, the shape from others of that size."),
+        f"This is an estimate for a model of {size.parameters / 1e9:,.1f} billion parameters"
+        + (
+            "." if size.exact else ": its name says that size, and its shape is taken to be that of others of the size."
+        ),
     )
 
 

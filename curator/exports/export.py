@@ -21,8 +21,8 @@ from curator.contract.records import SUMMARY
 from curator.exports.card import dataset_card
 from curator.exports.costs import cost_lines, model_size
 from curator.exports.hyperparameters import keys_for, steps_of
-from curator.exports.plan import Plan, conversations, rows_note
-from curator.exports.preview import counted
+from curator.exports.plan import Plan, conversations
+from curator.exports.preview import counted, rows_note
 from curator.hooks import ExportJob, Recipe
 from curator.plugin_manager import call_plugin, raised
 from curator.records import EXPORT_FORMAT, EXPORT_VERSION, Conversation, ExportIndex, ExportSummary

@@ -130,16 +130,6 @@ def _family(
         return families[of_run]
 
 
-def rows_note(rows: int, samples: int, title: str) -> str:
-    """Return why there are more rows than samples, in words; "" where there are as many."""
-    if rows <= samples:
-        return ""
-    return (
-        f"{samples:,} samples make {rows:,} rows: in a row for {title} only the last reply can be trained, so a "
-        "conversation with several replies to train gives one row for each of them"
-    )
-
-
 def conversations(plan: Plan) -> Iterator[Conversation]:
     """Yield the rows of an export as conversations, checked: what the tool's own file is made of, in its order."""
     for whole in plan.reader:

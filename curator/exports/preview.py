@@ -328,6 +328,16 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def rows_note(rows: int, samples: int, title: str) -> str:
+    """Return why there are more rows than samples, in words; "" where there are as many."""
+    if rows <= samples:
+        return ""
+    return (
+        f"there are {rows:,} rows for {counted(samples, 'sample')}: in a row for {title} only the last reply can be "
+        "trained, so a conversation with several replies to train gives a row for each of them"
+    )
+
+
 HOW_TO_MEND = "raise max_seq_length in etc/fine-tune-config.json, or name the tokenizer of another base model"
 
 

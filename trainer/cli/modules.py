@@ -74,12 +74,8 @@ def _add(options: argparse.Namespace) -> int:
     print(f"{manifest.documents:,} documents, {manifest.tokens:,} tokens", file=sys.stderr)
     print(shard.path)
     made(shard.path, f"tokens; {shard.path.with_suffix('.json').name} beside it says of what")
-    next_step(
-        command_line(
-            "trainer", "pretrain", "--shards", options.shards, "--tokenizer", source, "--out", free_name("my-base")
-        ),
-        "trains a base on the shards of that folder",
-    )
+    words = ("--shards", options.shards, "--tokenizer", source, "--out", free_name("my-base"))
+    next_step(command_line("trainer", "pretrain", *words), "trains a base on the shards of that folder")
     return 0
 
 

@@ -184,9 +184,9 @@ def show_base(out: Path, as_json: bool) -> int:
 def use_of_checkpoint(checkpoint: Path) -> None:
     """Say on stderr what a checkpoint is good for."""
     next_step(command_line("trainer", "chat", checkpoint), "talks with it")
-    place = free_name(f"{checkpoint.resolve().name}-gguf")
+    words = (checkpoint, "--to", "gguf", "--out", free_name(f"{checkpoint.resolve().name}-gguf"))
     next_step(
-        command_line("trainer", "export", checkpoint, "--to", "gguf", "--out", place),
+        command_line("trainer", "export", *words),
         f"carries it to another program; --to is one of {', '.join(TARGETS)}",
     )
 

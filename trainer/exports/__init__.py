@@ -102,9 +102,15 @@ def _about_template(target: str, template: Template) -> Iterator[str]:
     """Yield notes for a person on how the runtime uses the template."""
     if len(template.tags) > 1 and target in ("gguf", "hf", "ollama"):
         first, *others = template.tags
-        yield f"it answers in the mode {first}; for {' or '.join(others)}, give that word as the system text"
+        yield (
+            f"the model answers in the mode {first}; to have another mode, write its name as the system "
+            f"text: {', '.join(others)}"
+        )
     if template.plain_quotes and target == "ollama":
-        yield "Ollama cannot make curly quotes straight, as the training did: type straight ones"
+        yield (
+            "the model has read straight quotes only, and Ollama passes on what is typed: type straight "
+            "quotes, not curly ones"
+        )
 
 
 def _require_bytes(checkpoint: Checkpoint) -> None:

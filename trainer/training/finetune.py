@@ -143,11 +143,14 @@ def _defaults(
     mode = next(iter(modes))
     path = etc_file(request.home, f"modes/{mode}-config.json")
     if not path.is_file():
-        note = f"there is no file for the mode {mode!r} in etc/modes/; etc/trainer.json counts"
+        note = f"etc/modes/ has no file for the mode {mode!r}, so the settings are those of etc/trainer.json"
         return trainer.finetune, [note], longest
     config, given = load_fine_tune(request.home, mode)
     settings, unused = large_model_settings(config, given, trainer.finetune)
-    notes = [f"defaults of {path.name}", *(f"{given[key].name}: not used: {line}" for key, line in unused.items())]
+    notes = [
+        f"the settings are those of {path.name}",
+        *(f"{given[key].name}: not used: {line}" for key, line in unused.items()),
+    ]
     require_mode(config, modes)
     size = size_note(config, len(dataset.dialogues))
     return settings, [*notes, *([size] if size else [])], config.max_seq_length
@@ -156,12 +159,17 @@ def _defaults(
 def _sample_notes(samples: Samples) -> list[str]:
     notes = []
     if samples.shortened:
-        notes.append(f"{samples.shortened:,} long prompts lost their front so that the whole reply fits the context")
+        notes.append(
+            f"{samples.shortened:,} long prompts were cut at their beginning, so that the whole reply fits the context"
+        )
     if samples.left_out:
         names = ", ".join(samples.left_out[:3])
         notes.append(f"{len(samples.left_out):,} samples left out: their reply does not fit the context ({names} ...)")
     if not samples.holdout:
-        notes.append("nothing is held out: there are too few conversations; the last weights will be kept unmeasured")
+        notes.append(
+            "nothing is held out, since there are too few conversations: the last weights are kept without "
+            "being measured"
+        )
     return notes
 
 

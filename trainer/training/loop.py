@@ -266,7 +266,9 @@ def train(run: TrainingRun, run_dir: RunDir) -> Outcome:
                     run_dir.save(model, optimizer, state)
                     raise _too_long(batch) from None
                 micro = state.micro_batch = max(1, micro // 2)
-                callback.log(f"memory is short: {micro} rows at a time from here, the step stays the same")
+                callback.log(
+                    f"memory is short: from here on {micro} rows at a time; a step still takes as many as before"
+                )
                 continue
             norm = float(torch.nn.utils.clip_grad_norm_(
                 [weight for weight in model.parameters() if weight.requires_grad], settings.max_grad_norm, foreach=True
