@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import shlex
 from pathlib import Path
@@ -54,7 +55,7 @@ def test_a_command_on_a_checkpoint_names_one_that_works(
     for program, name, *rest in named:
         assert program == "trainer"
         if name == "chat":
-            monkeypatch.setattr("sys.stdin", Path("/dev/null").open())
+            monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"ti\n")))
         if name == "health":  # measures for a minute: the command line alone
             assert Path(rest[0]).is_dir() and rest[1] == "--base" and Path(rest[2]).is_dir()
             continue
