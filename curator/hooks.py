@@ -163,13 +163,17 @@ class ExportJob:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What goes beside the data: `files` by name (text), the `commands` to paste, run in the export's folder, and
-    `notes` for the user. `unused` names each key of etc/fine-tune-config.json that the tool does not take, and why."""
+    """What goes beside the data: `files` by name (text), and the `commands` to paste, run in the export's folder.
+
+    `unused` names each key of etc/fine-tune-config.json that the tool does not take, and why. `notes` are facts for
+    the user; `warnings` are what the user should do something about, for this set with this configuration.
+    """
 
     files: Mapping[str, str]
     commands: tuple[str, ...]
     unused: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -226,7 +226,8 @@ class ExportSummary(Record, frozen=True, gc=False, omit_defaults=False):
     """export.json, written last: without it there is no export. The only file of an export that carries the clock.
 
     `keys` are the hyperparameters that the tool was given, by MetaHuman's names, `unused` those it was not, and why.
-    `run_sha256` is that of the run's run-summary.json.
+    `run_sha256` is that of the run's run-summary.json. `warnings` are what the user should do something about, `notes`
+    facts beside.
     """
 
     format: str
@@ -247,6 +248,7 @@ class ExportSummary(Record, frozen=True, gc=False, omit_defaults=False):
     notes: tuple[str, ...]
     commands: tuple[str, ...]
     files: dict[str, str]
+    warnings: tuple[str, ...] = ()
 
 
 class RunSummary(Record, frozen=True, gc=False, omit_defaults=False):

@@ -191,6 +191,7 @@ def _make(request: Request, setup: Setup, files: RunFiles | None, progress: Prog
         notices = _notices(setup, request, collected, choice, why)
         context = ReportContext(request.username, setup.family.family, settings, options)
         report = build_report(context, collected, choice, tally, notices)
+        report = msgspec.structs.replace(report, warnings=tuple(_warnings(collected, choice)))
         if not report.samples:
             raise EmptySet(report, request.source or setup.profile / "memory", store.modes())
         return report
@@ -273,7 +274,7 @@ _NOTES = {
 
 
 def _notices(setup: Setup, request: Request, collected: Collected, choice: Choice, why: str) -> list[str]:
-    """Put into words what a user should know of this run beside its figures."""
+    """Put into words the facts of this run that its figures do not tell."""
     options, notices = request.options, []
     if why:
         notices.append(why)
@@ -283,25 +284,10 @@ def _notices(setup: Setup, request: Request, collected: Collected, choice: Choic
     for mode, count in sorted(collected.counts.foreign_modes.items()):
         notices.append(f"cognitiveMode {mode!r} has no tags of its own: {_memories(count)} went by type")
     for code, count in sorted(collected.timeline.notes.items()):
-        notices.append(f"{_memories(count)}: {_NOTES.get(code, f'decoded from {code}')}")
-    counts = {reason.code: count for reason, count in collected.log.counts.items() if reason.stage == "read"}
-    if counts.get("encrypted"):
-        names = ", ".join(collected.log.encrypted) + (
-            ", ..." if counts["encrypted"] > len(collected.log.encrypted) else ""
-        )
-        files = counted(counts["encrypted"], "encrypted file was", "encrypted files were")
-        them = "it" if counts["encrypted"] == 1 else "them"
-        notices.append(f"{files} not read; decrypt the profile to use {them}: {names}")
-    failed = collected.log.counts.get(Reason("event", "plugin_error"), 0)
-    if failed:
-        example = collected.log.examples[Reason("event", "plugin_error")]
-        were = "which was dropped" if failed == 1 else "which were dropped; the first"
-        notices.append(f"a plugin failed on {_memories(failed)}, {were}: {example.detail}")
+        notices.append(f"{_memories(count)}: {_NOTES.get(code, f'not UTF-8, so the text was read as {code}')}")
     if options.most is not None and len(choice.rows) < options.most:
         passed = counted(len(choice.rows), f"{options.mode} sample" if options.mode else "sample")
         notices.append(f"--max {options.most:,} asked for more than there is: {passed} passed every stage")
-    if len(choice.holdout.rows) < 0.95 * choice.holdout.wanted:
-        notices.append(_small_holdout(choice.holdout))
     aside = read_family_files(setup.settings.families, setup.settings.home_families).set_aside
     if setup.family.family in aside and not request.schema:
         notices.append(
@@ -309,25 +295,48 @@ def _notices(setup: Setup, request: Request, collected: Collected, choice: Choic
             "between question and answer, so the shipped one is used"
         )
     if ChatFormat(setup.family).touches:
-        notices.append(f"family {setup.family.family!r}: nothing stands between question and answer but the mode tags")
+        notices.append(
+            f"family {setup.family.family!r}: nothing stands between question and answer but the mode tags, so prompts "
+            "to the trained model need them too"
+        )
     for name in sorted(setup.settings.overridden):
         notices.append(f"{name}: the home's own file is used")
     return notices
+
+
+def _warnings(collected: Collected, choice: Choice) -> list[str]:
+    """Put into words what a user should do something about."""
+    warnings = []
+    counts = {reason.code: count for reason, count in collected.log.counts.items() if reason.stage == "read"}
+    if counts.get("encrypted"):
+        names = ", ".join(collected.log.encrypted) + (
+            ", ..." if counts["encrypted"] > len(collected.log.encrypted) else ""
+        )
+        files = counted(counts["encrypted"], "encrypted file was", "encrypted files were")
+        them = "it" if counts["encrypted"] == 1 else "them"
+        warnings.append(f"{files} not read; decrypt the profile to use {them}: {names}")
+    failed = collected.log.counts.get(Reason("event", "plugin_error"), 0)
+    if failed:
+        example = collected.log.examples[Reason("event", "plugin_error")]
+        were = "which was dropped" if failed == 1 else "which were dropped; the first"
+        warnings.append(f"a plugin failed on {_memories(failed)}, {were}: {example.detail}")
+    if len(choice.holdout.rows) < 0.95 * choice.holdout.wanted:
+        warnings.append(_small_holdout(choice.holdout))
+    return warnings
 
 
 def _small_holdout(holdout: Holdout) -> str:
     """Say why fewer samples are held out than were asked for."""
     why = []
     if holdout.too_near:
-        why.append(f"{_samples(holdout.too_near)} in conversations that come too near to a training sample")
+        near = counted(holdout.too_near, "sample")
+        why.append(f"{near} in conversations that come too near to a training sample")
     if holdout.too_large:
-        why.append(f"{_samples(holdout.too_large)} in conversations that are larger than the room left for their modes")
-    held = f"the holdout has {len(holdout.rows):,} of {_samples(holdout.wanted)}"
-    return f"{held}, since whole conversations are held out: {'; '.join(why)}" if why else held
-
-
-def _samples(count: int) -> str:
-    return counted(count, "sample")
+        large = counted(holdout.too_large, "sample")
+        why.append(f"{large} in conversations that are larger than the room left for their modes")
+    held = f"the holdout has {len(holdout.rows):,} of {counted(holdout.wanted, 'sample')}"
+    more = "--holdout asks for another share"
+    return f"{held}, since whole conversations are held out: {'; '.join(why)}; {more}" if why else f"{held}; {more}"
 
 
 def _publish(request: Request, setup: Setup, files: RunFiles, report: Report, label: str) -> None:

@@ -33,6 +33,7 @@ from curator.records import CuratedSample, DatasetLine, Drop, FormattedSample, L
 ARRAYS = (CURATED, FORMATTED, WRAPPED)
 LINES = (TRAIN, HOLDOUT, DROPPED, LINEAGE)
 NOTHING = "nothing was published"
+_OUT = "--out DIR"
 _BATCH = 256
 _encode, _encode_lines = msgspec.json.Encoder().encode, msgspec.json.Encoder().encode_lines
 
@@ -183,7 +184,7 @@ def run_folder(runs: Path, label: str, now: datetime) -> Iterator[tuple[Path, Pa
             sync_folder(day)
         except OSError as error:
             _clear(building, made)
-            raise disk_error(error, "cannot write the run", place, NOTHING) from error
+            raise disk_error(error, "cannot write the run", place, NOTHING, option=_OUT) from error
         except BaseException:
             _clear(building, made)
             raise
@@ -195,7 +196,7 @@ def _make_folders(day: Path) -> list[Path]:
     try:
         day.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise disk_error(error, "cannot make the folder of the run", day, NOTHING) from error
+        raise disk_error(error, "cannot make the folder of the run", day, NOTHING, option=_OUT) from error
     return missing
 
 
@@ -229,7 +230,7 @@ def _lock(runs: Path) -> Iterator[None]:
             try:
                 note.write_text(str(os.getpid()), "ascii")
             except OSError as error:
-                raise disk_error(error, "cannot lock", runs, NOTHING) from error
+                raise disk_error(error, "cannot lock", runs, NOTHING, option=_OUT) from error
             yield
         finally:
             note.unlink(missing_ok=True)

@@ -27,6 +27,12 @@ def usual_width() -> Iterator[None]:
         yield
 
 
+def complaints(err: str) -> str:
+    """Return what a command said on stderr, without what it made and what to do next."""
+    lines = err.splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith(("made ", "next: ", "      (")))
+
+
 @dataclass(frozen=True)
 class Result:
     """What a command left: exit status, stdout, stderr."""
@@ -39,6 +45,11 @@ class Result:
     def last_line(self) -> str:
         """The last line of stdout: of `curate run`, the run's folder."""
         return self.out.strip().splitlines()[-1]
+
+    @property
+    def complaints(self) -> str:
+        """stderr without what every command ends with: what it made, and what to do next."""
+        return complaints(self.err)
 
     @property
     def run(self) -> Path:

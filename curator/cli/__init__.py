@@ -28,7 +28,12 @@ def run_command(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit status."""
 
     def command() -> int:
-        options = build_parser().parse_args(list(arguments))
+        parser = build_parser()
+        if not arguments:
+            parser.print_help()
+            return 0
+        options = parser.parse_args(list(arguments))
+        options.words = list(arguments)
         chosen: Callable[[argparse.Namespace], int] = options.command
         try:
             return chosen(options)

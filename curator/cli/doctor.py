@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from curator.contract.cli_frame import console, home_option, print_hanging, print_json
+from curator.contract.cli_frame import (
+    command_line,
+    console,
+    home_option,
+    log,
+    next_step,
+    print_hanging,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from curator.reports.doctor import Finding
 
 
 def add(commands: Any) -> None:
@@ -27,7 +38,29 @@ def _run(options: argparse.Namespace) -> int:
     wrong = any(finding.status == "wrong" for finding in findings)
     if options.json:
         print_json({"ok": not wrong, "findings": findings})
-        return int(wrong)
+    else:
+        _show(findings)
+    _say_next(options.home, wrong)
+    return int(wrong)
+
+
+def _say_next(home: str | None, wrong: bool) -> None:
+    from curator.contract.homes import find_home, named_home, profile_names
+
+    if wrong:
+        log("mend what is wrong as the lines with -> say; then")
+        next_step(command_line("curate", "doctor", *(("--home", home) if home else ())), "looks again")
+        return
+    root = find_home(home)
+    names = profile_names(root)
+    if names:
+        words = ("run", *named_home(root), "--username", names[0])
+        next_step(command_line("curate", *words), f"makes a training set of the profile {names[0]}")
+    else:
+        next_step(command_line("curate", "init", root, "--demo"), "puts the demo profile into the home")
+
+
+def _show(findings: list[Finding]) -> None:
     from rich.text import Text
 
     from curator.reports.safe_text import safe
@@ -39,4 +72,3 @@ def _run(options: argparse.Namespace) -> int:
         print_hanging(screen, mark, safe(f"{finding.what}: {finding.detail}"))
         if finding.mend:
             print_hanging(screen, Text("      -> "), safe(finding.mend))
-    return int(wrong)

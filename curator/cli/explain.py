@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from curator.cli.options import chosen_run
-from curator.contract.cli_frame import console, home_option, print_json
+from curator.cli.options import TOOLS, named_run
+from curator.contract.cli_frame import command_line, console, home_option, next_step, print_json
 
 
 def add(commands: Any) -> None:
@@ -28,10 +28,18 @@ def add(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from curator.reports.explain import explain, show
 
-    folder = chosen_run(options)
-    explained = explain(options.id, folder, options.home)
+    run = named_run(options)
+    explained = explain(options.id, run.folder, options.home)
     if options.json:
         print_json(explained)
     else:
         show(explained, console())
+    if explained.samples:
+        sample = explained.samples[0][0].sample_id
+        next_step(
+            command_line("curate", "preview", *run.for_curate, *("--to", TOOLS[0], "--sample", sample)),
+            "shows the sample as a tool for fine-tuning sees it",
+        )
+    else:
+        next_step(command_line("curate", "report", *run.for_curate), "shows what else was turned down, and why")
     return 0

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import shlex
 from pathlib import Path
 from typing import Any
 
-from curator.cli.options import export_options, planned_export
-from curator.contract.cli_frame import log, print_json, progress_bar
+from curator.cli.options import export_options, named_run, planned_export
+from curator.contract.cli_frame import log, made, next_step, print_json, progress_bar
 from curator.contract.errors import counted
 
 
@@ -27,25 +27,28 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from curator.exports.export import export
+    from curator.exports.export import CARD, export
 
-    plan = planned_export(options, options.out)
+    plan = planned_export(options, named_run(options), options.out)
     with progress_bar() as progress:
         done = export(plan, progress)
-    counts = done.summary.counts
-    for note in done.summary.notes:
-        log(f"! {note}")
-    print(
+    summary, counts = done.summary, done.summary.counts
+    for warning in summary.warnings:
+        log(f"! {warning}")
+    for note in summary.notes:
+        log(f"- {note}")
+    log(
         f"{counts['train_rows']:,} training and {counted(counts['validation_rows'], 'validation row')} of "
-        f"{counted(counts['samples'], 'sample')}; family {done.summary.family}",
-        *done.cost,
-        "Then, in the folder below:",
-        *(f"  {command}" for command in done.summary.commands),
-        sep="\n",
-        file=sys.stderr,
+        f"{counted(counts['samples'], 'sample')}; family {summary.family}"
     )
+    for line in done.cost:
+        log(line)
     if options.json:
-        print_json(done.summary)
-        return 0
-    print(options.out)
+        print_json(summary)
+    else:
+        print(options.out)
+    made(options.out / CARD, "the whole of it in words")
+    next_step(f"cd {shlex.quote(str(options.out))}")
+    for command in summary.commands:
+        next_step(command)
     return 0

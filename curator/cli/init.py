@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+from curator.contract.cli_frame import command_line, log, made, next_step
 from curator.contract.errors import UsageError, disk_error
 
 
@@ -23,8 +25,24 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    print(make_home(options.folder, options.demo))
+    home = make_home(options.folder, options.demo)
+    print(home)
+    _say_next(home, options.demo)
     return 0
+
+
+def _say_next(home: Path, demo: bool) -> None:
+    from curator.contract.homes import named_home
+
+    made(home, "etc/ with the configuration, and profiles/")
+    where = named_home(home)
+    if demo:
+        next_step(
+            command_line("curate", "run", *where, "--username", "greggles"), "makes a training set of the demo profile"
+        )
+        return
+    log(f"put a profile into it: the folder of a user of MetaHuman OS, as {home / 'profiles'}{os.sep}NAME; then")
+    next_step(command_line("curate", "run", *where, "--username", "NAME"), "makes a training set of it")
 
 
 def make_home(folder: Path, demo: bool) -> Path:
@@ -43,7 +61,7 @@ def make_home(folder: Path, demo: bool) -> Path:
                 raise UsageError(f"{place} is there already", "remove it first, or leave --demo away")
             _copy_missing(shipped_demo(), place, "*")
     except OSError as error:
-        raise disk_error(error, "cannot make the home", folder) from error
+        raise disk_error(error, "cannot make the home", folder, option="curate init DIR") from error
     return folder.resolve()
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from curator.contract.cli_frame import home_option
+from curator.contract.cli_frame import command_line, free_name, home_option, next_step
 from curator.contract.errors import UsageError, printable
 
 if TYPE_CHECKING:
@@ -41,43 +42,85 @@ def export_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def chosen_run(options: argparse.Namespace) -> Path:
-    """Return the folder of a run: the one named, else the latest of the user's, else that of the only profile.
+def export_words(options: argparse.Namespace, run: NamedRun) -> tuple[str, ...]:
+    """Return the words that ask for an export as `options` do, on the command line of any command that takes them."""
+    words = [*run.for_curate, "--to", options.to]
+    for name in ("method", "base_model", "family"):
+        value = getattr(options, name)
+        words += [f"--{name.replace('_', '-')}", value] if value is not None else []
+    return (*words, *(("--tags", options.tags) if options.tags != "content" else ()))
+
+
+@dataclass(frozen=True)
+class NamedRun:
+    """A run, and how the command line named it: by its folder, or as the latest of a profile (`username`)."""
+
+    folder: Path
+    username: str | None = None
+    home: Path | None = None
+
+    @property
+    def for_curate(self) -> tuple[str, ...]:
+        """The words that name it to another command of curate."""
+        return ("--username", self.username, *self._home) if self.username else (str(self.folder), *self._home)
+
+    @property
+    def for_trainer(self) -> tuple[str, ...]:
+        """The words that name it to `trainer finetune` and its like."""
+        return ("--profile", self.username, *self._home) if self.username else ("--run", str(self.folder), *self._home)
+
+    @property
+    def _home(self) -> tuple[str, ...]:
+        from curator.contract.homes import named_home
+
+        return named_home(self.home)
+
+
+def named_run(options: argparse.Namespace) -> NamedRun:
+    """Return a run: the one named, else the latest of the user's, else that of the only profile.
 
     Raises UsageError where there is none, or where the profile is not clear.
     """
-    from curator.contract.homes import find_home, find_profile, latest_run, profile_names
+    from curator.contract.homes import chosen_profile, find_home, find_profile, latest_run, optional_home
 
-    run, username = options.run, options.username
-    if run is not None:
-        if not run.is_dir():
-            raise UsageError(f"{printable(str(run))}: no such folder", "name a run's folder, or --username U")
-        return Path(run)
+    if options.run is not None:
+        if not options.run.is_dir():
+            raise UsageError(f"{printable(str(options.run))}: no such folder", "name a run's folder, or --username U")
+        return NamedRun(options.run, home=optional_home(options.home))
     home = find_home(options.home)
-    if username is None:
-        profiles = profile_names(home)
-        if len(profiles) != 1:
-            raise UsageError(
-                f"which profile? {home / 'profiles'} has {', '.join(profiles) or 'none'}", "add --username U"
-            )
-        username = profiles[0]
-    return latest_run(find_profile(home, username))
+    username = chosen_profile(home, options.username)
+    return NamedRun(latest_run(find_profile(home, username)), username, home)
 
 
-def planned_export(options: argparse.Namespace, out: Path | None) -> Plan:
-    """Return the plan of an export; `out` is None for a preview."""
-    from curator.contract.homes import optional_home
+def planned_export(options: argparse.Namespace, run: NamedRun, out: Path | None) -> Plan:
+    """Return the plan of an export of `run`; `out` is None for a preview."""
     from curator.exports.plan import ExportRequest, plan_export
 
     return plan_export(
         ExportRequest(
-            run=chosen_run(options),
+            run=run.folder,
             tool=options.to,
             out=out,
             method=options.method,
             base_model=options.base_model,
             family=options.family,
             tags=options.tags,
-            home=optional_home(options.home),
+            home=run.home,
         )
+    )
+
+
+def export_place(run: NamedRun, tool: str) -> str:
+    """Return a name for an export's folder that is not taken yet."""
+    return free_name(f"{run.username or run.folder.resolve().name}-{tool}")
+
+
+def use_of_run(run: NamedRun) -> None:
+    """Say on stderr what a run with samples is good for: the two commands that use it."""
+    next_step(
+        command_line("trainer", "finetune", *run.for_trainer), "fine-tunes the small model on it, on this machine"
+    )
+    next_step(
+        command_line("curate", "export", *run.for_curate, *("--to", TOOLS[0], "--out", export_place(run, TOOLS[0]))),
+        f"takes it to another tool, for a large model; --to is one of {', '.join(TOOLS)}",
     )

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from curator.cli.options import debug_option
-from curator.contract.cli_frame import home_option, print_json, print_table
+from curator.contract.cli_frame import command_line, home_option, next_step, print_json, print_table
 
 
 def add(commands: Any) -> None:
@@ -22,8 +22,12 @@ def _run(options: argparse.Namespace) -> int:
     rows = _listed(options.home)
     if options.json:
         print_json(rows)
-        return 0
-    print_table(("plugin", "version", "gives"), ((row["name"], row["version"], row["gives"]) for row in rows))
+    else:
+        print_table(("plugin", "version", "gives"), ((row["name"], row["version"], row["gives"]) for row in rows))
+    next_step(
+        command_line("curate", "doctor", *(("--home", options.home) if options.home else ())),
+        "says whether plugins, configuration and profiles are in order; curate run --no-plugin leaves a plugin out",
+    )
     return 0
 
 

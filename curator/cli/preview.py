@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from curator.cli.options import export_options, planned_export
-from curator.contract.cli_frame import console, count, print_json, progress_bar
+from curator.cli.options import export_options, export_place, export_words, named_run, planned_export
+from curator.contract.cli_frame import command_line, console, count, log, next_step, print_json, progress_bar
 
 
 def add(commands: Any) -> None:
@@ -30,23 +30,33 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from curator.contract.errors import counted
-    from curator.exports.preview import preview, require_clean, show
+    from curator.exports.preview import HOW_TO_MEND, preview, require_clean, require_rows, rows_note, show
     from curator.exports.tokenizer import ChatTokenizer
 
-    plan = planned_export(options, None)
+    run = named_run(options)
+    plan = planned_export(options, run, None)
     tokenizer = ChatTokenizer(options.tokenizer) if options.tokenizer else None
     with progress_bar() as progress:
         result = preview(plan, tokenizer, options.sample, options.samples, progress)
+    require_rows(result, run.folder)
     if options.json:
         print_json({"tool": plan.exporter.name, "family": plan.family.family, "rows": result.rows,
                     "count": result.count, "problems": result.problems,
-                    "shown": [row.as_json() for row in result.shown]})  # fmt: skip
+                    "shown": [row.as_json() for row in result.shown], "samples": result.samples})  # fmt: skip
     else:
         show(result, plan, console())
         exact = options.tokenizer or plan.exporter.template == "server"
-        how = "" if exact else " (lengths estimated: name a tokenizer with --tokenizer DIR)"
+        how = "" if exact else " (lengths are estimates: name a tokenizer with --tokenizer DIR)"
         problems = counted(result.count, "problem") if result.count else "no problems"
         print(f"{counted(result.rows, 'row')} for {plan.exporter.title}: {problems}{how}")
+    for warning in plan.warnings:
+        log(f"! {warning}")
+    if note := rows_note(result.rows, result.samples, plan.exporter.title):
+        log(note)
     if options.strict:
         require_clean(result)
+    if result.count:
+        log(f"before an export, {HOW_TO_MEND}")
+    words = (*export_words(options, run), "--out", export_place(run, options.to))
+    next_step(command_line("curate", "export", *words), f"writes the rows for {plan.exporter.title}")
     return 0

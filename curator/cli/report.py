@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from curator.cli.options import chosen_run, run_options
-from curator.contract.cli_frame import console, print_json
+from curator.cli.options import named_run, run_options, use_of_run
+from curator.contract.cli_frame import console, log, print_json
 
 
 def add(commands: Any) -> None:
@@ -20,16 +20,19 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-
-    folder = chosen_run(options)
+    from curator.contract.records import REPORT_PAGE
     from curator.reports.report import read_report
 
-    report = read_report(folder)
+    run = named_run(options)
+    report = read_report(run.folder)
     if options.json:
         print_json(report)
-        return 0
-    from curator.reports.terminal import show_report
+    else:
+        from curator.reports.terminal import show_report
 
-    show_report(report, console())
-    print(folder)
+        show_report(report, console())
+        print(run.folder)
+    log(f"the same as a page, for a browser: {run.folder / REPORT_PAGE}")
+    if report.samples:
+        use_of_run(run)
     return 0

@@ -6,11 +6,25 @@ import argparse
 import contextlib
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from curator.cli.options import debug_option
-from curator.contract.cli_frame import console, count, home_option, positive, print_json, progress_bar, share
+from curator.cli.options import NamedRun, debug_option, use_of_run
+from curator.contract.cli_frame import (
+    command_line,
+    console,
+    count,
+    home_option,
+    made,
+    next_step,
+    positive,
+    print_json,
+    progress_bar,
+    share,
+)
 from curator.contract.errors import UsageError
+
+if TYPE_CHECKING:
+    from curator.run import Outcome
 
 MODES_FROM = ("metadata", "type", "hybrid")
 DIRECTIONS = ("thought-is-user", "thought-is-assistant")
@@ -23,7 +37,7 @@ def add(commands: Any) -> None:
         help="make a training set from a profile's memories",
         description="Make a training set from a profile's memories. The last line of stdout is the run's folder.",
     )
-    run.add_argument("--username", required=True, metavar="U", help="whose profile")
+    run.add_argument("--username", metavar="U", help="whose profile (default: the only one)")
     home_option(run)
     run.add_argument("--mode", metavar="MODE", help="dual, emulation, agent or a plugin's mode (default: all)")
     run.add_argument("--max", type=positive, metavar="N", help="at most N samples, spread over time")
@@ -53,15 +67,17 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from curator.contract.homes import chosen_profile, find_home
     from curator.reports.empty import EmptySet
     from curator.run import Request, run
     from curator.sampling.sampler import Options
 
     if options.old_samples is not None and options.days_recent is None:
         raise UsageError("--old-samples needs --days-recent", "add --days-recent N: how many days are taken whole")
+    home = find_home(options.home)
     request = Request(
-        username=options.username,
-        home=options.home,
+        username=chosen_profile(home, options.username),
+        home=str(home),
         out=options.out,
         source=options.source,
         base_model=options.base_model,
@@ -94,9 +110,22 @@ def _run(options: argparse.Namespace) -> int:
         raise
     if options.json:
         print_json({"run": str(outcome.folder) if outcome.folder else None, "report": outcome.report})
-        return 0
-    from curator.reports.terminal import show_report
+    else:
+        from curator.reports.terminal import show_report
 
-    show_report(outcome.report, console())
-    print(outcome.folder if outcome.folder else "dry run: nothing was written")
+        show_report(outcome.report, console())
+        print(outcome.folder if outcome.folder else "dry run: nothing was written")
+    _say_next(options, request.username, home, outcome)
     return 0
+
+
+def _say_next(options: argparse.Namespace, username: str, home: Path, outcome: Outcome) -> None:
+    from curator.contract.records import REPORT_PAGE
+
+    if outcome.folder is None:
+        words = [word for word in options.words if word != "--dry-run"]
+        next_step(command_line("curate", *words), "makes the set and writes it")
+        return
+    made(outcome.folder / REPORT_PAGE, "the report as a page, for a browser")
+    if outcome.report.samples:
+        use_of_run(NamedRun(outcome.folder, None if options.out else username, home))

@@ -6,12 +6,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curator.cli.options import debug_option
-from curator.contract.cli_frame import home_option, print_json
+from curator.cli.options import NamedRun, debug_option, use_of_run
+from curator.contract.cli_frame import command_line, home_option, log, next_step, print_json
 from curator.contract.errors import counted
 
 if TYPE_CHECKING:
-    from curator.reports.validation import Validator
+    from curator.reports.validation import Validator, Verdict
 
 
 def add(commands: Any) -> None:
@@ -34,7 +34,13 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"passed": verdict.passed, "samples": verdict.samples, "modes": verdict.modes,
                     "problems": verdict.problems, "count": verdict.count})  # fmt: skip
-        return 0 if verdict.passed else 1
+    else:
+        _show(verdict)
+    _say_next(options, verdict)
+    return 0 if verdict.passed else 1
+
+
+def _show(verdict: Verdict) -> None:
     from curator.reports.safe_text import safe
 
     for problem in verdict.problems:
@@ -44,7 +50,29 @@ def _run(options: argparse.Namespace) -> int:
     modes = ", ".join(f"{name} {count:,}" for name, count in sorted(verdict.modes.items()))
     end = "clean" if verdict.passed else counted(verdict.count, "problem")
     print(f"{counted(verdict.samples, 'sample')} ({modes or 'none'}): {end}")
-    return 0 if verdict.passed else 1
+
+
+def _say_next(options: argparse.Namespace, verdict: Verdict) -> None:
+    """Say what a clean set is good for, and where a faulty one is made again; a lone file may be of any tool's."""
+    from curator.contract.homes import named_home, optional_home
+    from curator.contract.records import SUMMARY, read_summary
+
+    folder = options.path if options.path.is_dir() else options.path.parent
+    if not (folder / SUMMARY).is_file():
+        again = command_line("curate", *options.words)
+        if verdict.passed:
+            log("next: train on the file with the tool that it was made for; curate export makes one for each tool")
+        else:
+            log("mend the file where the lines above say, or make the set again with curate run; then")
+            next_step(again, "looks again")
+        return
+    home = named_home(optional_home(options.home))
+    if verdict.passed:
+        use_of_run(NamedRun(folder, home=optional_home(options.home)))
+    else:
+        log("the run is not as it was made; its memories are untouched")
+        username = str(read_summary(folder)["username"])
+        next_step(command_line("curate", "run", "--username", username, *home), "makes the set again")
 
 
 def _validator(home: str | None, family: str | None) -> Validator:

@@ -11,6 +11,8 @@ import io
 import json
 import os
 import re
+import shlex
+import shutil
 import sys
 import time
 import unicodedata
@@ -244,6 +246,53 @@ def print_json(value: Any) -> None:
 def log(text: str) -> None:
     """Print a line on stderr."""
     print(harmless(text), file=sys.stderr, flush=True)
+
+
+# --- what comes next -----------------------------------------------------------------------------------------------
+
+_MODULES = {"curate": "curator", "trainer": "trainer"}  # what `python -m` calls them
+
+
+def called(program: str) -> str:
+    """Return how the user can call a program ("curate", "trainer") from here, for a shell.
+
+    By its name where the shell finds it; else as the running program was started: by its path, or with `python -m`.
+    """
+    started = Path(sys.argv[0])
+    if started.name == "__main__.py" and started.parent.name in _MODULES.values():
+        return f"{shlex.quote(sys.executable)} -m {_MODULES[program]}"
+    beside = started.with_name(program + started.suffix)
+    found = shutil.which(program)
+    if started.stem not in _MODULES or not beside.is_file() or (found and beside.samefile(found)):
+        return program
+    # A path without a slash would be looked for among the shell's programs.
+    return shlex.quote(str(beside) if beside.is_absolute() or beside.parent != Path() else f"./{beside}")
+
+
+def command_line(program: str, *words: str | Path) -> str:
+    """Return a command that works when it is pasted into a shell: the program as `called`, its words quoted."""
+    return " ".join([called(program), *(shlex.quote(str(word)) for word in words)])
+
+
+def free_name(place: Path | str) -> str:
+    """Return a path that is not taken: `place`, else with -2, -3, ... behind it."""
+    free, number = str(place), 2
+    while os.path.lexists(free):
+        free, number = f"{place}-{number}", number + 1
+    return free
+
+
+def made(path: Path | str, what: str = "") -> None:
+    """Say on stderr what a command has made, by its path."""
+    log(f"made {path}" + (f": {what}" if what else ""))
+
+
+def next_step(step: str, why: str = "") -> None:
+    """Say on stderr what to do next: a command (see `command_line`) alone behind "next: ", to be pasted as it stands.
+
+    `why` says what it does, on a line of its own.
+    """
+    log(f"next: {step}" + (f"\n      ({why})" if why else ""))
 
 
 def no_progress(stage: str, done: int, total: int) -> None:

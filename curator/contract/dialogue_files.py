@@ -51,6 +51,36 @@ def read_dialogue_file(path: Path) -> Iterator[Row]:
             yield Row(number, where, _messages(row, where))
 
 
+# Keys that tell a shape, and its name. The first four are read here; the others are known, to be named.
+_SHAPES: tuple[tuple[frozenset[str], str], ...] = (
+    (frozenset({"messages"}), "messages format (OpenAI's)"),
+    (frozenset({"conversations"}), "ShareGPT's format"),
+    (frozenset({"instruction", "output"}), "Alpaca's format"),
+    (frozenset({"role", "content"}), "messages format, with a message where a conversation should stand"),
+    (frozenset({"prompt", "chosen"}), "preference format (prompt, chosen, rejected)"),
+    (frozenset({"prompt", "completion"}), "prompt-completion format (TRL's)"),
+    (frozenset({"prompt", "response"}), "prompt-response format"),
+    (frozenset({"question", "answer"}), "question-answer format"),
+    (frozenset({"contents"}), "Gemini's format"),
+    (frozenset({"text"}), "plain text format"),
+)
+
+
+def shape_of(row: Any) -> tuple[str, bool] | None:
+    """Return the name of a row's shape, and whether `read_dialogue_file` takes it; None for a pair and the unknown."""
+    if isinstance(row, list) and row and _is_message(row[0]):
+        row = {"messages": row}
+    if not isinstance(row, dict) or _is_pair(row):
+        return None
+    name = next((name for keys, name in _SHAPES if keys <= row.keys()), None)
+    if name is None:
+        return None
+    try:
+        return name, bool(_messages(row, ""))
+    except UsageError:
+        return name, False
+
+
 def _values(text: str, shown: str) -> Iterator[tuple[int, Any]]:
     """Yield (line, value); of one JSON array, (place, element)."""
     whole = None

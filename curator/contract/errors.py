@@ -85,24 +85,25 @@ def printable(path: str) -> str:
     return "".join(c if c.isprintable() else "".join(f"\\x{byte:02x}" for byte in c.encode()) for c in text)
 
 
-_ELSEWHERE = "or write elsewhere with --out DIR"
 _STEPS = {
-    errno.ENOSPC: f"free some space, {_ELSEWHERE}",
-    errno.EDQUOT: f"free some space, {_ELSEWHERE}",
-    errno.EFBIG: f"free some space or raise the file size limit (ulimit -f), {_ELSEWHERE}",
-    errno.EROFS: f"the file system is read-only: {_ELSEWHERE.removeprefix('or ')}",
-    errno.EACCES: f"give yourself permission there, {_ELSEWHERE}",
-    errno.EPERM: f"give yourself permission there, {_ELSEWHERE}",
+    errno.ENOSPC: "free some space, or",
+    errno.EDQUOT: "free some space, or",
+    errno.EFBIG: "free some space or raise the file size limit (ulimit -f), or",
+    errno.EROFS: "the file system is read-only:",
+    errno.EACCES: "give yourself permission there, or",
+    errno.EPERM: "give yourself permission there, or",
 }
 
 
 def disk_error(
-    error: OSError, doing: str, place: Path, kept: str = "what was there before is still there"
+    error: OSError, doing: str, place: Path, kept: str = "what was there before is still there", *, option: str = ""
 ) -> HostError:
     """Return the one error (exit status 3) that a user sees for an OSError met while `doing` something at `place`.
 
-    `kept` says what became of the user's files.
+    `kept` says what became of the user's files, `option` how the command at work is told of another place: only one
+    that it has may be advised.
     """
     named = error.filename if isinstance(error.filename, str | os.PathLike) else place
-    step = _STEPS.get(error.errno or 0, f"see that the folder can be written, {_ELSEWHERE}")
-    return HostError(f"{doing} {printable(os.fspath(named))}: {error.strerror or error}; {kept}", step)
+    step = _STEPS.get(error.errno or 0, "see that the folder can be written, or")
+    elsewhere = f"write elsewhere with {option}" if option else "name another place"
+    return HostError(f"{doing} {printable(os.fspath(named))}: {error.strerror or error}; {kept}", f"{step} {elsewhere}")

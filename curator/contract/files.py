@@ -240,14 +240,17 @@ def write_whole(path: Path, data: bytes | str) -> None:
 
 
 @contextmanager
-def whole_folder(place: Path, replace: bool = False, mode: int = 0o777, doing: str = "cannot write") -> Iterator[Path]:
+def whole_folder(
+    place: Path, replace: bool = False, mode: int = 0o777, doing: str = "cannot write", *, option: str = "--out"
+) -> Iterator[Path]:
     """Give a folder to build in; on a normal exit it becomes `place`, on an error it is removed.
 
     With `replace`, a folder that is there is replaced at the last moment; else it is a UsageError. What killed
-    processes left beside `place` is removed first. Raises HostError where the disk refuses.
+    processes left beside `place` is removed first. `option` is that which named `place`, "" where none did. Raises
+    HostError where the disk refuses.
     """
     if not replace:
-        refuse_existing(place)
+        refuse_existing(place, option)
     building = place.with_name(f".{place.name}.tmp-{os.getpid()}")
     old = place.with_name(f".{place.name}.old-{os.getpid()}")
     try:
@@ -261,7 +264,7 @@ def whole_folder(place: Path, replace: bool = False, mode: int = 0o777, doing: s
         building.rename(place)
         sync_folder(place.parent)
     except OSError as error:
-        raise disk_error(error, doing, place) from error
+        raise disk_error(error, doing, place, option=option) from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
         if place.exists():
@@ -286,8 +289,9 @@ def _runs(process: int) -> bool:
     return True
 
 
-def refuse_existing(place: Path) -> None:
-    """Make sure that `place` is free: nothing of the user's is overwritten (an empty folder is no loss).
+def refuse_existing(place: Path, option: str = "--out") -> None:
+    """Make sure that `place`, named by `option`, is free: nothing of the user's is overwritten (an empty folder is no
+    loss).
 
     Raises UsageError where it is taken, HostError where the disk refuses.
     """
@@ -295,9 +299,9 @@ def refuse_existing(place: Path) -> None:
         if place.is_dir() and not place.is_symlink() and not any(place.iterdir()):
             place.rmdir()
         elif place.exists() or place.is_symlink():
-            raise UsageError(f"{printable(str(place))} is there already", "name another --out, or remove it first")
+            raise UsageError(f"{printable(str(place))} is there already", f"name another {option}, or remove it first")
     except OSError as error:
-        raise disk_error(error, "cannot use", place) from None
+        raise disk_error(error, "cannot use", place, option=option) from None
 
 
 @contextmanager

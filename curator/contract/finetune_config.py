@@ -135,7 +135,7 @@ def size_note(config: FineTuneConfig, samples: int) -> str:
     need = config.dataset_requirements
     for least, verb in ((need.min_samples, "asks for"), (need.recommended_samples, "recommends")):
         if samples < least:
-            return f"{counted(samples, 'sample')}; the configuration {verb} {least:,}"
+            return f"the set has {counted(samples, 'sample')}; the fine-tuning configuration of etc/ {verb} {least:,}"
     return ""
 
 
@@ -146,5 +146,7 @@ def share_notes(config: FineTuneConfig, counts: Mapping[str, int]) -> list[str]:
         mode = key.removesuffix("_min_percent")
         share = 100 * counts.get(mode, 0) / rows
         if share < wanted:
-            notes.append(f"{mode}: {share:.0f}% of the samples; the configuration asks for {wanted:.0f}%")
+            notes.append(
+                f"{mode} is {share:.0f}% of the samples; the fine-tuning configuration of etc/ asks for {wanted:.0f}%"
+            )
     return notes

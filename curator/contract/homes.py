@@ -12,12 +12,14 @@ import os
 import re
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import msgspec
 
+from curator.contract.cli_frame import command_line, log
 from curator.contract.errors import HostError, UsageError, printable, unknown_name
 
 RUNS = Path("out") / "fine-tuned-models"
@@ -67,7 +69,7 @@ def find_home(given: str | None) -> Path:
             return folder
     raise UsageError(
         f"no home found: neither {here} nor a folder above it holds 'profiles'",
-        "name one with --home DIR, or make one with: curate init DIR",
+        f"name one with --home DIR, or make one with: {command_line('curate', 'init', 'DIR')}",
     )
 
 
@@ -103,16 +105,55 @@ def profile_names(home: Path) -> list[str]:
         raise HostError(problem, "give yourself permission to list that folder") from None
 
 
-def _stored_elsewhere(home: Path, username: str) -> Path | None:
+def chosen_profile(home: Path, username: str | None, option: str = "--username") -> str:
+    """Return the user name that was given or, said on stderr, that of the home's only profile.
+
+    Raises UsageError where there are several, listing them with the `option` to add, and where there is none.
+    """
+    if username is not None:
+        return username
+    named = {name for name in profile_names(home) if _USERNAME.fullmatch(name)}
+    names = sorted(named | {name for name in _users_elsewhere(home) if _USERNAME.fullmatch(name)})
+    if len(names) == 1:
+        log(f"profile {names[0]}: the only one in {home}")
+        return names[0]
+    if names:
+        choices = "\n  ".join(f"{option} {name}" for name in names)
+        raise UsageError(f"which profile? there are {len(names):,} in {home}", f"add one of\n  {choices}")
+    raise UsageError(
+        f"there is no profile in {home / 'profiles'}",
+        f"put one there, as {home / 'profiles'}{os.sep}NAME, or begin with the demo profile: "
+        + command_line("curate", "init", home, "--demo"),
+    )
+
+
+def named_home(home: Path | None) -> tuple[str, ...]:
+    """Return the words that name a home on a command line: none where it is found without them."""
+    if home is None:
+        return ()
     try:
-        users = msgspec.json.decode((home / "persona" / "users.json").read_bytes())["users"]
-        for user in users if isinstance(users, list) else ():
-            if isinstance(user, dict) and user.get("username") == username:
-                path = Path(user["metadata"]["profileStorage"]["path"])
-                return path if path.is_absolute() and path.is_dir() else None
+        found = find_home(None).resolve()
+    except UsageError:
+        found = None
+    return () if found == home.resolve() else ("--home", str(home))
+
+
+def _stored_elsewhere(home: Path, username: str) -> Path | None:
+    return _users_elsewhere(home).get(username)
+
+
+def _users_elsewhere(home: Path) -> dict[str, Path]:
+    """Return the folders of the users whose profiles persona/users.json keeps elsewhere, of those that are there."""
+    found: dict[str, Path] = {}
+    try:
+        for user in msgspec.json.decode((home / "persona" / "users.json").read_bytes())["users"]:
+            with suppress(*_NOT_AS_EXPECTED):  # a user without a place of his own
+                name, path = user["username"], Path(user["metadata"]["profileStorage"]["path"])
+                if isinstance(name, str) and path.is_absolute() and path.is_dir():
+                    found.setdefault(name, path)
     except _NOT_AS_EXPECTED:
         pass
-    return None
+    return found
 
 
 def owner_names(profile: Path) -> tuple[str, ...]:

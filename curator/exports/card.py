@@ -77,6 +77,8 @@ def _training(plan: Plan, summary: ExportSummary, cost: tuple[str, ...]) -> str:
     lines += ["| hyperparameter | value |", "|---|---|"]
     lines += [f"| {key} | {_value(value)} |" for key, value in sorted(keys.items())]
     lines += [f"| {key} | not used: {why} |" for key, why in summary.unused.items()]
+    if summary.warnings:
+        lines += ["", "To act on:\n", *(f"- {warning}" for warning in summary.warnings)]
     if summary.notes:
         lines += ["", "Notes:\n", *(f"- {note}" for note in summary.notes)]
     return "\n".join(lines) + "\n"

@@ -105,8 +105,10 @@ def cost_lines(size: ModelSize | None, method: str, keys: Mapping[str, Any], tok
         f"GPU memory: {memory}; {activations / GB:,.0f} GB of it for a row of {counted(longest, 'token')}.",
         f"Time: about {_duration(seconds)} of an A100's work, for {counted(round(tokens * epochs), 'token')} in "
         f"{counted(round(rows * epochs), 'row')}.",
-        f"An estimate for {size.parameters / 1e9:,.1f} billion parameters"
-        + ("." if size.exact else ", the size taken from the name, the shape from others of that size."),
+        f"This is an estimate for a model of {size.parameters / 1e9:,.1f} billion parameters"
+        + (
+            "." if size.exact else ": its name says that size, and its shape is taken to be that of others of the size."
+        ),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from curator.exports.card import dataset_card
 from curator.exports.costs import cost_lines, model_size
 from curator.exports.hyperparameters import keys_for, steps_of
 from curator.exports.plan import Plan, conversations
+from curator.exports.preview import rows_note
 from curator.hooks import ExportJob, Recipe
 from curator.plugin_errors import defined, raised
 from curator.plugin_manager import call_plugin
@@ -82,8 +83,11 @@ def _build(plan: Plan, folder: Path, name: str, progress: Progress) -> tuple[Exp
     tokens = round(counts.characters / plan.settings.targets.characters_per_token)
     size = model_size(job.base_model, plan.family.family)
     cost = () if plan.exporter.template == "server" else cost_lines(size, job.method, dict(keys), tokens, counts.train)
-    notes = (*plan.notes, *fitted, *_set_notes(plan, counts), *recipe.notes)
-    summary = _summary(plan, job, recipe, counts, tokens, notes)
+    summary = msgspec.structs.replace(
+        _summary(plan, job, recipe, counts, tokens),
+        notes=(*fitted, *_set_notes(plan, counts), *recipe.notes),
+        warnings=(*plan.warnings, *_set_warnings(plan, counts), *recipe.warnings),
+    )
     texts = {**recipe.files, CARD: dataset_card(plan, summary, cost, name)}
     for path, text in sorted(texts.items()):
         hashes[path] = _write_text(folder, path, text)
@@ -206,35 +210,40 @@ def unused_keys(job: ExportJob, recipe: Recipe) -> dict[str, str]:
                         **recipe.unused}.items()))  # fmt: skip
 
 
-def _set_notes(plan: Plan, counts: _Counts) -> list[str]:
-    """Put into words what a user should know of this set with this configuration."""
-    notes, samples = list[str](), plan.reader.samples
+def _set_notes(plan: Plan, counts: _Counts) -> Iterator[str]:
+    """Yield the facts of this set with this configuration that its counts alone do not tell."""
+    samples = plan.reader.samples
+    if why := rows_note(counts.train + counts.holdout, samples, plan.exporter.title):
+        yield why
     if plan.reader.braced:
-        notes.append(
-            counted(
-                plan.reader.braced,
-                "control token in the texts is spelled in braces",
-                "control tokens in the texts are spelled in braces",
-            )
+        yield (
+            f"{counted(plan.reader.braced, 'control token')} in the texts: written in braces (<|im_end|> as "
+            "{im_end}), so that no tool takes them for its own marks"
         )
+    if samples >= plan.config.dataset_requirements.min_samples and (note := size_note(plan.config, samples)):
+        yield note
+
+
+def _set_warnings(plan: Plan, counts: _Counts) -> Iterator[str]:
+    """Yield what a user should do something about, in this set with this configuration."""
+    samples = plan.reader.samples
     if counts.long:
-        notes.append(
-            f"{counted(counts.long, 'row is', 'rows are')} probably longer than max_seq_length "
-            f"{plan.config.max_seq_length:,}: see "
-            "them with curate preview --tokenizer FOLDER --strict"
+        yield (
+            f"{counted(counts.long, 'row')} probably longer than max_seq_length {plan.config.max_seq_length:,}: see "
+            "which with curate preview --tokenizer FOLDER --strict"
         )
-    if note := size_note(plan.config, samples):
-        notes.append(note)
+    if samples < plan.config.dataset_requirements.min_samples:
+        yield size_note(plan.config, samples)
     if len(counts.modes) > 1:
-        notes += share_notes(plan.config, counts.modes)
+        yield from share_notes(plan.config, counts.modes)
     if not counts.holdout:
-        notes.append("nothing is held out: the tool cannot tell learning from memorising")
-    return notes
+        yield (
+            "nothing is held out, so the tool cannot tell whether the model learns or memorises: make a run with "
+            "curate run --holdout 0.05"
+        )
 
 
-def _summary(
-    plan: Plan, job: ExportJob, recipe: Recipe, counts: _Counts, tokens: int, notes: tuple[str, ...]
-) -> ExportSummary:
+def _summary(plan: Plan, job: ExportJob, recipe: Recipe, counts: _Counts, tokens: int) -> ExportSummary:
     run = plan.reader.summary
     unused = unused_keys(job, recipe)
     raw = (plan.request.run / SUMMARY).read_bytes()
@@ -263,7 +272,7 @@ def _summary(
         },
         keys=msgspec.Raw(msgspec.json.encode(_plain_keys(job.keys, unused))),
         unused=unused,
-        notes=notes,
+        notes=(),
         commands=recipe.commands,
         files={},
     )

@@ -25,13 +25,16 @@ def keys_for(config: FineTuneConfig, method: Literal["lora", "full"], steps: int
     elif method == "full" and config.training_mode == "lora" and "learning_rate" in config.model_fields_set:
         values["learning_rate"] = min(config.learning_rate, FineTuneConfig.model_fields["learning_rate"].default)
         if values["learning_rate"] != config.learning_rate:
-            notes.append(f"learning_rate {config.learning_rate:g} is LoRA's: full fine-tuning uses 5e-06")
+            notes.append(
+                f"learning_rate {config.learning_rate:g} is meant for LoRA; full fine-tuning uses "
+                f"{values['learning_rate']:g}"
+            )
     most = max(1, steps // 10)
     if steps and config.warmup_steps > most:
         values["warmup_steps"] = most
         notes.append(
-            f"warmup_steps {config.warmup_steps}: {most}, since there {'is' if steps == 1 else 'are'} only "
-            f"{counted(steps, 'step')}"
+            f"warmup_steps is {most} in place of {config.warmup_steps}: a tenth of the {counted(steps, 'step')} of "
+            "this training"
         )
     return Keys(values), notes
 

@@ -53,7 +53,7 @@ class Plan:
     export_config: ExportConfig
     reader: ConversationReader
     job: ExportJob
-    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def plan_export(request: ExportRequest) -> Plan:
@@ -63,10 +63,10 @@ def plan_export(request: ExportRequest) -> Plan:
     registry = load_plugins(settings, request.home)
     config, _ = load_fine_tune(request.home, _one_mode(summary))
     base_model = _base_model(request.base_model or config.base_model, request.tool)
-    notes: list[str] = []
+    warnings: list[str] = []
 
     def family_of(families: dict[str, Family]) -> Family:
-        return _family(families, request.family, base_model, summary["family"], notes)
+        return _family(families, request.family, base_model, summary["family"], warnings)
 
     family = fill(registry, settings, family_of)
     if request.tool not in registry.exporters:
@@ -74,7 +74,7 @@ def plan_export(request: ExportRequest) -> Plan:
         raise unknown_name("tool", request.tool, registry.exporters, off or "curate plugins lists who gives them")
     exporter, plugin = registry.exporters[request.tool], registry.owners[f"export {request.tool}"]
     if exporter.template == "server":
-        notes.clear()  # the service knows its models' template by itself
+        warnings.clear()  # the service knows its models' template by itself
     method = request.method or ("lora" if config.training_mode == "lora" else "full")
     if method not in exporter.methods:
         raise UsageError(
@@ -96,7 +96,7 @@ def plan_export(request: ExportRequest) -> Plan:
     )
     return Plan(
         request=request, settings=settings, exporter=exporter, plugin=plugin, family=family, config=config,
-        export_config=export_config, reader=reader, job=job, notes=notes,
+        export_config=export_config, reader=reader, job=job, warnings=warnings,
     )  # fmt: skip
 
 
@@ -124,8 +124,10 @@ def _one_mode(summary: Mapping[str, Any]) -> str:
     return "" if summary["mode"] == "all" else str(summary["mode"])
 
 
-def _family(families: dict[str, Family], named: str | None, base_model: str, of_run: str, notes: list[str]) -> Family:
-    """Return the family named, else the base model's, else the run's own, and take note of the last."""
+def _family(
+    families: dict[str, Family], named: str | None, base_model: str, of_run: str, warnings: list[str]
+) -> Family:
+    """Return the family named, else the base model's, else the run's own, and warn of the last."""
     if named:
         return named_family(named, families)
     try:
@@ -133,7 +135,10 @@ def _family(families: dict[str, Family], named: str | None, base_model: str, of_
     except UsageError:
         if of_run not in families:
             raise
-        notes.append(f"no family is known for the base model {base_model!r}: that of the run, {of_run!r}, is used")
+        warnings.append(
+            f"the name of the base model {base_model!r} does not tell its family, so the run's own, {of_run!r}, is "
+            "used; name another with --family if that is wrong"
+        )
         return families[of_run]
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curator.contract.cli_frame import Progress, no_progress
-from curator.contract.errors import JobError, UsageError, counted
+from curator.contract.cli_frame import Progress, command_line, no_progress
+from curator.contract.errors import JobError, UsageError, counted, printable
 from curator.contract.records import Message
 from curator.exports.plan import Plan, conversations
 from curator.exports.tokenizer import ChatTokenizer
@@ -68,9 +69,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Preview:
-    """All rows looked at: the first of them to show, and every problem, counted and the first of them named."""
+    """All rows of `samples` looked at: the first to show, and every problem, counted and the first of them named."""
 
     shown: tuple[Row, ...]
+    samples: int
     rows: int
     problems: tuple[str, ...]
     count: int
@@ -264,7 +266,7 @@ def preview(
             problems.append(f"{conversation.sample_id} ({conversation.mode}): {problem}")
     if sample is not None and not shown:
         raise UsageError(f"no sample {sample!r} in this run", "lineage.jsonl of the run names them all")
-    return Preview(tuple(shown), rows, tuple(problems), count)
+    return Preview(tuple(shown), plan.reader.samples, rows, tuple(problems), count)
 
 
 def show(result: Preview, plan: Plan, screen: Console) -> None:
@@ -327,10 +329,29 @@ def _table(row: Row) -> Any:
     return table
 
 
+def rows_note(rows: int, samples: int, title: str) -> str:
+    """Return why there are more rows than samples, in words; "" where there are as many."""
+    if rows <= samples:
+        return ""
+    return (
+        f"{counted(samples, 'sample')} make {counted(rows, 'row')}: in a row for {title} only the last reply can be "
+        "trained, so a conversation with several replies to train gives a row for each of them"
+    )
+
+
+HOW_TO_MEND = "raise max_seq_length in etc/fine-tune-config.json, or name the tokenizer of another base model"
+
+
+def require_rows(result: Preview, run: Path) -> None:
+    """Raise JobError where a run has no row to look at: that is not a run without problems."""
+    if not result.rows:
+        raise JobError(
+            f"{printable(str(run))} holds no sample, so there is nothing to preview",
+            f"see why: {command_line('curate', 'report', run)}",
+        )
+
+
 def require_clean(result: Preview) -> None:
     """Raise JobError where a row has a problem (--strict)."""
     if result.count:
-        raise JobError(
-            f"{counted(result.count, 'problem')} in {counted(result.rows, 'row')}",
-            "raise max_seq_length in etc/fine-tune-config.json, or name the tokenizer of another base model",
-        )
+        raise JobError(f"{counted(result.count, 'problem')} in {counted(result.rows, 'row')}", HOW_TO_MEND)

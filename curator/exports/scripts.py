@@ -89,7 +89,12 @@ def script_notes(job: ExportJob) -> list[str]:
     """Say what a user of any of the scripts would otherwise learn too late."""
     notes = []
     if job.steps <= job.keys["save_steps"] * job.keys["num_train_epochs"]:
-        notes.append(f"save_steps {job.keys['save_steps']:,}: an epoch has no more, so each epoch is saved")
+        notes.append(
+            f"save_steps is {job.keys['save_steps']:,}, but an epoch has no more steps than that, so each "
+            "epoch is saved"
+        )
     if job.own_template:
-        notes.append("no published tokenizer carries this family's template: chat_template.jinja goes along")
+        notes.append(
+            "the base model's tokenizer has no chat template, so the script uses chat_template.jinja of this folder"
+        )
     return notes

@@ -67,7 +67,10 @@ class HoldoutReport(Record, frozen=True, gc=False, omit_defaults=False):
 
 
 class Report(Record, frozen=True, gc=False, omit_defaults=False):
-    """report.json. Shares in percent; `memory_fates` adds up to `memories` and `drops` of a stage to its losses."""
+    """report.json. Shares in percent; `memory_fates` adds up to `memories` and `drops` of a stage to its losses.
+
+    `warnings` are what the user should do something about, `notices` facts beside the figures.
+    """
 
     format: str
     version: int
@@ -95,6 +98,7 @@ class Report(Record, frozen=True, gc=False, omit_defaults=False):
     holdout: HoldoutReport
     notices: tuple[str, ...]
     cards: tuple[Card, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def read_report(folder: Path) -> Report:

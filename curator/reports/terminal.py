@@ -33,8 +33,10 @@ def show_report(report: Report, console: Console) -> None:
     _types(report, console)
     _months(report, console)
     console.print(Panel(Text("\n".join(facts(report))), title="Fit for", box=box.ROUNDED))
+    for warning in report.warnings:
+        print_hanging(console, Text("! ", "yellow"), safe(warning))
     for notice in report.notices:
-        print_hanging(console, Text("! ", "yellow"), safe(notice))
+        print_hanging(console, Text("- "), safe(notice))
     for card in report.cards:
         _card(card, console)
 

@@ -16,6 +16,8 @@ from typing import Any
 import msgspec
 
 from curator.contract.chat_format import ChatFormat
+from curator.contract.cli_frame import command_line
+from curator.contract.dialogue_files import shape_of
 from curator.contract.errors import UsageError, counted, printable
 from curator.contract.files import sha256_of
 from curator.contract.modes import Tags, bare
@@ -227,6 +229,8 @@ class Validator:
             tags = self._modes[row["mode"]]
             texts = ("input", tags.user, row["user_text"]), ("output", tags.assistant, row.get("assistant_text"))
             row = {key: tag + text if isinstance(text, str) else None for key, tag, text in texts}
+        if not self._samples and (shape := shape_of(row)):
+            raise _other_shape(path, number, *shape)
         if not isinstance(row, dict):
             self._note(path, number, "no JSON object", "line", sample_id=name)
             return None
@@ -287,6 +291,24 @@ class Validator:
 
 def _is_mode(name: Any, modes: Mapping[str, Tags]) -> bool:
     return isinstance(name, str) and name in modes
+
+
+def _other_shape(path: Path, number: int, shape: str, trainable: bool) -> UsageError:
+    """Return the one error for a file of another shape: the same fault for each line of it would tell nothing."""
+    steps = []
+    if (path.parent / "export.json").is_file():
+        steps.append("curate export made it: check the run that it was made from, with curate validate RUN")
+    if trainable:
+        steps.append(f"see what of it would be trained: {command_line('trainer', 'preview', '--data', path)}")
+        steps.append(f"train the small model on it: {command_line('trainer', 'finetune', '--data', path)}")
+    else:
+        steps.append('write it as {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", ...}]}, one')
+        steps.append("conversation a line, and see what would be trained with: trainer preview --data FILE")
+    return UsageError(
+        f"{printable(str(path))}:{number}: this is {shape}. curate validate checks the files that curate run makes: "
+        'lines with an "input" and an "output" that begin with the tags of a mode',
+        "\n  ".join(steps),
+    )
 
 
 def _is_element(line: bytes) -> bool:

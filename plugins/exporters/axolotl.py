@@ -140,8 +140,10 @@ def recipe(job: ExportJob) -> Recipe:
     ]
     if job.method == "lora":
         commands.append(f"axolotl merge-lora config.yaml --lora-model-dir={OUTPUT}")
-    unused = {"gguf_conversion": "axolotl makes no GGUF; llama.cpp makes one of the merged model"}
-    return Recipe(files, tuple(commands), unused, tuple(_notes(job, config)))
+    unused = {"gguf_conversion": "axolotl cannot make a GGUF; llama.cpp can make one of the merged model"}
+    return Recipe(
+        files, tuple(commands), unused, tuple(_notes(job)), tuple(_warnings(config)) if job.method == "full" else ()
+    )
 
 
 # FSDP 2; the layers to slice by are those that the model's own class names.
@@ -159,21 +161,33 @@ _FSDP = {
 }
 
 
-def _notes(job: ExportJob, config: Mapping[str, Any]) -> Iterator[str]:
-    yield "axolotl reports on its use over the network unless AXOLOTL_DO_NOT_TRACK is 1, as the commands set it"
+def _notes(job: ExportJob) -> Iterator[str]:
     yield (
-        "axolotl preprocess shows a row with each token's label and stops at one longer than sequence_len; run it "
-        "again after any change to the data, for axolotl train finds its tokens by the configuration alone"
+        "axolotl sends a report of its use over the network; AXOLOTL_DO_NOT_TRACK=1, among the commands, turns that off"
     )
     yield (
-        "on several GPUs axolotl starts one process for each: divide gradient_accumulation_steps by their number to "
-        "keep the size of a step"
+        "axolotl preprocess shows a row with the label of each token, and stops at a row that is longer than "
+        "sequence_len. Run it again after any change to the data: axolotl train would go on with the old tokens, since "
+        "it looks for changes in the configuration alone"
+    )
+    yield (
+        "on several GPUs each processes a batch of its own: divide gradient_accumulation_steps by their number, so "
+        "that a step still takes as many rows"
     )
     if job.method == "full":
-        yield "sliced over several GPUs (FSDP): axolotl train config-fsdp.yaml"
-        if config["bf16"] and config["optimizer"] != _KAHAN:
-            step = f"{config['learning_rate']:g}"
-            yield f"{config['optimizer']} on weights in bf16: most of a step of {step} is rounded away"
+        yield "a model too large for one GPU is shared by several (FSDP) with: axolotl train config-fsdp.yaml"
     gap = job.chat_format.response_suffix
     if gap:
-        yield f"axolotl does not train the {gap!r} that {job.family.family} writes before the end mark"
+        yield (
+            f"{job.family.family} writes {gap!r} between a reply and its end mark; axolotl trains the end mark but not "
+            f"that {gap!r}"
+        )
+
+
+def _warnings(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what to do something about in a full fine-tune."""
+    if config["bf16"] and config["optimizer"] != _KAHAN:
+        yield (
+            f"the weights are kept in bf16, where most of a step of {config['learning_rate']:g} is rounded away with "
+            f"{config['optimizer']}: set optim to adamw in etc/fine-tune-config.json, or use --method lora"
+        )

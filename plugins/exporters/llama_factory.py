@@ -224,7 +224,7 @@ def recipe(job: ExportJob) -> Recipe:
         files["chat_template.jinja"] = job.chat_template
         # The tokenizer has none, and LLaMA-Factory saves the texts of `template: empty` with it: none at all.
         commands.append(f"cp chat_template.jinja {MERGED if job.method == 'lora' else OUTPUT}/")
-    unused = {"gguf_conversion": "LLaMA-Factory makes no GGUF; llama.cpp makes one of the merged model"}
+    unused = {"gguf_conversion": "LLaMA-Factory cannot make a GGUF; llama.cpp can make one of the merged model"}
     return Recipe(files, tuple(commands), unused, tuple(_notes(job)))
 
 
@@ -266,27 +266,29 @@ _ZERO_3 = {
 
 def _notes(job: ExportJob) -> list[str]:
     notes = [
-        "LLaMA-Factory cuts a row that is longer than cutoff_len and says nothing of it",
-        f"a second llamafactory-cli train goes on from the last checkpoint in {OUTPUT}/: delete that to begin anew",
-        "on several GPUs LLaMA-Factory starts one process for each: divide gradient_accumulation_steps by their number "
-        "to keep the size of a step",
+        "LLaMA-Factory cuts rows that are longer than cutoff_len, without a message",
+        f"running llamafactory-cli train a second time goes on from the last checkpoint in {OUTPUT}/: delete that "
+        "folder to begin anew",
+        "on several GPUs each processes a batch of its own: divide gradient_accumulation_steps by their "
+        "number, so that a step still takes as many rows",
     ]
     template, after = _template(job.family), job.family.document_end
     if template and after:
-        notes.append(f"LLaMA-Factory leaves out the {after} that the chat template writes behind a whole conversation")
+        notes.append(f"the chat template writes {after} behind a whole conversation; LLaMA-Factory leaves it out")
     if not template:
         notes.append(
-            f"no template of LLaMA-Factory {VERSION} writes what {job.family.family} is prompted with: the rows hold "
-            "those texts themselves and template: empty adds nothing; llamafactory-cli chat does not know them"
+            f"none of the templates in LLaMA-Factory {VERSION} writes the turns of {job.family.family} as the model "
+            "knows them. So the rows hold the whole text of each turn, and `template: empty` adds nothing to it; talk "
+            "with the result in Ollama or transformers, since llamafactory-cli chat would not write the turns"
         )
     if job.method == "full":
         notes.append(
-            "sliced over several GPUs (DeepSpeed ZeRO 3): pip install deepspeed, then "
+            "a model too large for one GPU is shared by several (DeepSpeed ZeRO 3) with: pip install deepspeed, then "
             "FORCE_TORCHRUN=1 llamafactory-cli train train.yaml deepspeed=ds_z3.json"
         )
     elif job.family.bos_token:
         notes.append(
-            f"LLaMA-Factory writes a Modelfile into {MERGED}/ with which the begin mark comes twice: use that of "
-            "trainer export --to ollama"
+            f"for Ollama do not use the Modelfile that LLaMA-Factory writes into {MERGED}/: with it the begin mark "
+            "comes twice. trainer export --to ollama makes a right one"
         )
     return notes

@@ -137,10 +137,10 @@ _WHY = {
     "val_batches": "the whole of valid.jsonl",
 }
 _UNUSED = {
-    "max_grad_norm": "MLX-LM does not clip gradients",
+    "max_grad_norm": "MLX-LM cannot limit the norm of gradients",
     "save_total_limit": f"MLX-LM keeps every save: {ADAPTERS}/NNNNNNN_adapters.safetensors",
-    "gguf_conversion": "mlx_lm.fuse --export-gguf writes f16 for Llama and Mistral alone; llama.cpp makes a GGUF "
-    "of the fused model",
+    "gguf_conversion": "mlx_lm.fuse --export-gguf can do it for Llama and Mistral, in f16 only; llama.cpp can make a "
+    "GGUF of any fused model",
 }
 
 
@@ -163,6 +163,7 @@ def recipe(job: ExportJob) -> Recipe:
         tuple(commands),
         _UNUSED,
         tuple(_notes(job, pace)),
+        tuple(_warnings(job)),
     )
 
 
@@ -173,20 +174,28 @@ def _notes(job: ExportJob, pace: _Pace) -> list[str]:
         f"MLX-LM counts batches, not epochs: {counted(pace.iterations, 'iteration is', 'iterations are')} "
         f"{counted(pace.steps, 'step')} of {counted(rows, 'row')}, which is {epochs:g} epochs rounded up to whole "
         "steps",
-        f"MLX-LM cuts a row to max_seq_length {most:,} tokens with a warning; where not even its prompt fits, the loss "
-        "is NaN and the training is lost: curate preview --tokenizer FOLDER --strict lists such rows",
-        f"MLX-LM {VERSION} learns one token more in each row than the row has: id 0, behind its end "
-        "(ml-explore/mlx-lm#1697). A reply has ended before it",
-        "the model needs a chat template in its tokenizer: an Instruct model has one, a plain base model has not",
+        f"MLX-LM cuts a row to max_seq_length {most:,} tokens, and says so. Where a prompt alone is longer, the loss "
+        "becomes NaN and the training is lost: curate preview --tokenizer FOLDER --strict lists such rows",
+        f"MLX-LM {VERSION} trains one token too many in each row, id 0 behind its end "
+        "(ml-explore/mlx-lm#1697). It does no harm, since the reply has ended before it",
+        "the model's tokenizer must have a chat template: that of an Instruct model has one, that of a plain "
+        "base model has none",
         'MLX-LM is for Apple silicon; on Linux, pip install "mlx-lm[train,cpu]" or [train,cuda13] runs it as well',
     ]
     if job.keys["optim"] == "adamw_8bit":
-        notes.append("MLX has no 8-bit optimizer: AdamW in the type of the weights it is")
+        notes.append("MLX has no 8-bit optimizer: lora.yaml has AdamW, which keeps its states in the weights' type")
     if job.family.family == "gemma4":
-        notes.append("MLX-LM renders Gemma 4 with thinking on: a system turn with <|think|> comes before each row")
+        notes.append("MLX-LM turns Gemma 4's thinking on: it writes a system turn with <|think|> before each row")
     if job.method == "full":
-        notes.append(
-            "MLX-LM's full fine-tuning trains the layers, but neither the embeddings nor the output layer, and in the "
-            "type in which they are stored: in bf16 small steps are lost to rounding"
-        )
+        notes.append("MLX-LM's full fine-tuning trains all layers but the embeddings and the output layer")
     return notes
+
+
+def _warnings(job: ExportJob) -> list[str]:
+    if job.method == "lora" or not job.keys["bf16"] or job.keys["fp16"]:
+        return []
+    return [
+        "MLX-LM trains the weights in the type in which they are stored: in bf16 most of a step of "
+        f"{job.keys['learning_rate']:g} is rounded away; use --method lora, or set bf16 to false in "
+        "etc/fine-tune-config.json"
+    ]

@@ -62,10 +62,10 @@ print(client.fine_tuning.jobs.create(**job).id)
 
 _CHOSEN = "OpenAI chooses it"
 _UNUSED = {
-    "learning_rate": "OpenAI takes a multiplier of a rate that it does not name; here it is auto",
+    "learning_rate": "OpenAI sets the rate itself; what can be set is a factor of it, which is auto here",
     "per_device_train_batch_size": "the batch size is auto: OpenAI chooses it by the number of rows",
     "gradient_accumulation_steps": "the batch size is auto: OpenAI chooses it by the number of rows",
-    "max_seq_length": "the limit is the model's own; what is longer is cut",
+    "max_seq_length": "the limit is the model's own; longer rows are cut",
     "logging_steps": "OpenAI reports as it likes",
     "save_steps": "OpenAI saves when it likes",
     "save_total_limit": "OpenAI keeps what it likes",
@@ -85,7 +85,9 @@ def recipe(job: ExportJob) -> Recipe:
             "make a larger run, or hold out less of it: curate run --holdout",
         )
     files = {"job.json": json.dumps(_job(job), indent=2, ensure_ascii=False) + "\n", "create_job.py": _CREATE}
-    return Recipe(files, ("pip install openai", "python create_job.py"), _UNUSED, tuple(_notes(job)))
+    return Recipe(
+        files, ("pip install openai", "python create_job.py"), _UNUSED, tuple(_notes(job)), tuple(_warnings(job))
+    )
 
 
 def _model(job: ExportJob) -> str:
@@ -113,16 +115,25 @@ def _job(job: ExportJob) -> dict[str, Any]:
 def _notes(job: ExportJob) -> list[str]:
     wanted, epochs = job.keys["num_train_epochs"], _epochs(job)
     notes = [
-        "create_job.py sends a person's memories to OpenAI, where they stay until you delete the files: have that "
-        "person's consent, and consider a tool that runs on a machine of your own",
-        "OpenAI is closing this service: none but those who use it already can start a job, and "
-        "from 6 January 2027 nobody; the GPT-4o and GPT-4.1 models and all that is fine-tuned from them end on "
-        "14 January 2027 (developers.openai.com/api/docs/deprecations)",
         f"the price: the tokens of {job.data[0]} x {epochs} epochs x the model's price for a token of training",
         f"OpenAI decides how it trains: --method {job.method} changes nothing",
     ]
-    if _model(job) != job.base_model:
-        notes.append(f"{job.base_model!r} is not OpenAI's: job.json names {DEFAULT_MODEL}; --base-model names another")
     if wanted != epochs:
-        notes.append(f"OpenAI knows whole epochs alone, {_MOST_EPOCHS} at most: {wanted:g} became {epochs}")
+        notes.append(f"OpenAI takes whole epochs only, {_MOST_EPOCHS} at most: {wanted:g} became {epochs}")
     return notes
+
+
+def _warnings(job: ExportJob) -> list[str]:
+    warnings = [
+        "create_job.py sends a person's memories to OpenAI, where they stay until you delete the files: have that "
+        "person's consent, and consider a tool that runs on a machine of your own",
+        "OpenAI is closing this service: today only those who use it already can start a job, and from 6 January 2027 "
+        "nobody can. The GPT-4o and GPT-4.1 models, and all that is fine-tuned from them, end on 14 January 2027 "
+        "(developers.openai.com/api/docs/deprecations)",
+    ]
+    if _model(job) != job.base_model:
+        warnings.append(
+            f"{job.base_model!r} is no model of OpenAI's, so job.json names {DEFAULT_MODEL}; name another "
+            "with --base-model"
+        )
+    return warnings

@@ -260,7 +260,7 @@ _WHY = {
 _UNUSED = {
     "save_steps": "torchtune saves at the end of each epoch",
     "save_total_limit": f"torchtune keeps all: {OUTPUT}/epoch_0 and so on",
-    "gguf_conversion": "torchtune makes no GGUF; llama.cpp makes one of the merged model",
+    "gguf_conversion": "torchtune cannot make a GGUF; llama.cpp can make one of the merged model",
 }
 
 
@@ -280,41 +280,57 @@ def recipe(job: ExportJob) -> Recipe:
     if _folder(job) == BASE:
         commands.append(f'tune download {shlex.quote(job.base_model)} --output-dir {BASE} --ignore-patterns "*.pth"')
     commands.append(run)
-    return Recipe(files, tuple(commands), _UNUSED, tuple(_notes(job, pace, kind)))
+    return Recipe(files, tuple(commands), _UNUSED, tuple(_notes(job, pace, kind)), tuple(_warnings(job)))
 
 
 def _notes(job: ExportJob, pace: _Pace, kind: str) -> list[str]:
     rows, wanted = pace.batch * pace.accumulate, job.keys["num_train_epochs"]
     notes = [
-        f"torchtune is no longer maintained since July 2025 (meta-pytorch/torchtune#2883); {VERSION} is its last "
-        "release. Other tools here are",
-        f"torchtune {VERSION} validates nothing: {job.data[1]} is for you to look at, or for another tool",
-        f"its own templates are not the published ones and it learns earlier replies too, so {OURS}.py does that part; "
-        "chat_template.jinja is used only where the model's tokenizer has no template",
-        f"a row longer than max_seq_length {job.keys['max_seq_length']:,} is cut and named as it is trained on; one of "
-        "which nothing would be learnt stops the training",
-        f"on several GPUs: tune run --nproc_per_node N {kind}_distributed --config recipe.yaml "
-        f"gradient_accumulation_steps=... with {pace.accumulate} divided by N",
+        f"torchtune {VERSION} measures nothing on held-out rows: {job.data[1]} is for you to look at, or for another "
+        "tool",
+        f"the templates of torchtune are not the published ones, and it trains earlier replies too: {OURS}.py in this "
+        "folder takes their place. It uses chat_template.jinja only where the model's tokenizer has no template",
+        f"a row longer than max_seq_length {job.keys['max_seq_length']:,} is cut, and named when it is "
+        "trained on; where nothing to train would be left of a row, the training stops",
+        f"on N GPUs: tune run --nproc_per_node N {kind}_distributed --config recipe.yaml "
+        f"gradient_accumulation_steps={pace.accumulate}/N (write the quotient)",
     ]
     if pace.left:
         notes.append(
-            f"torchtune makes a step of {counted(rows, 'row')}: what fills none is carried into the next epoch, and "
-            f"behind the last epoch {counted(pace.left, 'row makes', 'rows make')} no step"
+            f"a step takes {counted(rows, 'row')}. Rows that do not fill a step wait for the next epoch; after the "
+            f"last epoch {counted(pace.left, 'row is', 'rows are')} left over, and no step is made of them"
         )
     if wanted != pace.epochs:
-        notes.append(f"torchtune knows whole epochs alone: {wanted:g} became {pace.epochs}")
+        notes.append(f"torchtune takes whole epochs only: {wanted:g} became {pace.epochs}")
     return notes + _method_notes(job)
 
 
 def _method_notes(job: ExportJob) -> list[str]:
     notes = []
     if job.keys["fp16"]:
-        notes.append("torchtune trains in bf16 or fp32, never fp16: this is fp32")
+        notes.append("torchtune cannot train in fp16: recipe.yaml says fp32")
     if job.method == "lora":
         notes.append(
-            "each epoch saves the merged model beside the adapter: save_adapter_weights_only: true keeps to the adapter"
-            + (", which for Phi is in no form that others read" if "phi" in _model(job.base_model)[0] else "")
+            "each epoch saves the merged model beside the adapter; with save_adapter_weights_only: true it saves the "
+            "adapter alone"
+            + (
+                ", which no other program can read where the model is a Phi"
+                if "phi" in _model(job.base_model)[0]
+                else ""
+            )
         )
-    elif job.keys["bf16"]:
-        notes.append("in bf16 weights and optimizer states are kept in 16 bits: small steps are lost to rounding")
     return notes
+
+
+def _warnings(job: ExportJob) -> list[str]:
+    warnings = [
+        f"torchtune is no longer maintained since July 2025 (meta-pytorch/torchtune#2883), and {VERSION} is its last "
+        "release; the other tools here are maintained: --to trl, for one"
+    ]
+    if job.method == "full" and job.keys["bf16"] and not job.keys["fp16"]:
+        warnings.append(
+            "torchtune keeps the weights and the optimizer's states in bf16, where most of a step of "
+            f"{job.keys['learning_rate']:g} is rounded away: use --method lora, or set bf16 to false in "
+            "etc/fine-tune-config.json"
+        )
+    return warnings

@@ -49,7 +49,11 @@ def recipe(job: ExportJob) -> Recipe:
         "LAUNCH.md": launch_guide(job, "trl", name),
     }
     commands = ("pip install -r requirements.txt", f"python {name} --dry-run", f"python {name}")
-    unused = {"gguf_conversion": "TRL makes no GGUF: llama.cpp does of its result, for trainer export --to ollama"}
+    unused = {
+        "gguf_conversion": "TRL cannot make a GGUF; llama.cpp can make one of the trained model, and trainer "
+        "export --to "
+        "ollama makes the Modelfile for it"
+    }
     return Recipe(files, commands, unused, notes(job))
 
 
@@ -67,7 +71,7 @@ def notes(job: ExportJob) -> tuple[str, ...]:
     lines = []
     if job.method == "full":
         lines.append(
-            "the weights are kept in 32 bits, since bf16 would round steps of the learning rate's size away; "
-            "--bf16-weights halves the memory all the same"
+            "the weights are kept in 32 bits: in 16 (bf16) a step of this learning rate would be rounded away. "
+            "--bf16-weights halves the memory, at that price"
         )
     return (*lines, *script_notes(job))

@@ -46,7 +46,7 @@ def recipe(job: ExportJob) -> Recipe:
         "LAUNCH.md": launch_guide(job, "unsloth", SCRIPT),
     }
     commands = ("pip install -r requirements.txt", f"python {SCRIPT} --dry-run", f"python {SCRIPT}")
-    return Recipe(files, commands, notes=notes(job))
+    return Recipe(files, commands, notes=notes(job), warnings=warnings(job))
 
 
 def gguf(job: ExportJob) -> dict[str, str]:
@@ -57,11 +57,20 @@ def gguf(job: ExportJob) -> dict[str, str]:
 
 
 def notes(job: ExportJob) -> tuple[str, ...]:
-    """Say what a user would otherwise learn too late."""
-    lines = ["Unsloth uses one GPU; for several export to trl"]
-    kind = gguf(job)["gguf"]
-    if kind and kind not in QUANTIZATIONS:
-        lines.append(f"gguf_conversion: {kind.upper()} is none of the types that Unsloth makes of itself")
+    """Return the facts that a user would otherwise learn too late."""
+    lines = ["Unsloth trains on one GPU; for several GPUs, export with --to trl"]
     if job.method == "lora" and job.keys["lora_dropout"]:
-        lines.append("lora_dropout 0 would train faster with Unsloth, whose own kernels know no dropout")
+        lines.append("Unsloth's fast kernels have no dropout: with lora_dropout 0 it would train faster")
     return (*lines, *script_notes(job))
+
+
+def warnings(job: ExportJob) -> tuple[str, ...]:
+    """Return what a user should do something about."""
+    kind = gguf(job)["gguf"]
+    if not kind or kind in QUANTIZATIONS:
+        return ()
+    return (
+        f"gguf_conversion: Unsloth cannot make {kind.upper()} by itself; set quantization_type to one that it "
+        "can make, "
+        "such as Q8_0",
+    )

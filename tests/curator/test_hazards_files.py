@@ -23,7 +23,7 @@ def run(curate: Curate, home: Home, *options: object) -> Path:
     home.memory("What was there for lunch?", response=GOOD, id="good")
     result = curate("run", "--username", "ann", "--home", home.folder, *options)
     assert result.status == 0, result.err
-    assert result.err == ""
+    assert result.complaints == ""
     assert any(row["assistant_text"] == GOOD for row in rows(result.run / "curated_memories.json"))
     return Path(result.last_line)
 

@@ -67,7 +67,8 @@ def test_an_error_has_file_and_line_of_the_plugins_own_code(talk: Home, curate: 
 
 
 def test_a_drop_of_a_run_that_goes_on_has_it_too_and_is_the_same_everywhere(talk: Home, curate: Curate) -> None:
-    plugin(talk, FILTER.format(body="raise ValueError('no such tide')"))
+    talk.memory("Who keeps the key?", response="The harbour master keeps it.")
+    plugin(talk, FILTER.format(body="if 'ladder' in sample.assistant_text: raise ValueError('no such tide')"))
     result = curate(*RUN, "--keep-going", "--home", talk.folder)
     (drop,) = rows(result.run / "dropped.jsonl")
     assert "no such tide (at plugins/loud.py:7)" in drop["detail"] and str(talk.folder) not in drop["detail"]
@@ -189,5 +190,6 @@ def test_a_plugin_that_is_switched_off_is_named_where_its_mode_or_tool_is_asked_
             err = refused(curate, talk, *arguments, status=2)
             assert "plugins/tide_log.py names it" in err and advice in err and "another" not in err
     talk.config("curate.json", {"plugins": {"home_plugins": True}})
-    assert curate(*RUN, "--mode", "harbour", "--home", talk.folder).status == 0
+    known = curate(*RUN, "--mode", "harbour", "--home", talk.folder)
+    assert known.status == 1 and "no sample came of" in known.err, "the mode is known, and no memory has it"
     assert "plugins/" not in refused(curate, talk, *RUN, "--mode", "nowhere", status=2)

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from conftest import complaints
 
 from trainer.cli import run_command
 from trainer.model.llama import Llama, ModelConfig
@@ -110,6 +111,11 @@ class Result:
     out: str
     err: str
     seconds: float = 0.0
+
+    @property
+    def complaints(self) -> str:
+        """stderr without what every command ends with: what it made, and what to do next."""
+        return complaints(self.err)
 
 
 @contextlib.contextmanager

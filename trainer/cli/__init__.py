@@ -45,7 +45,12 @@ def run_command(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit status."""
 
     def command() -> int:
-        options = build_parser().parse_args(list(arguments))
+        parser = build_parser()
+        if not arguments:
+            parser.print_help()
+            return 0
+        options = parser.parse_args(list(arguments))
+        options.words = list(arguments)
         if options.needs_torch:
             _require_torch()
         chosen: Callable[[argparse.Namespace], int] = options.command

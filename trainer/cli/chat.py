@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from curator.contract.cli_frame import log
+from curator.contract.cli_frame import command_line, log, next_step
 from trainer.cli.options import add_command, checkpoint_argument, decoder_of, sampling_of, sampling_options, show_text
 
 
@@ -31,4 +31,7 @@ def _run(options: argparse.Namespace) -> int:
     if sys.stdin.isatty():
         log(COMMANDS)
     talk(chat, typed(), show_text, log)
+    next_step(
+        command_line("trainer", "health", options.checkpoint), "says in figures how good it is, its base beside it"
+    )
     return 0

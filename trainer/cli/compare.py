@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from curator.contract.cli_frame import json_option, print_json
+from curator.contract.cli_frame import command_line, json_option, next_step, print_json
 from curator.contract.errors import UsageError
 from trainer.cli.options import (
     add_command,
@@ -48,4 +48,7 @@ def _run(options: argparse.Namespace) -> int:
                      "rows": as_json(rows)})  # fmt: skip
     else:
         print_comparison(rows, base, tuned)
+    next_step(
+        command_line("trainer", "health", options.tuned, "--base", options.base), "says in figures what has changed"
+    )
     return 0

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from trainer.cli.options import add_command
+from trainer.cli.options import add_command, say_made
 
 
 def add(commands: Any) -> None:
@@ -32,4 +32,5 @@ def _run(options: argparse.Namespace) -> int:
     if (options.checkpoint / LEXICON).is_file():
         write_whole(options.out / LEXICON, (options.checkpoint / LEXICON).read_bytes())
     print(options.out)
+    say_made(options.out)
     return 0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Any
 
-from curator.contract.cli_frame import home_option, log
+from curator.contract.cli_frame import home_option, log, made, next_step
 from curator.contract.errors import UsageError
 from curator.contract.homes import optional_home
 from trainer.cli.options import add_command
@@ -46,7 +47,7 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from trainer.exports import export
+    from trainer.exports import export, how_to_run
     from trainer.external.model import is_external
     from trainer.model.checkpoint import load_checkpoint
 
@@ -55,11 +56,16 @@ def _run(options: argparse.Namespace) -> int:
     for name in ("family", "base", "mode", "system", "run"):
         if getattr(options, name) is not None:
             raise UsageError(f"--{name} is for --to ollama of a model that was trained elsewhere", "leave it out")
-    print(export(load_checkpoint(options.checkpoint), options.to, options.out, dtype=options.dtype, log=log))
+    checkpoint = load_checkpoint(options.checkpoint)
+    print(export(checkpoint, options.to, options.out, dtype=options.dtype, log=log))
+    made(options.out, "read back; it goes on with three prompts as the checkpoint does")
+    next_step(how_to_run(checkpoint, options.to, options.out), "runs it")
     return 0
 
 
 def _export_external(options: argparse.Namespace) -> int:
+    from trainer.exports.go_template import MODELFILE
+    from trainer.exports.ollama import name_of
     from trainer.external.modelfile import ModelfileRequest, export_external
 
     if options.dtype != "f32":
@@ -69,4 +75,7 @@ def _export_external(options: argparse.Namespace) -> int:
         )
     request = ModelfileRequest(options.family, options.base, options.mode, options.system, options.run)
     print(export_external(options.checkpoint, options.out, request, optional_home(options.home), log))
+    made(options.out / MODELFILE, "read back; it makes the prompts of the model's family")
+    name, place = name_of(options.out), shlex.quote(str(options.out / MODELFILE))
+    next_step(f"ollama create {name} -f {place} && ollama run {name}", "runs it")
     return 0

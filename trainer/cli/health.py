@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from curator.contract.cli_frame import (
     Progress,
+    command_line,
     count,
     harmless,
     json_option,
     log,
+    made,
+    next_step,
     print_json,
     print_table,
     progress_bar,
@@ -19,7 +22,15 @@ from curator.contract.cli_frame import (
 )
 from curator.contract.errors import UsageError
 from curator.contract.homes import optional_home
-from trainer.cli.options import add_command, checkpoint_argument, common_options, dialogues_of, renamed, settings_of
+from trainer.cli.options import (
+    add_command,
+    checkpoint_argument,
+    common_options,
+    dialogues_of,
+    renamed,
+    settings_of,
+    use_of_checkpoint,
+)
 
 if TYPE_CHECKING:
     from trainer.evaluation.perplexity import Line, Measured
@@ -70,7 +81,7 @@ def _run(options: argparse.Namespace) -> int:
     from trainer.training.speed import threads
 
     if options.html:
-        refuse_existing(options.html)
+        refuse_existing(options.html, "--html")
     settings = settings_of(options)
     if options.replies:
         health = settings.health.model_copy(update={"replies": options.replies})
@@ -108,7 +119,13 @@ def _show(options: argparse.Namespace, report: dict[str, Any], lines: list[Line]
             print(harmless(line))
         if lines:
             _print_lines(lines)
-    return 1 if report["verdict"] == "refused" else 0
+    if options.html:
+        made(options.html, "the page with charts")
+    if report["verdict"] == "refused":
+        log("it breaks a budget: the base is the better model; train with other settings or more samples")
+        return 1
+    use_of_checkpoint(options.checkpoint)
+    return 0
 
 
 def _perplexities(options: argparse.Namespace) -> int:
@@ -130,6 +147,7 @@ def _perplexities(options: argparse.Namespace) -> int:
         print_json({"checkpoint": str(options.checkpoint), "measured": as_json(lines)})
     else:
         _print_lines(lines)
+    next_step(command_line("trainer", "health", options.checkpoint), "measures its replies too, its base beside it")
     return 0
 
 

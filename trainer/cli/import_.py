@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from curator.contract.cli_frame import log
-from trainer.cli.options import add_command
+from trainer.cli.options import add_command, say_made
 
 
 def add(commands: Any) -> None:
@@ -25,4 +25,5 @@ def _run(options: argparse.Namespace) -> int:
     from trainer.importing import import_checkpoint
 
     print(import_checkpoint(options.source, options.out, options.tokenizer, log))
+    say_made(options.out)
     return 0

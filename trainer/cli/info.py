@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from curator.contract.cli_frame import harmless, json_option, print_json
-from trainer.cli.options import add_command, checkpoint_argument
+from curator.contract.cli_frame import harmless, json_option, log, print_json
+from trainer.cli.options import add_command, checkpoint_argument, use_of_checkpoint
 
 
 def add(commands: Any) -> None:
@@ -28,4 +28,8 @@ def _run(options: argparse.Namespace) -> int:
     else:
         for name, value in lines(description):
             print(harmless(f"{name + ':':<15}{value}"))
-    return 0 if description["verified"] else 1
+    if description["verified"]:
+        use_of_checkpoint(options.checkpoint)
+        return 0
+    log("one of its files is not the one it was written with: copy or make the checkpoint again")
+    return 1

@@ -5,11 +5,24 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from curator.contract.cli_frame import positive, print_json, print_table, progress_bar
+from curator.contract.cli_frame import (
+    command_line,
+    free_name,
+    log,
+    made,
+    next_step,
+    positive,
+    print_json,
+    print_table,
+    progress_bar,
+)
 from curator.contract.errors import counted
-from trainer.cli.options import add_command
+from trainer.cli.options import add_command, alone
+
+if TYPE_CHECKING:
+    from trainer.data.token_shards import Manifest
 
 
 def add(commands: Any) -> None:
@@ -21,7 +34,8 @@ def add(commands: Any) -> None:
         help="keep token shards",
         description="Keep token shards: tokens for training, with manifests.",
     )
-    inner = modules.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    inner = modules.add_subparsers(title="commands", metavar="COMMAND")
+    alone(modules)
     adding = add_command(inner, "add", _add, "Make a token shard of text, or take in one of llama2.c.")
     adding.add_argument("name", metavar="NAME")
     source = adding.add_mutually_exclusive_group(required=True)
@@ -49,7 +63,8 @@ def _add(options: argparse.Namespace) -> int:
     from trainer.model.checkpoint import builtin_base
     from trainer.model.tokenizer import Tokenizer
 
-    tokenizer = Tokenizer.load(options.tokenizer or builtin_base() / "tokenizer.model")
+    source = options.tokenizer or builtin_base() / "tokenizer.model"
+    tokenizer = Tokenizer.load(source)
     if options.bin:
         shard = add_bin(options.shards, options.name, options.bin, tokenizer)
     else:
@@ -59,6 +74,9 @@ def _add(options: argparse.Namespace) -> int:
     manifest = shard.manifest
     print(f"{counted(manifest.documents, 'document')}, {counted(manifest.tokens, 'token')}", file=sys.stderr)
     print(shard.path)
+    made(shard.path, f"tokens; {shard.path.with_suffix('.json').name} beside it says of what")
+    words = ("--shards", options.shards, "--tokenizer", source, "--out", free_name("my-base"))
+    next_step(command_line("trainer", "pretrain", *words), "trains a base on the shards of that folder")
     return 0
 
 
@@ -68,20 +86,27 @@ def _list(options: argparse.Namespace) -> int:
     manifests = [shard.manifest for shard in list_shards(options.shards)]
     if options.json:
         print_json([manifest.model_dump() for manifest in manifests])
-        return 0
+    else:
+        _show(manifests)
+    next_step(command_line("trainer", "modules", "verify", "--shards", options.shards), "checks them")
+    return 0
+
+
+def _show(manifests: list[Manifest]) -> None:
     rows = [
         (shard.name, f"{shard.documents:,}", f"{shard.tokens:,}", shard.tokenizer_sha256[:12],
          ", ".join(source.name for source in shard.sources)[:60])
         for shard in manifests
     ]  # fmt: skip
     print_table(("shard", "documents", "tokens", "tokenizer", "made from"), rows)
-    return 0
 
 
 def _remove(options: argparse.Namespace) -> int:
     from trainer.data.token_shards import remove_shard
 
     remove_shard(options.shards, options.name)
+    log(f"removed {options.name} from {options.shards}")
+    next_step(command_line("trainer", "modules", "list", "--shards", options.shards), "lists what is left")
     return 0
 
 
@@ -99,4 +124,5 @@ def _verify(options: argparse.Namespace) -> int:
         checked = "" if counts["tokenizer_checked"] else "; the tokenizer was not checked (--tokenizer FILE)"
         size = f"{counted(counts['documents'], 'document')}, {counted(counts['tokens'], 'token')}"
         print(f"{counts['name']}: {size}, whole{checked}")
+    next_step(command_line("trainer", "modules", "list", "--shards", options.shards), "says of what they were made")
     return 0

@@ -8,17 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curator.contract.cli_frame import (
+    command_line,
     console,
     count,
+    free_name,
     harmless,
     home_option,
     json_option,
     log,
+    made,
+    next_step,
     number,
     positive,
     print_json,
 )
-from curator.contract.homes import optional_home
+from curator.contract.homes import chosen_profile, find_home, optional_home
+from trainer.names import PAGE_FILE, TARGETS
 
 if TYPE_CHECKING:
     from trainer.data.dialogues import Dataset
@@ -88,8 +93,8 @@ def given(options: argparse.Namespace, *more: str) -> dict[str, Any]:
 
 def input_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that name a fine-tune's dialogues, base and context."""
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--profile", metavar="P", help="the latest curated run of this profile")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--profile", metavar="P", help="the latest curated run of this profile (default: the only one)")
     source.add_argument("--run", type=Path, metavar="DIR", help="a curated run")
     source.add_argument("--data", type=Path, metavar="FILE", help="JSONL: conversations, or input and output")
     parser.add_argument(
@@ -100,6 +105,14 @@ def input_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mode-tags", choices=("auto", "none", "keep"), help="tags such as <thought> in the text")
     parser.add_argument("--keep-secrets", action="store_true", help="train on samples that hold keys or card numbers")
     home_option(parser)
+
+
+def input_words(options: argparse.Namespace) -> list[str]:
+    """Return the words that name the same dialogues, base and context on another command line."""
+    names = ("profile", "run", "data", "base", "context", "prompt_loss_weight", "mode_tags", "home")
+    chosen = [(name, getattr(options, name)) for name in names if getattr(options, name) is not None]
+    words = [word for name, value in chosen for word in (f"--{name.replace('_', '-')}", str(value))]
+    return [*words, *(["--keep-secrets"] if options.keep_secrets else [])]
 
 
 def accept_option(parser: argparse.ArgumentParser) -> None:
@@ -115,10 +128,14 @@ def request_of(options: argparse.Namespace) -> FinetuneRequest:
 
     extra = ("prompt_loss_weight", "mode_tags", "method", "lora_rank", "epochs")
     chosen = {name: value for name, value in given(options, *extra).items() if name != "steps"}
+    home, profile = optional_home(options.home), options.profile
+    if options.run is None and options.data is None:
+        home = home or find_home(options.home)  # which says what is missing where there is none
+        profile = chosen_profile(home, profile, "--profile")
     if "learning_rate" in chosen:
         chosen["lora_learning_rate"] = chosen["learning_rate"]
     return FinetuneRequest(
-        home=optional_home(options.home), profile=options.profile, run=options.run, data=options.data,
+        home=home, profile=profile, run=options.run, data=options.data,
         base=options.base, keep_secrets=options.keep_secrets,
         out=getattr(options, "out", None), steps=getattr(options, "steps", None), context=options.context,
         device=getattr(options, "device", "cpu"), options=chosen, replay=getattr(options, "replay", None),
@@ -137,7 +154,41 @@ def show_tuned(out: Path, ready: FinetuneContext, as_json: bool) -> int:
         tuned = load_checkpoint(out)
         sampling = Sampling.of(SamplingSettings(max_tokens=60), ready.settings.seed, ready.template.stops)
         print_comparison(compare(ready.base, tuned, ready.prompts, sampling), ready.base, tuned)
-    return print_result(out, as_json)
+    print_result(out, as_json)
+    say_made(out)
+    return 0
+
+
+def say_made(out: Path) -> None:
+    """Say on stderr that a checkpoint was made, and what to do with it."""
+    page = out / "training" / PAGE_FILE
+    if page.is_file():
+        made(page, "how good it is, as a page for a browser")
+    else:
+        made(out, "a checkpoint")
+    use_of_checkpoint(out)
+
+
+def show_base(out: Path, as_json: bool) -> int:
+    """Print the checkpoint of a base, and say on stderr what to do with it. Returns the exit status."""
+    print_result(out, as_json)
+    made(out, "a base, which goes on with texts")
+    next_step(command_line("trainer", "sample", out, "--raw", "--prompt", "One day"), "lets it go on with a text")
+    next_step(
+        command_line("trainer", "preview", "--base", out),
+        "shows a profile's samples as it would be trained on them; trainer finetune takes the same options",
+    )
+    return 0
+
+
+def use_of_checkpoint(checkpoint: Path) -> None:
+    """Say on stderr what a checkpoint is good for."""
+    next_step(command_line("trainer", "chat", checkpoint), "talks with it")
+    words = (checkpoint, "--to", "gguf", "--out", free_name(f"{checkpoint.resolve().name}-gguf"))
+    next_step(
+        command_line("trainer", "export", *words),
+        f"carries it to another program; --to is one of {', '.join(TARGETS)}",
+    )
 
 
 def print_comparison(rows: Sequence[Row], base: Checkpoint, tuned: Checkpoint) -> None:
@@ -180,6 +231,16 @@ def add_command(
     )
     parser.set_defaults(command=run, needs_torch=True)
     return parser
+
+
+def alone(parser: argparse.ArgumentParser) -> None:
+    """Make a command that has commands of its own print its help where none of them is named."""
+
+    def show_help(options: argparse.Namespace) -> int:
+        parser.print_help()
+        return 0
+
+    parser.set_defaults(command=show_help, needs_torch=False)
 
 
 def sampling_options(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from curator.contract.cli_frame import home_option, positive
-from trainer.cli.options import add_command, given, print_result, settings_of, training_options
+from trainer.cli.options import add_command, given, settings_of, show_base, training_options
 
 
 def add(commands: Any) -> None:
@@ -55,4 +55,4 @@ def _run(options: argparse.Namespace) -> int:
     )
     with console_callback(tensorboard=options.tensorboard) as callback:
         out = pretrain(request, callback)
-    return print_result(out, options.json)
+    return show_base(out, options.json)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from curator.contract.cli_frame import console, log, positive, print_json
+from curator.contract.cli_frame import command_line, console, log, next_step, positive, print_json
 from curator.contract.errors import counted
-from trainer.cli.options import add_command, input_options, request_of
+from trainer.cli.options import add_command, input_options, input_words, request_of
 
 if TYPE_CHECKING:
     from trainer.training.finetune import FinetuneContext
@@ -35,6 +35,7 @@ def _run(options: argparse.Namespace) -> int:
         print_json(samples)
     else:
         _show(samples, ready)
+    next_step(command_line("trainer", "finetune", *input_words(options)), "trains on them")
     return 0
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from curator.contract.cli_frame import home_option, log
-from trainer.cli.options import accept_option, add_command, print_result, show_tuned
+from trainer.cli.options import accept_option, add_command, print_result, show_base, show_tuned, use_of_checkpoint
 
 
 def add(commands: Any) -> None:
@@ -34,11 +34,13 @@ def _run(options: argparse.Namespace) -> int:
     if run_dir.ended():
         run_dir.tidy()
         log(f"{options.out}: its training has ended; there is nothing to go on with")
-        return print_result(options.out, options.json)
+        print_result(options.out, options.json)
+        use_of_checkpoint(options.out)
+        return 0
     kind = run_dir.plan()["kind"]
     with console_callback(tensorboard=options.tensorboard) as callback:
         if kind == "pretrain":
-            return print_result(resume_pretrain(options.out, options.allow_drift, callback), options.json)
+            return show_base(resume_pretrain(options.out, options.allow_drift, callback), options.json)
         out, ready = resume_finetune(
             options.out, callback, allow_drift=options.allow_drift, accept_degraded=options.accept_degraded
         )

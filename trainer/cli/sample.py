@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from curator.contract.cli_frame import harmless, json_option, log, positive, print_json
+from curator.contract.cli_frame import command_line, harmless, json_option, log, next_step, positive, print_json
 from trainer.cli.options import add_command, checkpoint_argument, decoder_of, sampling_of, sampling_options, show_text
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def _run(options: argparse.Namespace) -> int:
         print_json(
             {"checkpoint": str(options.checkpoint), "prompt": text, "sampling": asdict(sampling), "replies": rows}
         )
+    next_step(command_line("trainer", "chat", options.checkpoint), "talks with the model")
     return 0
 
 

@@ -7,15 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from curator.contract.cli_frame import positive
+from curator.contract.cli_frame import command_line, made, next_step, positive
 from curator.contract.errors import counted
-from trainer.cli.options import add_command
+from trainer.cli.options import add_command, alone
 
 
 def add(commands: Any) -> None:
     """Add the command to the parser."""
     tokenizer = commands.add_parser("tokenizer", help="train a tokenizer", description="Train a tokenizer.")
-    inner = tokenizer.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    inner = tokenizer.add_subparsers(title="commands", metavar="COMMAND")
+    alone(tokenizer)
     train = add_command(
         inner, "train", _tokenizer_train, "Train a SentencePiece tokenizer on text.",
         "The last line of stdout is the file made.",
@@ -44,4 +45,7 @@ def _tokenizer_train(options: argparse.Namespace) -> int:
     write_whole(options.out, model)
     print(f"{counted(tokenizer.vocab_size, 'piece')}, sha256 {tokenizer.sha256[:12]}", file=sys.stderr)
     print(options.out)
+    made(options.out, "a tokenizer")
+    words = ("--shards", "shards", "--tokenizer", options.out, "--text", *options.corpus)
+    next_step(command_line("trainer", "modules", "add", "text", *words), "makes tokens of the text, to train a base on")
     return 0

@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from curator.contract.cli_frame import command_line
 from curator.contract.dialogue_files import read_dialogue_file
-from curator.contract.errors import UsageError, counted
+from curator.contract.errors import JobError, UsageError, counted
 from curator.contract.files import read_json, sha256_of
 from curator.contract.homes import find_profile, latest_run
 from curator.contract.modes import untag
@@ -81,7 +82,7 @@ def read_dialogues(
 ) -> Dataset:
     """Read the dialogues of a profile's latest run, of a run's folder, or of a JSONL file.
 
-    Raises UsageError where nothing is named, or what is named cannot be read.
+    Raises UsageError where nothing is named, or what is named cannot be read; JobError where it is empty.
     """
     if profile is not None:
         if home is None:
@@ -97,7 +98,7 @@ def read_dialogues(
 def read_run(folder: Path) -> Dataset:
     """Read a curated run: format and version first, then the untagged text of every sample.
 
-    Raises UsageError where the folder is no whole run of this version.
+    Raises UsageError where the folder is no whole run of this version, JobError where it has no sample.
     """
     summary = read_summary(folder)
     path = folder / WRAPPED
@@ -118,7 +119,7 @@ def read_run(folder: Path) -> Dataset:
         except (KeyError, TypeError, AttributeError):
             raise UsageError(f"{path}: sample {number} is not what a run holds", MAKE_AGAIN) from None
     if not dialogues:
-        raise UsageError(f"{folder} holds no sample", "see why: curate report " + str(folder))
+        raise JobError(f"{folder} holds no sample", f"see why: {command_line('curate', 'report', folder)}")
     about = {"run": folder.name, "run_day": folder.resolve().parent.name, "samples_sha256": recorded or sha256_of(path),
              "username": summary.get("username", "")}  # fmt: skip
     return Dataset(folder, dialogues, tags, about)
@@ -159,7 +160,10 @@ def _of_run(row: dict[str, Any], tags: dict[str, list[str]]) -> Dialogue:
 
 
 def read_file(path: Path, template: Template) -> Dataset:
-    """Read a file of dialogues in any shape of `dialogue_files`. Raises UsageError with the line of a wrong one."""
+    """Read a file of dialogues in any shape of `dialogue_files`.
+
+    Raises UsageError with the line of a wrong one, JobError where there is none.
+    """
     out, systems = Dataset(path, []), 0
     for row in read_dialogue_file(path):
         name = f"line {row.number}"
@@ -172,7 +176,7 @@ def read_file(path: Path, template: Template) -> Dataset:
             out.dialogues += _of_conversation(row.messages, row.where, name)
             systems += sum(message.role == "system" for message in row.messages)
     if not out.dialogues:
-        raise UsageError(f"{path} holds no dialogue", 'expected {"input": ..., "output": ...} or a conversation a line')
+        raise JobError(f"{path} holds no dialogue", 'expected {"input": ..., "output": ...} or a conversation a line')
     if systems:
         them = "it" if systems == 1 else "them"
         out.notes.append(f"{counted(systems, 'system message')} left out: the model's template has no place for {them}")

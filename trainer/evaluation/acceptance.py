@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from curator.contract.cli_frame import command_line
 from curator.contract.errors import JobError
 from curator.contract.files import pretty_json, write_whole
 from trainer.data.dialogues import Samples
@@ -12,11 +13,12 @@ from trainer.evaluation.budgets import broken
 from trainer.evaluation.interpolate import Interpolated, WeightInterpolation
 from trainer.evaluation.page import page
 from trainer.evaluation.probes import EvalSuite
-from trainer.evaluation.report import JSON_FILE, PAGE_FILE, advice, make_report, sweep_rows, verdict_of
+from trainer.evaluation.report import JSON_FILE, advice, make_report, sweep_rows, verdict_of
 from trainer.evaluation.training_log import TrainingLog
 from trainer.model.checkpoint import Checkpoint, GateResult, Record
 from trainer.model.convert import StateDict
 from trainer.model.llama import Llama
+from trainer.names import PAGE_FILE
 from trainer.settings import TrainerSettings
 
 
@@ -73,5 +75,5 @@ def _refusal(choice: Interpolated, log: TrainingLog) -> JobError:
     return JobError(
         f"the fine-tune is refused, the base is kept: {says}",
         f"{tries}\n  all figures: {log.folder / PAGE_FILE}\n"
-        f"  keep it all the same: trainer resume {log.folder.parent} --accept-degraded",
+        f"  keep it all the same: {command_line('trainer', 'resume', log.folder.parent, '--accept-degraded')}",
     )

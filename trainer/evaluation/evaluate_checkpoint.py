@@ -107,7 +107,10 @@ def _base_of(tuned: Checkpoint, named: Path | None, notes: list[str]) -> Checkpo
     parent = tuned.record.parent
     if parent is None:
         if tuned.record.made_by == "import":
-            notes.append("it names no base; name one to compare it with: --base CHECKPOINT")
+            notes.append(
+                "the checkpoint does not say what it was trained from: name it with --base CHECKPOINT to "
+                "compare the two"
+            )
         return None
     planned = _planned(tuned).get("base")
     for folder in (*([Path(planned)] if isinstance(planned, str) else []), builtin_base()):
@@ -115,7 +118,7 @@ def _base_of(tuned: Checkpoint, named: Path | None, notes: list[str]) -> Checkpo
             _, record = load_record(folder)
             if record.sha256.get("model.safetensors") == parent.sha256:
                 return load_checkpoint(folder)
-    notes.append(f"its base {parent.name} ({parent.sha256[:12]}) is not here; name it with --base CHECKPOINT")
+    notes.append(f"its base {parent.name} ({parent.sha256[:12]}) was not found; name its folder with --base CHECKPOINT")
     return None
 
 
@@ -141,7 +144,10 @@ def _dialogues_of(tuned: Checkpoint, request: CheckpointRequest, notes: list[str
     if not (request.profile or run or data):
         paths = {name: Path(plan[name]) for name in ("run", "data_file") if isinstance(plan.get(name), str)}
         if not paths or not all(path.exists() for path in paths.values()):
-            notes.append("its dialogues are not here; name them to measure replies: --profile, --run or --data")
+            notes.append(
+                "the dialogues that it was trained on were not found; name them with --profile, --run or "
+                "--data to measure replies"
+            )
             return None
         run, data = paths.get("run"), paths.get("data_file")
     dataset = read_dialogues(request.home, request.profile, run, data, tuned.record.template)
@@ -149,7 +155,9 @@ def _dialogues_of(tuned: Checkpoint, request: CheckpointRequest, notes: list[str
         dataset, left_out = without_secrets(dataset)
         notes += left_out
     if tuned.record.made_by != "finetune":
-        notes.append("what it was trained on is not known: some of the dialogues held out here may have been in it")
+        notes.append(
+            "it is not known what the checkpoint was trained on: it may have seen dialogues that are held out here"
+        )
     return dataset
 
 

@@ -14,7 +14,7 @@ from trainer.evaluation.budgets import BudgetCheck, broken, calibration
 from trainer.evaluation.interpolate import Point
 from trainer.evaluation.probes import EvalResult, EvalSuite, perplexity
 
-JSON_FILE, PAGE_FILE = "health.json", "health.html"
+JSON_FILE = "health.json"
 _SHOWN = 12  # replies shown side by side
 _EXAMPLES = 20  # words
 _BROKEN = {

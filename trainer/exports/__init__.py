@@ -28,7 +28,7 @@ class Target:
     suffix: str
     write: Callable[[Checkpoint, Files, str], StateDict | None]
     read: Callable[[Files], readers.ReadBack]
-    run: str  # {main}, {beside}, {folder}: paths; {prompt}: for a shell; {context}: tokens
+    run: str  # {main}, {beside}, {folder}, {prompt}: for a shell; {name}: one in Ollama; {context}: tokens
     companions: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = ("f32",)
     only_folder: bool = False
@@ -45,7 +45,7 @@ _TARGETS = {
         "./runq {main} -z {beside}tokenizer.bin -t 0.8 -n {context} -i {prompt}", ("tokenizer.bin",),
     ),
     "npz": Target(
-        ".npz", npz.write, readers.read_npz, "python {beside}numpy_llama.py {main} {prompt}",
+        ".npz", npz.write, readers.read_npz, "python3 {beside}numpy_llama.py {main} {prompt}",
         (npz.RUNNER, "tokenizer.model"),
     ),
     "gguf": Target(
@@ -53,12 +53,14 @@ _TARGETS = {
         "llama-completion -m {main} -c {context} -n 120 -no-cnv -p {prompt}", dtypes=_QUANTIZED,
     ),
     "ollama": Target(
-        ".gguf", ollama.write, readers.read_gguf, "ollama create NAME -f {beside}Modelfile && ollama run NAME",
+        ".gguf", ollama.write, readers.read_gguf, "ollama create {name} -f {beside}Modelfile && ollama run {name}",
         (go_template.MODELFILE,), _QUANTIZED, only_folder=True,
     ),
     "hf": Target(
         ".safetensors", huggingface.write, readers.read_hf,
-        "transformers.AutoModelForCausalLM.from_pretrained({folder}) in Python", dtypes=("f32", "f16", "bf16"),
+        "python3 -c 'import sys, transformers as t; "
+        'print(t.pipeline("text-generation", sys.argv[1])(sys.argv[2])[0]["generated_text"])\' {folder} {prompt}',
+        dtypes=("f32", "f16", "bf16"),
         only_folder=True,
     ),
 }  # fmt: skip
@@ -93,7 +95,6 @@ def export(
             check_modelfile(files, checkpoint.record.template, checkpoint.config.max_seq_len)
     for note in _about_template(target, checkpoint.record.template):
         log(note)
-    log(f"run it: {how_to_run(runtime, names, checkpoint)}")
     return out
 
 
@@ -101,9 +102,15 @@ def _about_template(target: str, template: Template) -> Iterator[str]:
     """Yield notes for a person on how the runtime uses the template."""
     if len(template.tags) > 1 and target in ("gguf", "hf", "ollama"):
         first, *others = template.tags
-        yield f"it answers in the mode {first}; for {' or '.join(others)}, give that word as the system text"
+        yield (
+            f"the model answers in the mode {first}; to have another mode, write its name as the system "
+            f"text: {', '.join(others)}"
+        )
     if template.plain_quotes and target == "ollama":
-        yield "Ollama cannot make curly quotes straight, as the training did: type straight ones"
+        yield (
+            "the model has read straight quotes only, and Ollama passes on what is typed: type straight "
+            "quotes, not curly ones"
+        )
 
 
 def _require_bytes(checkpoint: Checkpoint) -> None:
@@ -116,11 +123,14 @@ def _require_bytes(checkpoint: Checkpoint) -> None:
         )
 
 
-def how_to_run(target: Target, files: Files, checkpoint: Checkpoint) -> str:
-    """Return the command that runs an export with a prompt in the model's own template."""
+def how_to_run(checkpoint: Checkpoint, target: str, out: Path) -> str:
+    """Return the command that runs an export to `out`, with a prompt in the model's own template."""
+    runtime = _TARGETS[target]
+    files, _ = planned(out, runtime.suffix, runtime.only_folder)
     text = checkpoint.record.template.wrap("How are you?")
     escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
-    return target.run.format(
+    return runtime.run.format(
         main=shlex.quote(str(files.main)), beside=shlex.quote(f"{files.folder}/{files.prefix}"),
-        folder=repr(str(files.folder)), prompt=f"$'{escaped}'", context=checkpoint.config.max_seq_len,
+        folder=shlex.quote(str(files.folder)), name=ollama.name_of(out), prompt=f"$'{escaped}'",
+        context=checkpoint.config.max_seq_len,
     )  # fmt: skip

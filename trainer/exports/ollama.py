@@ -6,6 +6,9 @@ has no escapes: a newline is a newline between triple quotes. Source: ollama's t
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from curator.contract.errors import UsageError
 from trainer.exports import gguf_file
 from trainer.exports.go_template import go_each, go_if, missing_blank, role_is
@@ -71,6 +74,11 @@ def modelfile(template: Template, context: int, weights: str = "model.gguf") -> 
         f"PARAMETER repeat_penalty {sampling.repetition_penalty:g}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def name_of(folder: Path) -> str:
+    """Return a name for a model in Ollama, after its folder's: letters, digits, '.', '_' and '-'."""
+    return re.sub(r"[^a-z0-9._-]+", "-", folder.resolve().name.lower()).strip("._-") or "my-model"
 
 
 def quoted(text: str, instead: str = "export it --to gguf") -> str:

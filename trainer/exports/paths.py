@@ -77,7 +77,7 @@ def placed(files: Files, is_folder: bool, companions: tuple[str, ...]) -> Iterat
             (aside / place.name).rename(place)
         moved.clear()
     except OSError as error:
-        raise disk_error(error, "cannot write", files.main) from None
+        raise disk_error(error, "cannot write", files.main, option="--out") from None
     finally:
         for place in moved:
             place.unlink(missing_ok=True)

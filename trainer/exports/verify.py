@@ -55,9 +55,15 @@ def check_export(
             moved = max(moved, float((before - after).abs().max()))
             kept += int((before.argmax(-1) == after.argmax(-1)).sum())
             compared += len(ids)
-    log(f"checked: read back, it goes on with {len(PROMPTS)} prompts as PyTorch does, {TOKENS} tokens each")
+    log(
+        f"checked: the export was read back and goes on with {len(PROMPTS)} prompts as PyTorch does, {TOKENS} "
+        "tokens each"
+    )
     if rounded is not None:
-        log(f"rounding to {kind} moves logits by {moved:.4f} at most; {kept} of {compared} next tokens stay the same")
+        log(
+            f"rounding the weights to {kind} changes logits by {moved:.4f} at most; {kept} of {compared} next "
+            "tokens stay the same"
+        )
 
 
 def _failed(reason: str) -> JobError:

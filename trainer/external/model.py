@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from curator.contract.cli_frame import command_line
 from curator.contract.errors import UsageError, counted
 from curator.contract.files import read_json
 from trainer.exports.gguf_file import load_gguf
@@ -307,10 +308,11 @@ def _base_model(source: Path, base: str | None, base_name: str) -> Model:
         return Model(line=base, names=(base,))
     if base:
         raise UsageError(f"--base {base}: there is no such file or folder, and it is no name as Ollama has them")
+    words = ("export", source, "--to", "ollama", "--out", "DIR", "--base", "NAME")
     raise UsageError(
         f"{source} is an adapter{f' of {base_name}' if base_name else ''}: Ollama needs that base in its own store, "
         "as a folder of weights or as a .gguf",
-        f"name it: trainer export {source} --to ollama --out DIR --base NAME (qwen3:4b, say, or a path)",
+        f"name it: {command_line('trainer', *words)} (qwen3:4b, say, or a path)",
     )
 
 

@@ -88,10 +88,12 @@ def export_external(
             _copy_adapter(external, folder / "adapter")
         write_whole(folder / MODELFILE, text)
         _check(folder / MODELFILE, family, tags)
-    log(f"family {family.family}; checked: read back, the template makes the family's prompts, one to three exchanges")
+    log(
+        f"family {family.family}; checked: the Modelfile was read back, and its template writes the prompts "
+        "of that family"
+    )
     for note in (*_about_adapter(external), *_about_weights(external), *_about_template(external, family)):
         log(note)
-    log(f"run it: ollama create NAME -f {shlex.quote(str(out / MODELFILE))} && ollama run NAME")
     return out
 
 
@@ -292,8 +294,8 @@ def _about_adapter(external: ExternalModel) -> Iterator[str]:
     base = external.base
     if external.adapter.is_dir() and base.architecture not in _ADAPTED:
         yield (
-            "it converts adapters of Llama, Mistral and Gemma 2 and calls others an unsupported architecture: for "
-            "those make a .gguf of the adapter with llama.cpp's convert_lora_to_gguf.py, and export that with --base"
+            "Ollama reads adapters of Llama, Mistral and Gemma 2 only, and calls this one's architecture unsupported: "
+            "make a .gguf of the adapter with llama.cpp's convert_lora_to_gguf.py, and export that with --base"
         )
     if base.folder is None and not base.line.endswith(".gguf"):
         yield (
@@ -306,20 +308,25 @@ def _about_weights(external: ExternalModel) -> Iterator[str]:
     """Yield what Ollama does with a model's weights."""
     base = external.base
     if base.architecture in _RENDERED:
-        yield f"Ollama makes the prompts of {base.architecture} with a renderer of its own, whatever TEMPLATE says"
+        yield (
+            f"Ollama has its own code for the prompts of {base.architecture} and does not use the Modelfile's TEMPLATE"
+        )
     if not base.folder:
         return
     then = f"name that: --base {_NEW}" if external.adapter else f"export {_NEW}"
-    gguf = f"the sure way: llama.cpp's convert_hf_to_gguf.py {shlex.quote(base.line)} --outfile {_NEW}, then {then}"
+    gguf = (
+        "the way that works with every version: llama.cpp's convert_hf_to_gguf.py "
+        f"{shlex.quote(base.line)} --outfile {_NEW}, then {then}"
+    )
     if base.architecture not in _CONVERTED:
         yield f"Ollama up to 0.34.0 does not import {base.architecture or 'a model without architectures'}; {gguf}"
     elif base.rope_elsewhere:
         yield (
-            "config.json has rope_parameters and no rope_theta, as transformers 5 writes it: Ollama up to 0.34.0 would "
-            f"take another rotary base, and the model write gibberish; {gguf}"
+            "transformers 5 wrote this config.json, with rope_parameters in place of rope_theta, which Ollama up to "
+            f"0.34.0 does not know: the model would write gibberish; {gguf}"
         )
     else:
-        yield f"Ollama up to 0.34.0 converts this folder itself, a later one only for its MLX engine; {gguf}"
+        yield f"Ollama up to 0.34.0 can read this folder, a later version can only for its MLX engine; {gguf}"
 
 
 def _about_template(external: ExternalModel, family: Family) -> Iterator[str]:
@@ -329,13 +336,14 @@ def _about_template(external: ExternalModel, family: Family) -> Iterator[str]:
     try:
         difference = _difference(external.chat, family)
     except UnrenderableError as error:
-        yield f"the model's own chat template was not compared with the family's: {error}"
+        yield f"the model's own chat template could not be compared with the family's: {error}"
         return
     if difference:
         theirs, ours = (json.dumps(text, ensure_ascii=False) for text in difference)
         yield (
-            f"the model's own chat template is not that of the family {family.family}: what it was trained with is "
-            f"right, and --family names another\n  its own:       {theirs}\n  the Modelfile: {ours}"
+            f"the model's own chat template differs from that of the family {family.family}. The right one is that "
+            f"which the model was trained with; --family names another family\n  its own:       {theirs}\n  "
+            f"the Modelfile: {ours}"
         )
 
 

@@ -20,6 +20,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from curator.contract import __version__
+from curator.contract.cli_frame import command_line
 from curator.contract.errors import UsageError
 from curator.contract.files import pretty_json, read_json, sha256_of, whole_folder, write_whole
 from curator.contract.jinja_chat import SmallFormat, small_template
@@ -260,11 +261,17 @@ def _no_checkpoint(folder: Path) -> tuple[str, str]:
     if not folder.exists():
         return f"{folder}: there is no such checkpoint", "name a checkpoint's folder"
     if folder.is_file():
-        return f"{folder} is a file, no checkpoint", f"bring it in with: trainer import {folder} --out DIR"
+        return (
+            f"{folder} is a file, no checkpoint",
+            f"bring it in with: {command_line('trainer', 'import', folder, '--out', 'DIR')}",
+        )
     if (folder / "training").is_dir():
-        return f"{folder}: its training has not ended", f"go on with: trainer resume {folder}"
+        return f"{folder}: its training has not ended", f"go on with: {command_line('trainer', 'resume', folder)}"
     if (folder / "config.json").is_file():
-        return f"{folder} has no {RECORD}", f"bring it in with: trainer import {folder} --out DIR"
+        return (
+            f"{folder} has no {RECORD}",
+            f"bring it in with: {command_line('trainer', 'import', folder, '--out', 'DIR')}",
+        )
     return f"{folder} is no checkpoint: it has no {RECORD}", "name a checkpoint's folder"
 
 

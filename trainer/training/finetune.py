@@ -7,6 +7,7 @@ loss, so that nothing is ever saved. Here only the base's weights are used.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
+from curator.contract.cli_frame import command_line, free_name
 from curator.contract.errors import UsageError, counted
 from curator.contract.finetune_config import load_fine_tune, require_mode, size_note
 from curator.contract.homes import CHECKPOINTS, find_profile
@@ -159,11 +161,14 @@ def _defaults(
     mode = next(iter(modes))
     path = etc_file(request.home, f"modes/{mode}-config.json")
     if not path.is_file():
-        note = f"there is no file for the mode {mode!r} in etc/modes/; etc/trainer.json counts"
+        note = f"etc/modes/ has no file for the mode {mode!r}, so the settings are those of etc/trainer.json"
         return trainer.finetune, [note], longest
     config, given = load_fine_tune(request.home, mode)
     settings, unused = large_model_settings(config, given, trainer.finetune)
-    notes = [f"defaults of {path.name}", *(f"{given[key].name}: not used: {line}" for key, line in unused.items())]
+    notes = [
+        f"the settings are those of {path.name}",
+        *(f"{given[key].name}: not used: {line}" for key, line in unused.items()),
+    ]
     require_mode(config, modes)
     size = size_note(config, len(dataset.dialogues))
     return settings, [*notes, *([size] if size else [])], config.max_seq_length
@@ -173,8 +178,8 @@ def _sample_notes(samples: Samples) -> list[str]:
     notes = []
     if samples.shortened:
         notes.append(
-            f"{counted(samples.shortened, 'long prompt lost its', 'long prompts lost their')} front so that the "
-            "whole reply fits the context"
+            f"{counted(samples.shortened, 'long prompt was cut at its', 'long prompts were cut at their')} beginning, "
+            "so that the whole reply fits the context"
         )
     if samples.left_out:
         names = ", ".join(samples.left_out[:3])
@@ -183,25 +188,45 @@ def _sample_notes(samples: Samples) -> list[str]:
             f"fit the context ({names} ...)"
         )
     if not samples.holdout:
-        notes.append("nothing is held out: there are too few conversations; the last weights will be kept unmeasured")
+        notes.append(
+            "nothing is held out, since there are too few conversations: the last weights are kept without "
+            "being measured"
+        )
     return notes
 
 
-def place_of(request: FinetuneRequest, dataset: Dataset) -> Path:
-    """Return the folder that the checkpoint goes to: --out, else the profile's out/checkpoints/, else here."""
+def place_of(request: FinetuneRequest, ready: FinetuneContext) -> Path:
+    """Return the folder that the checkpoint goes to: --out, else one in the profile's out/checkpoints/, else here.
+
+    Its name tells when the run was made, the mode and the base: 2026-11-20-174633-dual-llama-7m.
+    """
     if request.out:
         return request.out
+    dataset = ready.dataset
     if request.profile and request.home:
         folder = find_profile(request.home, request.profile, "--profile") / CHECKPOINTS
     else:
         source = dataset.source.resolve()
         inside = [path for path in source.parents if path.parent.name == "profiles"] if request.run else []
         folder = inside[0] / CHECKPOINTS if inside else Path("checkpoints")
-    name = f"{dataset.about['run_day']}-{dataset.about['run']}" if "run" in dataset.about else dataset.source.stem
-    place, number = folder / name, 2
-    while place.exists():
-        place, number = folder / f"{name}-{number}", number + 1
-    return place
+    return Path(free_name(folder / f"{_name_of_data(dataset)}-{_name_of_base(ready.base)}"))
+
+
+def _name_of_data(dataset: Dataset) -> str:
+    """Return day, time and mode of a run, or a file's name. A run's own label ends in the family of its wrapping,
+    which is another model's: the base's name takes its place."""
+    if "run" not in dataset.about:
+        return dataset.source.stem
+    modes = {dialogue.mode for dialogue in dataset.dialogues if dialogue.mode}
+    time = re.match(r"\d{6}(?=-)", dataset.about["run"])
+    parts = (dataset.about["run_day"], time[0] if time else dataset.about["run"])
+    return "-".join([*parts, modes.pop() if len(modes) == 1 else "all"])
+
+
+def _name_of_base(base: Checkpoint) -> str:
+    """Return what a base is, in a word: its architecture and how many million parameters it has."""
+    millions = base.config.parameters() / 1e6
+    return f"llama-{millions:.0f}m" if millions >= 1 else f"llama-{1000 * millions:.0f}k"
 
 
 def finetune(
@@ -216,7 +241,7 @@ def finetune(
     if request.out and not resuming:
         RunDir(request.out).refuse_taken()
     ready = prepare(request)
-    out = place_of(request, ready.dataset)
+    out = place_of(request, ready)
     for note in ready.notes:
         callback.log(note)
     model, settings = _trained_model(ready, callback)
@@ -308,7 +333,7 @@ def resume_finetune(
     run_dir = RunDir(out)
     raw = run_dir.plan()
     if raw["kind"] != "finetune":
-        raise UsageError(f"{out} is no fine-tune", f"go on with: trainer resume {out}")
+        raise UsageError(f"{out} is no fine-tune", f"go on with: {command_line('trainer', 'resume', out)}")
     try:
         options = {name: value for name, value in today(raw["settings"], FinetuneSettings).items() if name != "steps"}
         plan = _FinetunePlan.model_validate(raw | {"settings": options})

@@ -18,6 +18,7 @@ from types import FrameType
 
 import torch
 
+from curator.contract.cli_frame import command_line
 from curator.contract.errors import HostError, JobError, counted
 from trainer.data.batches import Batch, TrainingData
 from trainer.evaluation.perplexity import mean_loss
@@ -265,7 +266,10 @@ def train(run: TrainingRun, run_dir: RunDir) -> Outcome:
                     run_dir.save(model, optimizer, state)
                     raise _too_long(batch) from None
                 micro = state.micro_batch = max(1, micro // 2)
-                callback.log(f"memory is short: {counted(micro, 'row')} at a time from here, the step stays the same")
+                callback.log(
+                    f"memory is short: from here on {counted(micro, 'row')} at a time; a step still takes as many as "
+                    "before"
+                )
                 continue
             norm = float(torch.nn.utils.clip_grad_norm_(
                 [weight for weight in model.parameters() if weight.requires_grad], settings.max_grad_norm, foreach=True
@@ -304,9 +308,8 @@ def train(run: TrainingRun, run_dir: RunDir) -> Outcome:
             if state.step % settings.save_steps == 0 or last or early or stop():
                 run_dir.save(model, optimizer, state)
             if stop() and not last and not early:
-                callback.log(
-                    f"stopped after step {state.step}, all of it saved; go on with: trainer resume {run_dir.out}"
-                )
+                resume = command_line("trainer", "resume", run_dir.out)
+                callback.log(f"stopped after step {state.step}, all of it saved; go on with: {resume}")
                 raise Stopped(stop())
     ended = "all steps done"
     if state.step < steps:

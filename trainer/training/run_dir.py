@@ -24,6 +24,7 @@ import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 
+from curator.contract.cli_frame import command_line
 from curator.contract.errors import CuratorError, UsageError, disk_error
 from curator.contract.files import locked, pretty_json, read_json, sha256_of, whole_folder, write_whole
 from trainer.evaluation.training_log import TrainingLog
@@ -109,7 +110,7 @@ class RunDir:
         """Raise UsageError where something is at the checkpoint's path already; call it before a lock is made there."""
         begun = (self.folder / "plan.json").exists() and not self.ended()
         if self.out.exists() and (not self.out.is_dir() or begun or any(map(self._foreign, self.out.iterdir()))):
-            step = f"go on with: trainer resume {self.out}" if begun else "name another --out"
+            step = f"go on with: {command_line('trainer', 'resume', self.out)}" if begun else "name another --out"
             raise UsageError(f"{self.out} is there already", step)
 
     def _foreign(self, path: Path) -> bool:
@@ -160,7 +161,7 @@ class RunDir:
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         moments = _moments(optimizer)
         place = self.folder / f"step-{state.step:07d}"
-        with whole_folder(place, replace=True) as folder:
+        with whole_folder(place, replace=True, option="") as folder:
             write_whole(folder / "model.safetensors", safetensors.torch.save(weights, {"format": "pt"}))
             write_whole(folder / "optimizer.safetensors", safetensors.torch.save(moments, {"format": "pt"}))
             hashes = {name: sha256_of(folder / name) for name in ("model.safetensors", "optimizer.safetensors")}
@@ -200,7 +201,7 @@ class RunDir:
 
     def save_best(self, state: StateDict, step: int, loss: float | None) -> None:
         """Keep the best weights so far."""
-        with whole_folder(self.folder / "best", replace=True) as folder:
+        with whole_folder(self.folder / "best", replace=True, option="") as folder:
             write_whole(folder / "model.safetensors", safetensors.torch.save(state, {"format": "pt"}))
             write_whole(folder / "best.json", pretty_json({"step": step, "validation_loss": loss}))
 

@@ -88,7 +88,7 @@ def test_an_export_holds_every_sample_of_the_run(made: tuple[Home, Path], curate
         "files"
     ]
     assert {path.name for path in out.iterdir()} == {*summary["files"], "export.json"}
-    assert "  echo trained" in done.err.splitlines()
+    assert "next: echo trained" in done.err.splitlines()
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before, "a run is read-only"
 
 
@@ -249,7 +249,7 @@ def test_a_token_in_an_older_run_is_spelled_in_braces_on_its_way_out(
     text = (tmp_path / "out" / "train.jsonl").read_text("utf-8")
     assert "in {im_end} and" in text
     assert "<|" not in text
-    assert "control tokens in the texts are spelled in braces" in done.err
+    assert "in the texts: written in braces" in done.err
 
 
 # --- hyperparameters -------------------------------------------------------------------------------------------------
@@ -285,7 +285,7 @@ def test_a_learning_rate_is_never_used_for_the_other_method() -> None:
     assert keys_for(lora, "lora", 0)[0]["learning_rate"] == 3e-4
     keys, notes = keys_for(lora, "full", 0)
     assert keys["learning_rate"] == 5e-6
-    assert notes == ["learning_rate 0.0003 is LoRA's: full fine-tuning uses 5e-06"]
+    assert notes == ["learning_rate 0.0003 is meant for LoRA; full fine-tuning uses 5e-06"]
     full = FineTuneConfig(training_mode="full_finetune", learning_rate=6e-6)
     assert keys_for(full, "lora", 0)[0]["learning_rate"] == 2e-4
 
@@ -295,7 +295,7 @@ def test_a_warm_up_longer_than_the_training_is_cut() -> None:
     assert steps_of(config, 114) == 12
     keys, notes = keys_for(config, "full", 12)
     assert keys["warmup_steps"] == 1
-    assert notes == ["warmup_steps 100: 1, since there are only 12 steps"]
+    assert notes == ["warmup_steps is 1 in place of 100: a tenth of the 12 steps of this training"]
     assert keys_for(config, "full", 5000)[0]["warmup_steps"] == 100
 
 
@@ -415,7 +415,7 @@ def test_a_base_model_of_no_known_family_takes_that_of_the_run(
     home, run = made
     done = export(curate, home, run, tmp_path / "out", "--base-model", "tiiuae/falcon-7b")
     assert done.status == 0
-    assert "no family is known for the base model 'tiiuae/falcon-7b': that of the run, 'qwen', is used" in done.err
+    assert "! the name of the base model 'tiiuae/falcon-7b' does not tell its family, so the run's own" in done.err
 
 
 def test_a_base_model_in_a_folder_is_named_by_its_whole_path(

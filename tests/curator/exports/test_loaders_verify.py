@@ -230,7 +230,7 @@ def test_a_row_that_is_too_long_is_not_lost_in_silence(tool: str, tmp_path: Path
         assert "which exceeds the maximum 64" in found["error"]
     else:
         assert [len(row["input_ids"]) for row in found["train"]][-1] == 64
-        assert any("cuts a row" in note for note in exporter(tool).recipe(one).notes)
+        assert any("cuts rows" in note for note in exporter(tool).recipe(one).notes)
 
 
 @pytest.mark.parametrize("tool", DRIVERS)

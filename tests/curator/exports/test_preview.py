@@ -48,7 +48,7 @@ def test_without_a_tokenizer_the_familys_template_is_shown_with_what_is_trained(
         "⟦<assistant>: Behind the old mill.",
         "Where the river bends.<|im_end|>",
         "⟧",
-        "1 row for Plain: no problems (lengths estimated: name a tokenizer with --tokenizer DIR)",
+        "1 row for Plain: no problems (lengths are estimates: name a tokenizer with --tokenizer DIR)",
     ]
 
 

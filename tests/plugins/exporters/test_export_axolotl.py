@@ -89,7 +89,7 @@ def test_an_optimizer_of_8_bits_is_another_one_under_fsdp() -> None:
     one = a_job(method="full", optim="adamw_8bit")
     assert config(one)["optimizer"] == "adamw_bnb_8bit"
     assert config(one, "config-fsdp.yaml")["optimizer"] == "adamw_torch_8bit"
-    assert any("rounded away" in note for note in axolotl.recipe(one).notes)
+    assert any("rounded away" in note for note in axolotl.recipe(one).warnings)
 
 
 def test_a_whole_model_in_fp16_is_refused() -> None:
@@ -118,7 +118,7 @@ def test_the_end_mark_and_the_template_are_the_familys(name: str) -> None:
     else:
         assert found["chat_template"] == "tokenizer_default"
         assert "chat_template.jinja" not in recipe.files
-    assert any("does not train" in note for note in recipe.notes) == (name == "llama2")
+    assert any("but not that" in note for note in recipe.notes) == (name == "llama2")
 
 
 def test_a_template_of_our_own_is_for_models_without_one() -> None:

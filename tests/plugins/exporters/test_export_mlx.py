@@ -179,7 +179,9 @@ def test_full_fine_tuning_has_its_own_rate_and_no_adapter() -> None:
     assert (found["fine_tune_type"], found["learning_rate"]) == ("full", 5e-6)
     assert "lora_parameters" not in found
     notes = " ".join(mlx.recipe(a_job("full")).notes)
-    assert "neither the embeddings nor the output layer" in notes
+    assert "all layers but the embeddings and the output layer" in notes
+    assert "rounded away" in " ".join(mlx.recipe(a_job("full")).warnings)
+    assert not mlx.recipe(a_job("full", bf16=False)).warnings and not mlx.recipe(a_job("lora")).warnings
 
 
 @given(

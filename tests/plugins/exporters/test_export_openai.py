@@ -206,7 +206,7 @@ def test_epochs_are_whole_and_no_more_than_the_service_takes(wanted: float, aske
 def test_a_model_that_is_not_theirs_is_not_asked_for(given: str, named: str) -> None:
     recipe = openai.recipe(a_job(base_model=given))
     assert json.loads(recipe.files["job.json"])["model"] == named
-    assert ("is not OpenAI's" in " ".join(recipe.notes)) == (given != named)
+    assert ("is no model of OpenAI's" in " ".join(recipe.warnings)) == (given != named)
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
@@ -226,10 +226,10 @@ def test_fewer_rows_than_the_service_takes_are_refused() -> None:
 
 
 def test_the_notes_name_what_leaves_the_machine_what_it_costs_and_that_it_ends() -> None:
-    notes = openai.recipe(a_job()).notes
-    assert notes[0].startswith("create_job.py sends a person's memories to OpenAI")
-    assert "6 January 2027" in notes[1]
-    assert "the tokens of train.jsonl x 3 epochs" in notes[2]
+    recipe = openai.recipe(a_job())
+    assert recipe.warnings[0].startswith("create_job.py sends a person's memories to OpenAI")
+    assert "6 January 2027" in recipe.warnings[1]
+    assert "the tokens of train.jsonl x 3 epochs" in recipe.notes[0]
 
 
 @pytest.mark.parametrize(("answer", "sent"), [("yes\n", ["train.jsonl", "validation.jsonl"]), ("y\n", []), ("\n", [])])

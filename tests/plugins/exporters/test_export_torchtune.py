@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from outgoing_fixtures import conversation, job
 
-from curator.contract.errors import UsageError
+from curator.contract.errors import UsageError, counted
 from curator.hooks import ExportJob
 
 FULL_HAS_NONE: Final = {"lora_rank", "lora_alpha", "lora_dropout", "load_in_4bit"}
@@ -79,7 +79,7 @@ def test_full_fine_tuning_has_its_own_recipe_rate_and_model() -> None:
     assert found["model"] == {"_component_": "torchtune.models.llama3.llama3_8b"}
     assert (found["optimizer"]["lr"], found["optimizer_in_bwd"]) == (5e-6, False)
     assert recipe.commands[-1] == "tune run full_finetune_single_device --config recipe.yaml"
-    assert "lost to rounding" in " ".join(recipe.notes)
+    assert "rounded away" in " ".join(recipe.warnings)
 
 
 def test_the_commands_are_pasted_in_the_folder(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_torchtune_leaves_out_no_batch_unsaid(rows: int, batch: int, accumulate:
     assert rows % size == 0, "drop_last"
     assert 1 <= each <= rows // size and size * each <= batch * accumulate, "a step in each epoch at least"
     left = rows // size % each * size
-    assert ((f"{left:,} rows make no step" if left > 1 else "1 row makes no step") in notes) == bool(left)
+    assert (f"{counted(left, 'row is', 'rows are')} left over, and no step" in notes) == bool(left)
     assert found["epochs"] == math.ceil(epochs)
     assert (f"{epochs:g} became {math.ceil(epochs)}" in notes) == (epochs != math.ceil(epochs))
 
@@ -188,7 +188,7 @@ def test_keys_are_translated(changes: dict[str, Any], part: tuple[str, ...], val
     for name in part:
         found = found[name]
     assert found == value
-    assert ("never fp16" in " ".join(torchtune.recipe(one).notes)) == bool(changes.get("fp16"))
+    assert ("cannot train in fp16" in " ".join(torchtune.recipe(one).notes)) == bool(changes.get("fp16"))
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
@@ -210,6 +210,9 @@ def test_what_goes_along_is_python_and_has_what_recipe_yaml_names() -> None:
 
 
 def test_the_notes_say_what_torchtune_does_not() -> None:
-    notes = "\n".join(torchtune.recipe(a_job(rows=114)).notes)
-    for words in ("no longer maintained", "validates nothing", "18 rows make no step", "nproc_per_node"):
+    recipe = torchtune.recipe(a_job(rows=114))
+    (warning,) = recipe.warnings
+    assert "no longer maintained" in warning
+    notes = "\n".join(recipe.notes)
+    for words in ("measures nothing on held-out rows", "18 rows are left over, and no step", "nproc_per_node"):
         assert words in notes

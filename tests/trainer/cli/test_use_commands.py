@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import complaints
 from core_fixtures import ROOT, SETTINGS, no_waiting_for_the_disk, paragraph, trainer
 from use_fixtures import CONFIG, after, byte, save, says, scripted, tokenizer
 
@@ -56,14 +57,14 @@ def tire(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_sample_prints_the_reply_alone_and_says_that_it_wrapped_the_prompt(bako: Path) -> None:
     done = trainer("sample", bako, "--prompt", "ti re?", *GREEDY)
-    assert (done.status, done.out, done.err) == (0, "bako\n", WRAPPED)
+    assert (done.status, done.out, done.complaints) == (0, "bako\n", WRAPPED)
 
 
 def test_sample_wraps_nothing_that_is_wrapped_or_raw(bako: Path) -> None:
     done = trainer("sample", bako, "--prompt", "Q: ti re?\nA:", *GREEDY)
-    assert (done.status, done.out, done.err) == (0, "bako\n", "")
+    assert (done.status, done.out, done.complaints) == (0, "bako\n", "")
     raw = trainer("sample", bako, "--prompt", "lor vi:", "--raw", *GREEDY)
-    assert (raw.status, raw.out, raw.err) == (0, " bako\n", "")  # with the blank that joins it to the prompt
+    assert (raw.status, raw.out, raw.complaints) == (0, " bako\n", "")  # with the blank that joins it to the prompt
 
 
 def test_raw_text_knows_no_stop(tmp_path: Path) -> None:
@@ -79,7 +80,7 @@ def test_raw_text_knows_no_stop(tmp_path: Path) -> None:
 def test_sample_as_json(bako: Path) -> None:
     done = trainer("sample", bako, "--prompt", "ti", "-n", "2", "--seed", "7", "--json", "--threads", "1")
     found = json.loads(done.out)
-    assert (done.status, done.err) == (0, WRAPPED)
+    assert (done.status, done.complaints) == (0, WRAPPED)
     assert found["prompt"] == "Q: ti\nA:" and found["checkpoint"] == str(bako)
     assert found["sampling"]["temperature"] == 0.8 and found["sampling"]["top_p"] == 0.95  # etc/trainer.json's
     expected = {"text": "bako", "tokens": after(" bako"), "stopped": "end", "cut": 0}
@@ -189,7 +190,7 @@ def test_chat_answers_each_line_of_a_pipe(bako: Path) -> None:
         input=b"ti re?\n\n/seed x\nlor \xff?\n/quit\nmu\n", capture_output=True, env=environment, cwd=bako.parent,
     )  # fmt: skip
     assert done.stdout.decode() == "bako\n\nbako\n\n"
-    assert done.stderr.decode() == (
+    assert complaints(done.stderr.decode()) == (
         "cannot use '/seed x': /reset forgets what was said, /seed N and /temperature T change how replies are drawn, "
         "/quit ends\n"
     )
@@ -253,7 +254,7 @@ def test_compare_shows_both_side_by_side(bako: Path, tire: Path, tmp_path: Path)
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("lor [red]vi[/red]?\n\n  :bomb: mu\x1b[2J?  \n")
     done = trainer("compare", bako, tire, "--prompts", prompts, *GREEDY)
-    assert (done.status, done.err) == (0, "")
+    assert (done.status, done.complaints) == (0, "")
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.out.splitlines() if "│" in line]
     assert rows == [["lor [red]vi[/red]?", "bako", "tire"], [":bomb: mu\\x1b[2J?", "bako", "tire"]]
     heads = next(line for line in done.out.splitlines() if "┃" in line)
@@ -411,12 +412,12 @@ def test_health_without_replies_is_eval(bako: Path, tmp_path: Path, modules: Pat
     asked = ("--shards", modules, "--json", "--threads", "1")
     named, counted = trainer("eval", bako, *asked), trainer("health", bako, *asked, "--replies", "0")
     assert named.status == counted.status == 0 and json.loads(named.out) == json.loads(counted.out)
-    assert named.err == counted.err == ""
+    assert named.complaints == counted.complaints == ""
 
 
 def test_the_option_of_version_0_1_is_taken_and_says_its_new_name(bako: Path, modules: Path) -> None:
     old, new = (trainer("eval", bako, one, modules, "--json", "--threads", "1") for one in ("--modules", "--shards"))
-    assert (old.status, old.err) == (0, "--modules is called --shards now\n") and new.err == ""
+    assert (old.status, old.complaints) == (0, "--modules is called --shards now\n") and new.complaints == ""
     assert old.out == new.out
 
 

@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 from core_fixtures import tokenizer
 
-from curator.contract.errors import UsageError
+from curator.contract.errors import JobError, UsageError
 from trainer.data.dialogues import Dialogue, emphasised, encode, encode_dataset, read_file, read_run, with_tags
 from trainer.model.prompt_template import Template
 
@@ -91,7 +91,7 @@ def test_a_line_that_cannot_be_used_is_named(tmp_path, line, says):
 def test_an_empty_file_is_an_error(tmp_path, text):
     path = tmp_path / "data.jsonl"
     path.write_text(text)
-    with pytest.raises(UsageError):
+    with pytest.raises(JobError, match="holds no dialogue"):
         read_file(path, LLISA)
 
 

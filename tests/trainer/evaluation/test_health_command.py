@@ -194,7 +194,7 @@ def test_the_first_three_lines_say_what_is_wrong() -> None:
     ]  # fmt: skip
     assert "at most 2.00%" in rows["recited, unseen prompts"] and " ok " in rows["replies that stop"]
     assert sum(line.startswith("to do: ") for line in done.out.splitlines()) == 2
-    assert done.err == ""
+    assert done.complaints == ""
 
 
 def test_a_checkpoint_is_measured_as_it_was_when_it_was_made() -> None:
@@ -249,12 +249,12 @@ def test_what_nobody_accepted_ends_with_1(tmp_path: Path) -> None:
 def test_dialogues_that_are_gone_are_named_and_the_rest_is_measured(tmp_path: Path) -> None:
     out = moved(copy_of(accepted()[0], tmp_path / "moved"), data_file=tmp_path / "gone.jsonl")
     done = health(out, "--json")
-    assert "its dialogues are not here; name them to measure replies: --profile, --run or --data" in done.err
+    assert "the dialogues that it was trained on were not found; name them with --profile, --run or --data" in done.err
     by_name = {one["name"]: one for one in json.loads(done.out)["metrics"]}
     assert by_name["base_perplexity"]["ok"] is False and by_name["memorisation_unseen"]["tuned"] is None
     done = health(out, "--data", few(), "--json")
     by_name = {one["name"]: one for one in json.loads(done.out)["metrics"]}
-    assert by_name["memorisation_unseen"]["tuned"] > 0.5 and done.err == ""
+    assert by_name["memorisation_unseen"]["tuned"] > 0.5 and done.complaints == ""
 
 
 def test_a_base_that_is_gone_is_named_and_the_checkpoint_measured_alone(tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_a_base_that_is_gone_is_named_and_the_checkpoint_measured_alone(tmp_path
     done = health(out)
     assert done.status == 0 and done.out.startswith("measured alone: there is no base to compare it with\n")
     sha = load_checkpoint(base()).sha256[:12]
-    assert f"its base tiny-base ({sha}) is not here; name it with --base CHECKPOINT" in done.err
+    assert f"its base tiny-base ({sha}) was not found; name its folder with --base CHECKPOINT" in done.err
     assert health(out, "--base", base()).out.startswith("REFUSED, kept by --accept-degraded: ")
 
 
@@ -273,7 +273,7 @@ def test_a_plan_that_somebody_changed_is_no_hindrance(tmp_path: Path) -> None:
         path.write_text(text, "utf-8")
         done = health(out)
         assert done.status == 0 and done.out.startswith("measured alone: "), text
-        assert "its base tiny-base" in done.err and "its dialogues are not here" in done.err
+        assert "its base tiny-base" in done.err and "the dialogues that it was trained on were not found" in done.err
 
 
 # --- other checkpoints -----------------------------------------------------------------------------------------------
@@ -286,7 +286,7 @@ def test_a_base_is_measured_alone() -> None:
     assert report["headline"] == ["measured alone: there is no base to compare it with"]
     told = {one["name"] for one in report["metrics"] if one["tuned"] is not None}
     assert {"oov_rate", "eos_rate", "rep_4"} <= told and not told & {"reply_perplexity", "memorisation_unseen"}
-    assert "its dialogues are not here" in done.err
+    assert "the dialogues that it was trained on were not found" in done.err
     shown = health(base())
     assert shown.status == 0 and "BROKEN" not in shown.out and "at most" not in shown.out
 
@@ -297,7 +297,7 @@ def test_a_base_is_measured_on_dialogues_and_text_that_are_named(tmp_path: Path)
     by_name = {one["name"]: one["tuned"] for one in json.loads(done.out)["metrics"]}
     assert done.status == 0
     assert by_name["train_reply_perplexity"] > 10 and 10 < by_name["base_perplexity"] < 60
-    assert "what it was trained on is not known" in done.err
+    assert "it is not known what the checkpoint was trained on" in done.err
 
 
 @functools.cache
@@ -313,8 +313,8 @@ def imported() -> Path:
 def test_an_imported_checkpoint_is_measured_alone_until_a_base_is_named() -> None:
     done = health(imported())
     assert done.status == 0 and done.out.startswith("measured alone: ")
-    assert "it names no base; name one to compare it with: --base CHECKPOINT" in done.err
-    assert "its dialogues are not here" in done.err
+    assert "the checkpoint does not say what it was trained from: name it with --base CHECKPOINT" in done.err
+    assert "the dialogues that it was trained on were not found" in done.err
 
 
 def test_an_imported_checkpoint_is_judged_beside_the_base_that_is_named() -> None:
@@ -323,7 +323,7 @@ def test_an_imported_checkpoint_is_judged_beside_the_base_that_is_named() -> Non
     done = health(imported(), "--base", base(), "--data", few())
     assert done.status == 1
     assert "it recites its training set" in done.out.splitlines()[0]
-    assert "some of the dialogues held out here may have been in it" in done.err
+    assert "it may have seen dialogues that are held out here" in done.err
 
 
 def test_an_imported_checkpoint_is_measured_on_dialogues_without_a_base() -> None:

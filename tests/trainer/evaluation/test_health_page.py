@@ -371,7 +371,7 @@ def test_two_calls_return_the_same_bytes(source: str) -> None:
 
 def test_another_process_returns_the_same_bytes_and_never_loads_pyplot(source: str, tmp_path: Path) -> None:
     script = (
-        "import sys; sys.path[:0] = [sys.argv[1], sys.argv[1] + '/evaluation']\n"
+        "import sys; sys.path[:0] = [sys.argv[1] + part for part in ('', '/evaluation', '/..')]\n"
         "from test_health_page import full, page\n"
         "open(sys.argv[2], 'w', encoding='utf-8', newline='').write(page(full()))\n"
         "assert 'matplotlib.figure' in sys.modules and 'matplotlib.pyplot' not in sys.modules\n"

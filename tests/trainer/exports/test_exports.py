@@ -32,7 +32,7 @@ from export_fixtures import (
 
 from curator.contract.errors import HostError, JobError, UsageError
 from trainer import exports
-from trainer.exports import export, llama2c, numpy_llama, readers, verify
+from trainer.exports import export, how_to_run, llama2c, numpy_llama, readers, verify
 from trainer.exports.go_template import read_modelfile, rendered
 from trainer.exports.paths import Files
 from trainer.inference.decoder import greedy
@@ -52,6 +52,10 @@ FILES = {
     "hf": {"README.md", "config.json", "generation_config.json", "model.safetensors", "tokenizer.json",
            "tokenizer.model", "tokenizer_config.json"},
     "ollama": {"model.gguf", "Modelfile"},
+}  # fmt: skip
+RUN = {
+    "bin": "./run ", "q8": "./runq ", "npz": "python3 ", "gguf": "llama-completion -m ", "hf": "python3 -c ",
+    "ollama": "ollama create out -f ",
 }  # fmt: skip
 DTYPES = [("gguf", "f16"), ("ollama", "f16"), ("hf", "f16"), ("hf", "bf16")]
 
@@ -86,16 +90,16 @@ def test_an_export_is_checked_and_leaves_its_files(
     assert out == tmp_path / "out"
     assert {path.name for path in out.iterdir()} == FILES[target]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
-    assert "checked: read back, it goes on with 3 prompts as PyTorch does, 24 tokens each" in said
-    assert said[-1].startswith("run it: ")
-    assert ("rounding to" in " ".join(said)) == (target == "q8" or dtype != "f32")
+    assert "checked: the export was read back and goes on with 3 prompts as PyTorch does, 24 tokens each" in said
+    assert how_to_run(made[size], target, out).startswith(RUN[target])
+    assert ("rounding the weights to" in " ".join(said)) == (target == "q8" or dtype != "f32")
     assert tree(made[size].folder) == before
 
 
 def test_q8_0_rounds_whole_blocks(made: dict[str, Checkpoint], tmp_path: Path) -> None:
     said: list[str] = []
     export(made["wide"], "gguf", tmp_path / "x.gguf", dtype="q8_0", log=said.append)
-    assert any(line.startswith("rounding to q8_0 moves logits by 0.") for line in said)
+    assert any(line.startswith("rounding the weights to q8_0 changes logits by 0.") for line in said)
     with pytest.raises(UsageError, match="q8_0 needs rows in blocks of 32; dim is 48"):
         export(made["tied"], "gguf", tmp_path / "y.gguf", dtype="q8_0")
     assert [path.name for path in tmp_path.iterdir()] == ["x.gguf"]
@@ -249,12 +253,11 @@ def test_the_runner_is_short_and_needs_numpy_alone() -> None:
 
 
 def test_the_printed_command_runs_the_model_with_numpy_alone(made: dict[str, Checkpoint], tmp_path: Path) -> None:
-    said: list[str] = []
     checkpoint = made["untied"]
-    out = export(checkpoint, "npz", tmp_path / "ann's $HOME model", log=said.append)
-    command = said[-1].removeprefix("run it: ")
+    out = export(checkpoint, "npz", tmp_path / "ann's $HOME model")
+    command = how_to_run(checkpoint, "npz", out)
     assert command.endswith(r"$'Q: How are you?\nA:'")
-    isolated = f"{sys.executable} -I {command.removeprefix('python ')} --tokens 20"
+    isolated = f"{sys.executable} -I {command.removeprefix('python3 ')} --tokens 20"
     done = subprocess.run(["bash", "-c", isolated], capture_output=True, cwd=tmp_path)
     assert done.stderr == b""
     text = checkpoint.record.template.wrap("How are you?")
@@ -365,7 +368,7 @@ def test_of_several_modes_the_system_text_names_one(tmp_path: Path) -> None:
             made = rendered(written, ["Who?", "When?"], [" Ruth."], system)
             expected = f"Q: {user}Who?\nA: {assistant}Ruth.\nQ: {user}When?\nA: {assistant}".rstrip(" ")
             assert made == expected
-    assert "it answers in the mode dual; for agent, give that word as the system text" in said
+    assert "the model answers in the mode dual; to have another mode, write its name as the system text: agent" in said
 
 
 @pytest.mark.parametrize(("template", "message"), [

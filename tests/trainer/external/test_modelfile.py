@@ -222,8 +222,7 @@ def test_the_whole_file(tmp_path: Path) -> None:
         "PARAMETER repeat_penalty 1.05\n"
     )
     assert [path.name for path in out.iterdir()] == ["Modelfile"]
-    assert said[0].startswith("family mine; checked: read back")
-    assert said[-1] == f"run it: ollama create NAME -f {out}/Modelfile && ollama run NAME"
+    assert said[0].startswith("family mine; checked: the Modelfile was read back")
 
 
 def test_a_system_text_of_ones_own(tmp_path: Path) -> None:
@@ -372,7 +371,7 @@ def test_a_gguf_says_what_it_is(tmp_path: Path) -> None:
     commands, said = export(source, tmp_path / "out")
     assert commands[0] == ("FROM", str(source))
     assert dict(commands)["num_ctx"] == "8192"
-    assert len(said) == 2
+    assert len(said) == 1
     source = gguf_file(tmp_path / "b.gguf", tokenizer__chat_template=CHATML)
     assert export(source, tmp_path / "b")[1][0].startswith("family qwen;")
 
@@ -387,11 +386,13 @@ def test_links_are_followed_to_the_folder_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("config", "note"), [
-    ({}, "converts this folder itself, a later one only for its MLX engine; the sure way: llama.cpp's conv"),
-    ({"architectures": ["Qwen3ForCausalLM"]}, "does not import Qwen3ForCausalLM; the sure way: llama.cpp's con"),
+    ({}, "can read this folder, a later version can only for its MLX engine; the way that works with every "
+    "version: llama.cpp's conv"),
+    ({"architectures": ["Qwen3ForCausalLM"]}, "does not import Qwen3ForCausalLM; the way that works with "
+    "every version: llama.cpp's con"),
     ({"architectures": None}, "does not import a model without architectures"),
     ({"rope_theta": None, "rope_parameters": {"rope_theta": 5e5}}, None),
-    ({"architectures": ["Gemma4ForCausalLM"]}, "with a renderer of its own, whatever TEMPLATE says"),
+    ({"architectures": ["Gemma4ForCausalLM"]}, "and does not use the Modelfile's TEMPLATE"),
 ])  # fmt: skip
 def test_what_ollama_makes_of_a_folder_is_said(tmp_path: Path, config: dict[str, Any], note: str | None) -> None:
     source = weights(tmp_path / "qwen", **config)
@@ -401,11 +402,11 @@ def test_what_ollama_makes_of_a_folder_is_said(tmp_path: Path, config: dict[str,
 
 def test_the_rotary_base_where_only_transformers_5_looks(tmp_path: Path) -> None:
     source = weights(tmp_path / "qwen", rope_parameters={"rope_theta": 5e5})
-    assert "another rotary base" not in "\n".join(export(source, tmp_path / "a")[1])
+    assert "would write gibberish" not in "\n".join(export(source, tmp_path / "a")[1])
     config = json.loads((source / "config.json").read_text())
     del config["rope_theta"]
     (source / "config.json").write_text(json.dumps(config))
-    assert "another rotary base" in "\n".join(export(source, tmp_path / "b")[1])
+    assert "would write gibberish" in "\n".join(export(source, tmp_path / "b")[1])
 
 
 @pytest.mark.parametrize("place", ["tokenizer_config.json", "list", "chat_template.jinja", "base"])
@@ -424,7 +425,7 @@ def test_a_template_of_the_models_own_is_compared(tmp_path: Path, place: str) ->
     if place == "base":
         source = adapter(tmp_path / "lora", base=str(source))
     said = "\n".join(export(source, tmp_path / "out", family="qwen")[1])
-    assert "the model's own chat template is not that of the family qwen" in said
+    assert "the model's own chat template differs from that of the family qwen" in said
     theirs = (
         "<|start|>user\\nHow are you?<|im_end|>\\n<|start|>assistant\\nFine.<|im_end|>\\n<|start|>user\\nAnd the sea?"
     )
@@ -450,7 +451,7 @@ def test_a_template_that_says_the_same_is_no_news(tmp_path: Path, template: str)
 def test_a_template_that_cannot_be_rendered_is_said_to_be(tmp_path: Path, template: str) -> None:
     source = weights(tmp_path / "qwen")
     (source / "chat_template.jinja").write_text(template)
-    assert "was not compared with the family's: " in "\n".join(export(source, tmp_path / "out")[1])
+    assert "could not be compared with the family's: " in "\n".join(export(source, tmp_path / "out")[1])
     with pytest.raises(UnrenderableError):
         render(template, [Message("user", "a")], generation_prompt=True, bos_token="", eos_token="")
 
@@ -657,7 +658,8 @@ def test_the_command_prints_the_folder(tmp_path: Path, capsys: pytest.CaptureFix
     (home / "profiles").mkdir()
     status, printed, said = command(capsys, source, "--to", "ollama", "--out", out, "--mode", "dual", "--home", home)
     assert (status, printed) == (0, f"{out}\n")
-    assert f"run it: ollama create NAME -f '{out}/Modelfile' && ollama run NAME" in said
+    assert f"made {out / 'Modelfile'}" in said
+    assert f"next: ollama create my-model -f '{out}/Modelfile' && ollama run my-model\n" in said
     assert "<thought>: {{ .Prompt }}" in (out / "Modelfile").read_text("utf-8")
 
 

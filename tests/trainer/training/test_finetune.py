@@ -5,6 +5,8 @@ import itertools
 import json
 import math
 import random
+import re
+import shlex
 import shutil
 import signal
 import time
@@ -27,6 +29,8 @@ from core_fixtures import (
     words,
 )
 
+from curator.contract.files import sha256_of
+from curator.contract.records import SUMMARY, WRAPPED
 from trainer.cli.preview import _style
 from trainer.evaluation.lexicon import LEXICON, pack_words
 from trainer.inference.decoder import greedy
@@ -322,9 +326,47 @@ def test_a_profile_s_checkpoints_go_beside_its_runs(base, home):
     assert (first.status, second.status) == (0, 0), first.err + second.err
     a, b = (Path(done.out.splitlines()[-1]) for done in (first, second))
     assert a.parent == b.parent == home / "profiles" / "greggles" / "out" / "checkpoints"
-    assert a.name.endswith("-dual-qwen") and b.name == f"{a.name}-2"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d-\d{6}-dual-llama-\d+k", a.name), "mode and base, not the set's wrapper"
+    assert b.name == f"{a.name}-2"
+    assert f"made {a / 'training' / 'health.html'}: how good it is" in first.err
+    chat, export = [line.removeprefix("next: ") for line in first.err.splitlines() if line.startswith("next: ")]
+    assert shlex.split(chat) == ["trainer", "chat", str(a)] and shlex.split(export)[:3] == ["trainer", "export", str(a)]
+    exported = trainer(*shlex.split(export)[1:-1], home / "exported")
+    assert (exported.status, exported.out) == (0, f"{home / 'exported'}\n"), exported.err
+    assert f"made {home / 'exported'}" in exported.err and "\nnext: llama-completion -m " in exported.err
     tags = load_checkpoint(a).record.template.tags
     assert tags == {}, "one mode needs no tags"
+
+
+def test_the_only_profile_need_not_be_named(base, home):
+    done = trainer("preview", "--base", base, "--home", home)
+    assert done.status == 0 and done.err.startswith(f"profile greggles: the only one in {home}\n"), done.err
+    (command,) = [line for line in done.err.splitlines() if line.startswith("next: ")]
+    assert command == f"next: trainer finetune --base {base} --home {home}"
+    done = trainer("finetune", "--base", base, "--home", home, *FAST, "--steps", 2, "--out", home / "mine")
+    assert done.status == 0 and done.err.startswith("profile greggles: the only one in"), done.err
+    (home / "profiles" / "ann").mkdir()
+    try:
+        done = trainer("finetune", "--base", base, "--home", home)
+        assert done.status == 2 and "--profile ann\n  --profile greggles" in done.err
+    finally:
+        (home / "profiles" / "ann").rmdir()
+
+
+def test_nothing_to_train_on_is_no_success(base, home, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(next(home.glob("profiles/greggles/out/fine-tuned-models/*/*")), run)
+    (run / WRAPPED).write_text("[\n]\n")
+    summary = json.loads((run / SUMMARY).read_bytes())
+    summary["files"][WRAPPED] = sha256_of(run / WRAPPED)
+    (run / SUMMARY).write_text(json.dumps(summary))
+    (tmp_path / "empty.jsonl").write_text("\n")
+    for command in ("preview", "finetune"):
+        done = trainer(command, "--run", run, "--base", base)
+        assert (done.status, done.out) == (1, "") and f"{run} holds no sample" in done.err
+        assert f"see why: curate report {run}" in done.err
+        done = trainer(command, "--data", tmp_path / "empty.jsonl", "--base", base)
+        assert (done.status, done.out) == (1, "") and "empty.jsonl holds no dialogue" in done.err
 
 
 def test_json_is_all_that_stdout_holds(base, tmp_path):

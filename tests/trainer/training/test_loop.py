@@ -468,8 +468,8 @@ def test_short_memory_halves_the_rows_and_not_the_step(tmp_path: Path, error: Ex
     model, plain = short_above(2, error=error), model_of()
     _, notes, run_dir = run(tmp_path / "short", model, uneven(rows=8), 4, per_device_batch_size=8)
     assert [text for text in notes.said if "memory" in text] == [
-        "memory is short: 4 rows at a time from here, the step stays the same",
-        "memory is short: 2 rows at a time from here, the step stays the same",
+        "memory is short: from here on 4 rows at a time; a step still takes as many as before",
+        "memory is short: from here on 2 rows at a time; a step still takes as many as before",
     ]
     run(tmp_path / "plain", plain, uneven(rows=8), 4, per_device_batch_size=2, gradient_accumulation_steps=4)
     assert same(weights_of(model), weights_of(plain))

@@ -116,8 +116,8 @@ def test_a_mistake_is_named_with_its_line(tmp_path, change, says):
 def test_too_few_samples_are_a_note_and_another_mode_an_error(tmp_path):
     written(tmp_path)
     config, _ = load_fine_tune(tmp_path, "dual")
-    assert size_note(config, 120) == "120 samples; the configuration asks for 3,000"
-    assert size_note(config, 5000) == "5,000 samples; the configuration recommends 8,000"
+    assert size_note(config, 120) == "the set has 120 samples; the fine-tuning configuration of etc/ asks for 3,000"
+    assert size_note(config, 5000).endswith("5,000 samples; the fine-tuning configuration of etc/ recommends 8,000")
     assert size_note(config, 9000) == ""
     require_mode(config, {"dual"})
     for modes, told in (({"agent"}, "agent"), ({"dual", "agent"}, "agent, dual")):
@@ -153,7 +153,7 @@ def test_a_large_base_takes_its_defaults_from_there_and_says_what_it_does_not_us
     done = trainer("finetune", "--run", dual_run(tmp_path / "run"), *options)
     assert done.status == 0, done.err
     told = done.err.splitlines()
-    assert told[0] == "defaults of dual-config.json"
+    assert told[0] == "the settings are those of dual-config.json"
     assert told[1:8] == [
         "dual-config.json: not used: optim adafactor: this trainer uses adamw",
         "dual-config.json: not used: save_total_limit 3: this trainer keeps two states",
@@ -163,7 +163,7 @@ def test_a_large_base_takes_its_defaults_from_there_and_says_what_it_does_not_us
         "fine-tune-config.json: not used: load_in_4bit: this trainer has none",
         "fine-tune-config.json: not used: seed: it is --seed",
     ]
-    assert "20 samples; the configuration asks for 3,000" in told
+    assert "the set has 20 samples; the fine-tuning configuration of etc/ asks for 3,000" in told
     settings = json.loads((out / "trainer.json").read_text("utf-8"))["settings"]
     assert (settings["learning_rate"], settings["epochs"], settings["gradient_accumulation_steps"]) == (0.0125, 1.0, 2)
     assert settings["replay_ratio"] == 0.0 and settings["seed"] == 1
