@@ -217,7 +217,7 @@ def test_more_rows_than_samples_are_explained(curate: Curate, home: Home, tmp_pa
              for role, text in (("user", "What was lunch"), ("assistant", "It was soup"))]  # fmt: skip
     home.memory("", messages=turns, tags=["multi_turn"])
     assert curate("run", "--username", "ann", "--home", home.folder, "--holdout", "0").status == 0
-    why = "there are 3 rows for 1 sample: in a row for TRL only the last reply can be trained"
+    why = "1 sample makes 3 rows: in a row for TRL only the last reply can be trained"
     done = curate("preview", "--to", "trl", "--home", home.folder)
     assert done.status == 0 and why in done.err, done.err
     done = curate("export", "--to", "trl", "--out", tmp_path / "trl", "--home", home.folder)

@@ -27,7 +27,7 @@ def test_the_tutorial_runs_as_printed(tutorial, home, curate):
     (home.folder / "plugins" / "tides.py").write_text(tutorial)
     home.config("curate.json", {"plugins": {"home_plugins": True}})
     home.memory("High water at nine, and the boat afloat by eight.", type="tide_log")
-    home.memory("A flood in the lane, and the pump running.", type="tide_log")
+    home.memory("A storm in the lane, and the pump running.", type="tide_log")
     home.memory("User: hello there\n\nAssistant: Good morning to you.")
     result = curate("run", "--username", "ann", "--home", home.folder, "--mode", "harbour")
     assert result.status == 0, result.err
@@ -45,4 +45,7 @@ def test_the_tutorial_works_on_the_demo(tutorial, tmp_path: Path, curate):
     (tmp_path / "etc" / "curate.json").write_text('{"plugins": {"home_plugins": true}}')
     result = curate("run", "--username", "greggles", "--home", tmp_path, "--mode", "harbour")
     assert result.status == 0, result.err
-    assert len(rows(result.run / "curated_memories.json")) == 3
+    assert len(rows(result.run / "curated_memories.json")) == 2
+    assert "too_wet" in [drop["reason"] for drop in rows(result.run / "dropped.jsonl")]
+    assert "too_wet" in result.out
+    assert "is not in etc/types.json" not in result.out, "the plugin says what a tide log is"
