@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from curator.contract.cli_frame import command_line, next_step
 from curator.contract.errors import HostError, printable, unknown_name
 
 _LINK = re.compile(r"\[([^\]]*)\]\((?!https?:)([^)#\s]*)(?:#[^)]*)?\)")
@@ -32,6 +33,7 @@ def _run(options: argparse.Namespace) -> int:
         width = max(map(len, pages), default=0)
         for name, path in pages.items():
             print(f"{name:{width}}  {title(_read(path))}")
+        next_step(command_line("curate", "docs", "memories"), "shows the page of that name")
         return 0
     name = options.topic.removeprefix("docs/").removesuffix(".md")
     if name not in pages:

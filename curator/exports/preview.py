@@ -334,8 +334,9 @@ def rows_note(rows: int, samples: int, title: str) -> str:
     if rows <= samples:
         return ""
     return (
-        f"{counted(samples, 'sample makes', 'samples make')} {counted(rows, 'row')}: in a row for {title} only the last reply can be "
-        "trained, so a conversation with several replies to train gives a row for each of them"
+        f"{counted(samples, 'sample makes', 'samples make')} {counted(rows, 'row')}: in a row for {title} "
+        "only the last reply can be trained, so a conversation with several replies to train gives a row for "
+        "each of them"
     )
 
 

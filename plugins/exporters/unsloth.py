@@ -71,6 +71,5 @@ def warnings(job: ExportJob) -> tuple[str, ...]:
         return ()
     return (
         f"gguf_conversion: Unsloth cannot make {kind.upper()} by itself; set quantization_type to one that it "
-        "can make, "
-        "such as Q8_0",
+        "can make, such as Q8_0",
     )

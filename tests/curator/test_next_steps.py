@@ -109,6 +109,12 @@ def test_every_other_command_names_one_that_works(lunch: Home, command: str, tmp
             assert again.returncode == 0, again.stderr
 
 
+def test_the_list_of_pages_names_one_that_is_shown(tmp_path: Path) -> None:
+    done = start(tmp_path, "docs")
+    (command,) = next_commands(done.stderr)
+    assert pasted(command, tmp_path).stdout.startswith("# What is read")
+
+
 def test_a_program_alone_shows_its_help(curate: Curate) -> None:
     done = curate()
     assert (done.status, done.err) == (0, "")
