@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from curator.contract.cli_frame import command_line
 from curator.contract.errors import UsageError, counted
 from curator.contract.settings_file import ConfigFile, ConfigModel, Share, etc_file, load_file, refuse
 
@@ -126,7 +127,7 @@ def require_mode(config: FineTuneConfig, modes: Collection[str]) -> None:
     if wanted and set(modes) != {wanted}:
         raise UsageError(
             f"mode_filter is {wanted!r}; the samples are {', '.join(sorted(modes))}",
-            f"make a run of that mode: curate run --mode {wanted}",
+            f"make a run of that mode: {command_line('curate', 'run', '--mode', wanted)}",
         )
 
 

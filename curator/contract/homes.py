@@ -61,7 +61,8 @@ def find_home(given: str | None) -> Path:
         except (RuntimeError, ValueError, OSError) as error:  # ~nobody, a NUL, a name that is too long
             raise UsageError(f"{where} {shown}: no folder: {error}", "name the folder that holds 'profiles'") from None
         raise UsageError(
-            f"{where} {shown}: there is no folder 'profiles' in it", f"make a home there with: curate init {shown}"
+            f"{where} {shown}: there is no folder 'profiles' in it",
+            f"make a home there with: {command_line('curate', 'init', shown)}",
         )
     here = Path.cwd()
     for folder in (here, *here.parents):
@@ -183,9 +184,11 @@ def latest_run(profile: Path) -> Path:
     if full:
         return max(full)[1].parent
     which = "no run that holds a sample" if summaries else "no run"
+    home = profile.parents[1]
+    words = ("run", "--username", profile.name, *(named_home(home) if profile.parent == home / "profiles" else ()))
     raise UsageError(
         f"there is {which} of {profile.name} in {printable(str(runs))}",
-        f"make one with: curate run --username {profile.name}",
+        f"make one with: {command_line('curate', *words)}",
     )
 
 

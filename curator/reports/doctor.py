@@ -67,6 +67,9 @@ def examine(home: str | None) -> list[Finding]:
         names = profile_names(root)
     except CuratorError as error:
         return [*findings, Finding("wrong", "profiles", error.what, error.next_step)]
+    if not names:
+        mend = "curate docs memories shows what a profile is"
+        findings.append(Finding("note", "profiles", f"none in {root / 'profiles'}", mend))
     for name in names:
         if registry is not None:
             findings += _memories(root / "profiles" / name, settings, registry)
@@ -167,7 +170,7 @@ def _memories(profile: Path, settings: Settings, registry: Registry) -> Iterator
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(counts.items()))
         mend = "decrypt the profile to use what is encrypted; " if "encrypted" in counts else ""
         problem = f"not read: {reasons}"
-        yield Finding("note", name, problem, f"{mend}curate run --username {profile.name} lists each in dropped.jsonl")
+        yield Finding("note", name, problem, f"{mend}a run lists each, with the reason, in its dropped.jsonl")
 
 
 def _profile(profile: Path) -> Iterator[Finding]:

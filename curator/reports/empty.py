@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from curator.contract.cli_frame import command_line
 from curator.contract.errors import JobError, counted, printable
 from curator.reports.report import Report
 
@@ -31,7 +32,7 @@ def _why(report: Report, place: Path, made: dict[str, int]) -> tuple[str, str]:
     if not report.memories:
         return (
             f"no memory was found in {shown}; nothing was published",
-            f"{_READING}; curate init DIR --demo makes a home with a demo profile",
+            f"{_READING}; {command_line('curate', 'init', 'DIR', '--demo')} makes a home with a demo profile",
         )
     fates = sorted(
         ((count, fate) for fate, count in report.memory_fates.items() if fate != "used" and count),
