@@ -31,7 +31,7 @@ from curator.reports.validation import SampleChecker
 from curator.run_folder import RunFiles, run_folder, stoppable, tagged, wrapped, write_summary
 from curator.sampling.sampler import Options, Sampler, ScreenedSample
 from curator.selection.choose import Choice, choose
-from curator.selection.holdout import Holdout
+from curator.selection.holdout import ENOUGH, Holdout
 from curator.selection.sample_store import Collected, SampleStore, collect
 
 
@@ -320,7 +320,7 @@ def _warnings(collected: Collected, choice: Choice) -> list[str]:
         example = collected.log.examples[Reason("event", "plugin_error")]
         were = "which was dropped" if failed == 1 else "which were dropped; the first"
         warnings.append(f"a plugin failed on {_memories(failed)}, {were}: {example.detail}")
-    if len(choice.holdout.rows) < 0.95 * choice.holdout.wanted:
+    if len(choice.holdout.rows) < ENOUGH * choice.holdout.wanted:
         warnings.append(_small_holdout(choice.holdout))
     return warnings
 

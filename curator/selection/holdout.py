@@ -13,6 +13,9 @@ from curator.reading.spool import as_numpy, hash64
 from curator.selection.near_duplicates import Rows, ShingleSets, neighbours
 from curator.selection.spread import Columns
 
+# A holdout of this share of what was wanted is as good as whole: the last conversations seldom fit exactly.
+ENOUGH = 0.95
+
 
 def holdout_size(count: int, config: HoldoutConfig) -> int:
     """Return how many of `count` samples are held out; one at least is left to train on."""
@@ -82,12 +85,12 @@ def hold_out(all_of: Candidates, config: HoldoutConfig, threshold: float, seed: 
     count = len(all_of.rows)
     wanted = holdout_size(count, config)
     order = sorted(set(all_of.groups.tolist()), key=lambda group: (hash64(f"{seed}/holdout/{group}"), group))
-    for most in (wanted + wanted // 4 + 50, count):  # of all only where a part did not give enough
+    for most in (wanted + wanted // 4 + 50, count):  # of all, which costs much, only where a part gave too few
         pool = _fill(all_of, order, set(), min(most, count))
         if not wanted or not len(pool):
             return Holdout(np.zeros(0, dtype=np.int64), wanted, 0.0, 0)
         holdout = _hold_out_of(all_of, pool, order, wanted, threshold)
-        if len(holdout.rows) >= wanted:
+        if len(holdout.rows) >= ENOUGH * wanted:
             break
     return holdout
 

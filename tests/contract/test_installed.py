@@ -30,7 +30,7 @@ Curate = Callable[..., Result]
 
 def test_docs_lists_every_page_with_a_line(curate: Curate) -> None:
     listed = curate("docs")
-    assert (listed.status, listed.err) == (0, "")
+    assert listed.status == 0, listed.err
     lines = dict(line.split(maxsplit=1) for line in listed.out.splitlines())
     assert sorted(lines) == sorted(PAGES)
     for name, line in lines.items():

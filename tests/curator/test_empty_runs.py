@@ -78,7 +78,7 @@ def test_a_plugin_that_fails_on_some_memories_is_told_of(curate: Curate, home: H
     home.memory("Is the sail dry?", response="Dry since the morning.")
     result = curate("run", "--username", "ann", "--home", home.folder, "--keep-going")
     assert result.status == 0, result.err
-    (notice,) = [one for one in json.loads((result.run / "report.json").read_text())["notices"] if "plugin" in one]
+    (notice,) = [one for one in json.loads((result.run / "report.json").read_text())["warnings"] if "plugin" in one]
     assert notice.startswith("a plugin failed on 1 memory, which was dropped: plugin 'half'")
 
 

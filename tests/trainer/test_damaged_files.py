@@ -14,7 +14,7 @@ from export_fixtures import tiny_checkpoint
 from health_fixtures import dialogues
 from json_fixtures import FEW, VALUES, damaged, variants
 
-from curator.contract.errors import UsageError
+from curator.contract.errors import JobError, UsageError
 from curator.contract.records import SUMMARY, WRAPPED
 from trainer.data.dialogues import read_run
 from trainer.evaluation.training_log import METRICS, SAMPLES, TrainingLog
@@ -60,7 +60,7 @@ def test_samples_of_a_run(run: Path, tmp_path: Path) -> None:
         (copy / WRAPPED).write_bytes(raw)
         try:
             dataset = read_run(copy)
-        except UsageError as error:
+        except (JobError, UsageError) as error:
             assert (WRAPPED in error.what or "holds no sample" in error.what) and error.next_step, (way, error)
             refusals += 1
             continue

@@ -26,13 +26,13 @@ def different(home: Home, count: int, **keys: Any) -> None:
 
 
 def holdout_of(curate: Curate, home: Home, share: float) -> tuple[dict[str, Any], list[str]]:
-    """Run, and return the holdout of the report and the notices that speak of it."""
+    """Run, and return the holdout of the report and the warnings that speak of it."""
     result = curate("run", "--username", "ann", "--home", home.folder, "--holdout", share)
     assert result.status == 0, result.err
     report = json.loads((result.run / "report.json").read_text("utf-8"))
     assert len(rows(result.run / "fine_tune_holdout.jsonl")) == report["holdout"]["samples"]
     assert report["train"] >= 1
-    return report["holdout"], [notice for notice in report["notices"] if "holdout" in notice]
+    return report["holdout"], [warning for warning in report["warnings"] if "holdout" in warning]
 
 
 @pytest.mark.parametrize(("share", "held"), [(0.6, 7), (0.5, 6), (0.9, 11), (0.99, 11), (0.05, 1), (0.0, 0)])
