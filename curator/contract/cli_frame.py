@@ -144,7 +144,7 @@ def _complete_paths(parser: argparse.ArgumentParser, how: Any) -> None:
         if isinstance(action, argparse._SubParsersAction):
             for command in action.choices.values():
                 _complete_paths(command, how)
-        elif action.type is Path:
+        elif action.type is Path or getattr(action.type, "__annotations__", {}).get("return") in (Path, "Path"):
             action.complete = how  # type: ignore[attr-defined]
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from trainer.cli.options import add_command, say_made
+from trainer.cli.options import add_command, checkpoint_argument, say_made
 
 
 def add(commands: Any) -> None:
@@ -15,7 +15,7 @@ def add(commands: Any) -> None:
         commands, "convert", _run, "Write a checkpoint again with its weights in another type.",
         "bfloat16 halves the file. The last line of stdout is the checkpoint's folder.",
     )  # fmt: skip
-    convert.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
+    checkpoint_argument(convert)
     convert.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), required=True, help="of the weights")
     convert.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the new checkpoint")
 

@@ -15,7 +15,7 @@ from trainer.cli.options import add_command
 
 def add(commands: Any) -> None:
     """Add the command to the parser."""
-    from trainer.names import DTYPES, TARGETS
+    from trainer.names import DTYPES, TARGETS, checkpoint_path
 
     export = add_command(
         commands, "export", _run, "Carry a checkpoint to where it is to run.",
@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
         "Of a model trained elsewhere (--to ollama) a Modelfile is written. The last line of stdout is the path made.",
     )  # fmt: skip
     export.add_argument(
-        "checkpoint", type=Path, metavar="CHECKPOINT",
+        "checkpoint", type=checkpoint_path, metavar="CHECKPOINT",
         help="a checkpoint; for --to ollama also a folder of weights, a PEFT adapter or a .gguf, trained elsewhere",
     )  # fmt: skip
     export.add_argument("--to", choices=TARGETS, required=True, help="what each is for: curate docs small-model")

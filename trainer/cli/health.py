@@ -31,6 +31,7 @@ from trainer.cli.options import (
     settings_of,
     use_of_checkpoint,
 )
+from trainer.names import checkpoint_path
 
 if TYPE_CHECKING:
     from trainer.evaluation.perplexity import Line, Measured
@@ -46,7 +47,7 @@ def add(commands: Any) -> None:
     )  # fmt: skip
     checkpoint_argument(health)
     health.add_argument(
-        "--base", type=Path, metavar="CHECKPOINT", help="what it was trained from (default: its parent)"
+        "--base", type=checkpoint_path, metavar="CHECKPOINT", help="what it was trained from (default: its parent)"
     )
     data = health.add_mutually_exclusive_group()
     data.add_argument("--data", type=Path, metavar="FILE", help="dialogues as JSONL (default: those of its training)")

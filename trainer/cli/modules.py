@@ -60,8 +60,8 @@ def add(commands: Any) -> None:
 
 def _add(options: argparse.Namespace) -> int:
     from trainer.data.token_shards import Splitting, add_bin, add_text
-    from trainer.model.checkpoint import builtin_base
     from trainer.model.tokenizer import Tokenizer
+    from trainer.names import builtin_base
 
     source = options.tokenizer or builtin_base() / "tokenizer.model"
     tokenizer = Tokenizer.load(source)

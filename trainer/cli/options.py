@@ -23,7 +23,7 @@ from curator.contract.cli_frame import (
     print_json,
 )
 from curator.contract.homes import chosen_profile, find_home, optional_home
-from trainer.names import PAGE_FILE, TARGETS
+from trainer.names import PAGE_FILE, TARGETS, checkpoint_path
 
 if TYPE_CHECKING:
     from trainer.data.dialogues import Dataset
@@ -98,7 +98,7 @@ def input_options(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--run", type=Path, metavar="DIR", help="a curated run")
     source.add_argument("--data", type=Path, metavar="FILE", help="JSONL: conversations, or input and output")
     parser.add_argument(
-        "--base", type=Path, metavar="CHECKPOINT", help="what to begin from (default: the built-in base)"
+        "--base", type=checkpoint_path, metavar="CHECKPOINT", help="what to begin from (default: the built-in base)"
     )
     parser.add_argument("--context", type=positive, metavar="N", help="tokens of a sample (default: the base's)")
     parser.add_argument("--prompt-loss-weight", type=number, metavar="W", help="weight of the prompt's tokens")
@@ -262,10 +262,10 @@ def common_options(parser: argparse.ArgumentParser) -> None:
 
 
 def checkpoint_argument(
-    parser: argparse.ArgumentParser, name: str = "checkpoint", text: str = "a checkpoint's folder"
+    parser: argparse.ArgumentParser, name: str = "checkpoint", text: str = "a checkpoint's folder, or: base"
 ) -> None:
     """Add the argument that names a checkpoint."""
-    parser.add_argument(name, type=Path, metavar=name.upper(), help=text)
+    parser.add_argument(name, type=checkpoint_path, metavar=name.upper(), help=text)
 
 
 def settings_of(options: argparse.Namespace) -> TrainerSettings:

@@ -16,8 +16,9 @@ from curator.contract.errors import UsageError, counted
 from trainer.data.token_shards import Tokens, list_shards, shard_streams
 from trainer.inference.sampling import Sampling
 from trainer.inference.text_stream import replies
-from trainer.model.checkpoint import Checkpoint, builtin_base
+from trainer.model.checkpoint import Checkpoint
 from trainer.model.tokenizer import BOS
+from trainer.names import builtin_base
 
 REPLAY, HELD_OUT = (
     "replay",

@@ -18,7 +18,8 @@ from trainer.evaluation.perplexity import recorded_share
 from trainer.evaluation.probes import EvalResult, EvalSuite, lexicon_of
 from trainer.evaluation.report import JSON_FILE, make_report, verdict_of
 from trainer.evaluation.training_log import TrainingLog, under_new_names
-from trainer.model.checkpoint import Checkpoint, builtin_base, load_checkpoint, load_record
+from trainer.model.checkpoint import Checkpoint, load_checkpoint, load_record
+from trainer.names import builtin_base
 from trainer.settings import HealthSettings, TrainerSettings
 
 

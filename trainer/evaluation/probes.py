@@ -23,10 +23,11 @@ from trainer.evaluation.perplexity import mean_loss, windows
 from trainer.inference.decoder import Decoder
 from trainer.inference.sampling import Reply, Sampling
 from trainer.inference.text_stream import replies
-from trainer.model.checkpoint import Checkpoint, builtin_base
+from trainer.model.checkpoint import Checkpoint
 from trainer.model.llama import Llama
 from trainer.model.prompt_template import Template, plain_quotes
 from trainer.model.tokenizer import Tokenizer
+from trainer.names import builtin_base
 from trainer.settings import HealthSettings
 
 _MICRO = 8  # rows in memory at a time

@@ -21,8 +21,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from curator.contract import __version__
 from curator.contract.cli_frame import command_line
-from curator.contract.errors import UsageError
+from curator.contract.errors import CuratorError, UsageError
 from curator.contract.files import pretty_json, read_json, sha256_of, whole_folder, write_whole
+from curator.contract.homes import CHECKPOINTS, optional_home
 from curator.contract.jinja_chat import SmallFormat, small_template
 from curator.contract.modes import Tags
 from curator.contract.strict_json import BadJson, parse_json
@@ -99,11 +100,6 @@ class Checkpoint:
     def as_parent(self) -> Parent:
         """Return the entry for this checkpoint in a fine-tune's record."""
         return Parent(name=self.folder.resolve().name, sha256=self.sha256)
-
-
-def builtin_base() -> Path:
-    """Return the folder of the base that comes with the project."""
-    return Path(__file__).resolve().parent.parent / "base"
 
 
 def huggingface_config(config: ModelConfig, dtype: str) -> dict[str, Any]:
@@ -257,9 +253,21 @@ def load_record(folder: Path) -> tuple[ModelConfig, Record]:
     return parse_huggingface_config(folder / "config.json"), record
 
 
+def _newest_checkpoint() -> Path | None:
+    """Return the newest checkpoint of the home that is found from here; None where there is none."""
+    try:
+        home = optional_home(None)
+        records = list(home.glob(f"profiles/*/{CHECKPOINTS}/*/{RECORD}")) if home else []
+        return max(records, key=lambda path: path.stat().st_mtime).parent if records else None
+    except (OSError, CuratorError):
+        return None
+
+
 def _no_checkpoint(folder: Path) -> tuple[str, str]:
     if not folder.exists():
-        return f"{folder}: there is no such checkpoint", "name a checkpoint's folder"
+        newest = _newest_checkpoint()
+        there = f"{newest} is the newest here; " if newest else ""
+        return f"{folder}: there is no such checkpoint", f"name a checkpoint's folder: {there}base is the built-in one"
     if folder.is_file():
         return (
             f"{folder} is a file, no checkpoint",

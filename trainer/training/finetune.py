@@ -35,10 +35,11 @@ from trainer.evaluation.acceptance import AcceptanceGate
 from trainer.evaluation.probes import EvalSuite, lexicon_of
 from trainer.inference.sampling import Sampling
 from trainer.inference.text_stream import replies
-from trainer.model.checkpoint import Checkpoint, builtin_base, load_checkpoint
+from trainer.model.checkpoint import Checkpoint, load_checkpoint
 from trainer.model.llama import Llama
 from trainer.model.lora import add_lora
 from trainer.model.prompt_template import Template
+from trainer.names import builtin_base
 from trainer.settings import (
     FinetuneSettings,
     SamplingSettings,

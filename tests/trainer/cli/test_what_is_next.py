@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 import shlex
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 import pytest
 from core_fixtures import Result, paragraph, trainer
 from use_fixtures import save, says
+
+from curator.contract.homes import CHECKPOINTS
+from trainer.names import builtin_base
 
 
 def next_of(done: Result) -> list[list[str]]:
@@ -94,3 +98,28 @@ def test_a_preview_names_the_fine_tune_of_the_same(tmp_path: Path, bako: Path) -
     done = trainer("preview", "--data", data, "--base", bako, "--keep-secrets", "-n", 1)
     assert done.status == 0, done.err
     assert next_of(done) == [["trainer", "finetune", "--data", str(data), "--base", str(bako), "--keep-secrets"]]
+
+
+@pytest.mark.parametrize("name", ["base", "trainer/base"])
+def test_the_built_in_base_has_a_name_wherever_one_stands(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a wheel there is no folder trainer/base beside the user."""
+    monkeypatch.chdir(tmp_path)
+    done = trainer("info", name)
+    assert done.status == 0, done.err
+    assert str(builtin_base()) in done.out
+    (tmp_path / name).mkdir(parents=True)
+    assert trainer("info", name).status == 2, "a folder of that name here goes first"
+
+
+def test_where_there_is_no_such_checkpoint_the_newest_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "base is the built-in one" in trainer("info", "nope").err
+    checkpoints = tmp_path / "profiles" / "ann" / CHECKPOINTS
+    for number, name in enumerate(("2026-01-02-new", "2026-01-01-old")):
+        (checkpoints / name).mkdir(parents=True)
+        record = checkpoints / name / "trainer.json"
+        record.write_text("{}")
+        os.utime(record, (1e9 - number, 1e9 - number))
+    assert f"{checkpoints / '2026-01-02-new'} is the newest here" in trainer("info", "nope").err

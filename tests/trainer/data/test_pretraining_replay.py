@@ -18,8 +18,9 @@ from curator.contract.errors import UsageError
 from trainer.data.batches import Batch, PackedDataset, ReplayDataset, TokenisedExample
 from trainer.data.pretraining_replay import WRITTEN, BaseText, base_text, written
 from trainer.data.token_shards import Tokens, list_shards, split_documents
-from trainer.model.checkpoint import Checkpoint, Record, builtin_base, load_checkpoint
+from trainer.model.checkpoint import Checkpoint, Record, load_checkpoint
 from trainer.model.tokenizer import BOS, Tokenizer, train_tokenizer
+from trainer.names import builtin_base
 from trainer.training.finetune import FinetuneRequest, _data, prepare
 from trainer.training.kl import KLRegulariser
 

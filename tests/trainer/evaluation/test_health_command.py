@@ -14,7 +14,8 @@ from core_fixtures import Result, as_version_0_1_wrote_it, old_names, trainer
 from health_fixtures import base, dialogues, file_hashes, home, place, text_modules
 
 from trainer.evaluation.page import page
-from trainer.model.checkpoint import Checkpoint, builtin_base, load_checkpoint
+from trainer.model.checkpoint import Checkpoint, load_checkpoint
+from trainer.names import builtin_base
 from trainer.settings import BudgetSettings
 
 FAST = "--precision fp32 --threads 1 --compile never --seed 3 --dropout 0".split()

@@ -23,11 +23,12 @@ from trainer.evaluation.metrics import NgramOverlap
 from trainer.evaluation.perplexity import mean_loss, windows
 from trainer.evaluation.probes import EvalResult, EvalSuite, lexicon_of, perplexity
 from trainer.inference.decoder import Decoder
-from trainer.model.checkpoint import Checkpoint, Record, builtin_base, load_checkpoint
+from trainer.model.checkpoint import Checkpoint, Record, load_checkpoint
 from trainer.model.llama import Llama
 from trainer.model.lora import merged_state
 from trainer.model.prompt_template import Template
 from trainer.model.tokenizer import BOS, Tokenizer
+from trainer.names import builtin_base
 from trainer.settings import HealthSettings
 
 # --- models that say what a test wants ---

@@ -23,8 +23,9 @@ from export_fixtures import TIED, UNTIED, odd_strings, random_state, run_c_logit
 
 from trainer.exports import export, numpy_llama, readers
 from trainer.inference.decoder import greedy
-from trainer.model.checkpoint import Checkpoint, builtin_base, load_checkpoint
+from trainer.model.checkpoint import Checkpoint, load_checkpoint
 from trainer.model.tokenizer import BOS, EOS, Tokenizer
+from trainer.names import builtin_base
 
 pytestmark = [pytest.mark.verify, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 TIE = 1e-4
