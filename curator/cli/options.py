@@ -81,12 +81,12 @@ def named_run(options: argparse.Namespace) -> NamedRun:
 
     Raises UsageError where there is none, or where the profile is not clear.
     """
-    from curator.contract.homes import chosen_profile, find_home, find_profile, latest_run, optional_home
+    from curator.contract.homes import chosen_profile, find_home, find_profile, home_of_run, latest_run
 
     if options.run is not None:
         if not options.run.is_dir():
             raise UsageError(f"{printable(str(options.run))}: no such folder", "name a run's folder, or --username U")
-        return NamedRun(options.run, home=optional_home(options.home))
+        return NamedRun(options.run, home=home_of_run(options.run, options.home))
     home = find_home(options.home)
     username = chosen_profile(home, options.username)
     return NamedRun(latest_run(find_profile(home, username)), username, home)

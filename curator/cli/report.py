@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from curator.cli.options import named_run, run_options, use_of_run
-from curator.contract.cli_frame import console, log, print_json
+from curator.contract.cli_frame import command_line, console, log, next_step, print_json
 
 
 def add(commands: Any) -> None:
@@ -20,6 +20,7 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from curator.contract.homes import named_home
     from curator.contract.records import REPORT_PAGE
     from curator.reports.report import read_report
 
@@ -35,4 +36,8 @@ def _run(options: argparse.Namespace) -> int:
     log(f"the same as a page, for a browser: {run.folder / REPORT_PAGE}")
     if report.samples:
         use_of_run(run)
+    else:
+        log("! this run holds no sample: nothing can be made of it")
+        words = ("--username", report.username, *named_home(run.home))
+        next_step(command_line("curate", "run", *words), "makes a new one, or says what stands in the way")
     return 0

@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    verdict = _validator(options.home, options.family).run(options.path, options.family)
+    verdict = _validator(options).run(options.path, options.family)
     if options.json:
         print_json({"passed": verdict.passed, "samples": verdict.samples, "modes": verdict.modes,
                     "problems": verdict.problems, "count": verdict.count})  # fmt: skip
@@ -54,7 +54,7 @@ def _show(verdict: Verdict) -> None:
 
 def _say_next(options: argparse.Namespace, verdict: Verdict) -> None:
     """Say what a clean set is good for, and where a faulty one is made again; a lone file may be of any tool's."""
-    from curator.contract.homes import named_home, optional_home
+    from curator.contract.homes import home_of_run, named_home
     from curator.contract.records import SUMMARY, read_summary
 
     folder = options.path if options.path.is_dir() else options.path.parent
@@ -66,23 +66,23 @@ def _say_next(options: argparse.Namespace, verdict: Verdict) -> None:
             log("mend the file where the lines above say, or make the set again with curate run; then")
             next_step(again, "looks again")
         return
-    home = named_home(optional_home(options.home))
+    home = home_of_run(folder, options.home)
     if verdict.passed:
-        use_of_run(NamedRun(folder, home=optional_home(options.home)))
+        use_of_run(NamedRun(folder, home=home))
     else:
-        log("the run is not as it was made; its memories are untouched")
+        log("the set must not be used as it is; the memories that it was made from are untouched")
         username = str(read_summary(folder)["username"])
-        next_step(command_line("curate", "run", "--username", username, *home), "makes the set again")
+        next_step(command_line("curate", "run", "--username", username, *named_home(home)), "makes it again")
 
 
-def _validator(home: str | None, family: str | None) -> Validator:
-    """Return the validator with the home's modes and families."""
+def _validator(options: argparse.Namespace) -> Validator:
+    """Return the validator with the modes and families of the home: the one given, else that in which a run lies."""
     from curator.config import load_settings
-    from curator.contract.homes import optional_home
+    from curator.contract.homes import home_of_run
     from curator.plugin_manager import load_registry
     from curator.reports.validation import Validator
 
-    root = optional_home(home)
+    root = home_of_run(options.path if options.path.is_dir() else options.path.parent, options.home)
     settings = load_settings(root)
-    registry = load_registry(settings, root, family)
+    registry = load_registry(settings, root, options.family)
     return Validator(registry.mode_table, registry.families, registry.control_tokens)

@@ -128,6 +128,17 @@ def chosen_profile(home: Path, username: str | None, option: str = "--username")
     )
 
 
+def home_of_run(run: Path, given: str | None) -> Path | None:
+    """Return the home for a run's folder: the one `given`, else that in whose profiles/ it lies, else the usual one.
+
+    Raises UsageError where --home or $CURATOR_HOME names a folder that is no home.
+    """
+    parents = run.resolve().parents
+    if given is None and len(parents) > 5 and Path(*parents[1].parts[-2:]) == RUNS and parents[4].name == "profiles":
+        return parents[5]
+    return optional_home(given)
+
+
 def named_home(home: Path | None) -> tuple[str, ...]:
     """Return the words that name a home on a command line: none where it is found without them."""
     if home is None:

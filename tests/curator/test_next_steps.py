@@ -243,3 +243,35 @@ def test_init_advises_no_option_that_it_lacks(curate: Curate, tmp_path: Path) ->
     done = curate("init", tmp_path / "file" / "home")
     assert done.status == 3
     assert "--out" not in done.err and "curate init DIR" in done.err
+
+
+def test_a_run_is_used_with_the_home_in_which_it_lies(
+    home: Home, curate: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From another folder, by its path alone: a plugin's mode is known, and the next command names the home."""
+    home.config("curate.json", {"plugins": {"home_plugins": True}})
+    (home.folder / "plugins").mkdir()
+    (home.folder / "plugins" / "tides.py").write_text(
+        "from curator import Mode, hookimpl\n\n"
+        "@hookimpl\ndef register_modes():\n    return [Mode('harbour', user_tag='question', assistant_tag='tide')]\n\n"
+        "@hookimpl\ndef map_mode(event):\n    return 'harbour'\n"
+    )
+    home.memory("Is the pump dry?", response="Dry since noon.")
+    run = curate("run", "--username", "ann", "--home", home.folder).run
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for path in (run, run / "fine_tune_dataset.jsonl"):
+        done = curate("validate", path)
+        assert done.status == 0, done.out
+        assert f"--home {home.folder}" in done.err
+
+
+def test_the_report_of_an_empty_run_says_that_it_is_empty(home: Home, curate: Callable[..., Result]) -> None:
+    home.memory("Is the pump dry?", response="Dry since noon.")
+    run = curate("run", "--username", "ann", "--home", home.folder).run
+    report = json.loads((run / "report.json").read_text("utf-8"))
+    (run / "report.json").write_text(json.dumps(report | {"samples": 0, "train": 0}))
+    told = curate("report", run)
+    assert "! this run holds no sample" in told.err
+    assert f"run --username ann --home {home.folder}" in told.err
+    assert "finetune" not in told.err
