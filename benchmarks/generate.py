@@ -26,8 +26,9 @@ from trainer.exports.llama2c import write_v0
 from trainer.inference import decoder as passes
 from trainer.inference.decoder import Decoder
 from trainer.inference.sampling import Sampling
-from trainer.model.checkpoint import builtin_base, load_checkpoint
+from trainer.model.checkpoint import load_checkpoint
 from trainer.model.tokenizer import BOS, tokenizer_bin
+from trainer.names import builtin_base
 
 PROMPTS = ["The old man", "Once upon a time", "She said", "In the morning", "My dear friend", "The ship",
            "Q: How are you today?\nA:", "Q: What are you worried about?\nA:"]  # fmt: skip

@@ -62,10 +62,11 @@ from trainer.data.pretraining_replay import base_text
 from trainer.evaluation.budgets import broken, check_budgets
 from trainer.evaluation.probes import EvalResult, EvalSuite, lexicon_of, perplexity
 from trainer.evaluation.report import JSON_FILE
-from trainer.model.checkpoint import WEIGHTS, Checkpoint, builtin_base, load_checkpoint
+from trainer.model.checkpoint import WEIGHTS, Checkpoint, load_checkpoint
 from trainer.model.convert import to_llama2c
 from trainer.model.llama import Llama
 from trainer.model.prompt_template import Template
+from trainer.names import builtin_base
 from trainer.settings import PretrainSettings, TrainerSettings, load_settings
 from trainer.training.loop import gradients, make_optimizer
 from trainer.training.speed import threads

@@ -22,11 +22,11 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from trainer.data.batches import SequenceDataset
 from trainer.data.token_shards import list_shards
-from trainer.model.checkpoint import builtin_base
 from trainer.model.convert import to_llama2c
 from trainer.model.llama import Llama, ModelConfig
 from trainer.model.precision import has_bf16
 from trainer.model.tokenizer import BOS, Tokenizer
+from trainer.names import builtin_base
 from trainer.settings import PretrainSettings
 from trainer.training.loop import gradients, learning_rate, make_optimizer
 from trainer.training.speed import compiled, threads

@@ -95,7 +95,10 @@ def _values(text: str, shown: str) -> Iterator[tuple[int, Any]]:
             try:
                 yield number, json.loads(line)
             except (ValueError, RecursionError) as error:
-                raise UsageError(f"{shown}:{number} is no JSON: {str(error)[:120]}") from None
+                expected = (
+                    'expected {"input": ..., "output": ...} or a conversation a line, as JSON: curate docs small-model'
+                )
+                raise UsageError(f"{shown}:{number} is no JSON: {str(error)[:120]}", expected) from None
 
 
 def _is_message(value: Any) -> bool:

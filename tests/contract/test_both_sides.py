@@ -21,7 +21,8 @@ from curator.contract.records import read_summary
 from trainer.cli import run_command
 from trainer.data.dialogues import read_run
 from trainer.exports.go_template import read_modelfile, rendered
-from trainer.model.checkpoint import builtin_base, load_checkpoint, load_record
+from trainer.model.checkpoint import load_checkpoint, load_record
+from trainer.names import builtin_base
 
 MODE = """
 from curator import Mode, hookimpl

@@ -13,7 +13,8 @@ from trainer.data.dialogues import Dialogue, encode
 from trainer.exports import export
 from trainer.exports.gguf_file import load_gguf
 from trainer.exports.go_template import read_modelfile, rendered
-from trainer.model.checkpoint import Checkpoint, builtin_base, chat_template, load_checkpoint
+from trainer.model.checkpoint import Checkpoint, chat_template, load_checkpoint
+from trainer.names import builtin_base
 
 TAGS = {
     "dual": ["<thought>: ", "<world>: "], "emulation": ["<user>: ", "<assistant>: "], "quiz": ["<q1>: ", "<a_2>: "],

@@ -13,7 +13,7 @@ from health_fixtures import file_hashes
 
 from curator.cli import run_command
 from curator.contract.homes import shipped_etc
-from trainer.model.checkpoint import builtin_base
+from trainer.names import builtin_base
 
 
 def home_of(folder: Path) -> Path:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from curator.contract.cli_frame import command_line
 from curator.contract.errors import UsageError, counted, disk_error
 from curator.contract.files import locked, pretty_json, read_json, sha256_of, write_whole
 from trainer.data.documents import held_out, read_documents
@@ -184,9 +185,8 @@ def _write(folder: Path, name: str, content: _Content, tokenizer: Tokenizer) -> 
         raise disk_error(error, "cannot make", folder) from None
     with locked(folder):
         if place.exists() or place.with_suffix(".json").exists():
-            raise UsageError(
-                f"there is a shard {name!r} in {folder}", f"remove it first: trainer modules remove {name}"
-            )
+            remove = command_line("trainer", "modules", "remove", name, "--shards", folder)
+            raise UsageError(f"there is a shard {name!r} in {folder}", f"remove it first: {remove}")
         write_whole(place, content.tokens.astype("<u2").tobytes())
         manifest = Manifest(
             name=name,
@@ -213,6 +213,8 @@ def load_shard(path: Path) -> TokenShard:
     """Return a shard by its .bin. Raises UsageError where its manifest is missing or wrong."""
     manifest_path = _manifest_path(path)
     if not manifest_path.is_file():
+        if not path.exists():
+            raise _no_shard(path.parent, path.stem)
         raise UsageError(
             f"{path} has no manifest {manifest_path.name} beside it",
             f"say which tokenizer it was made with: trainer modules add {manifest_path.stem} --bin {path} "
@@ -231,13 +233,23 @@ def load_shard(path: Path) -> TokenShard:
         raise UsageError(f"{manifest_path}: {place}: {first['msg']}", "add the shard again") from None
 
 
+def _how_to_make(folder: Path) -> str:
+    return f"make one with: {command_line('trainer', 'modules', 'add', 'NAME', '--shards', folder)} --text FILE..."
+
+
+def _no_shard(folder: Path, name: str) -> UsageError:
+    names = sorted(path.stem for path in folder.glob("*.bin") if not path.name.startswith("."))
+    known = f"there are: {', '.join(names)}" if names else _how_to_make(folder)
+    return UsageError(f"there is no shard {name!r} in {folder}", known)
+
+
 def list_shards(folder: Path) -> list[TokenShard]:
     """Return all shards of a folder by name. Raises UsageError where there is none."""
     if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder of shards", "make one with: trainer modules add NAME --text FILE...")
+        raise UsageError(f"{folder} is no folder of shards", _how_to_make(folder))
     shards = [load_shard(path) for path in sorted(folder.glob("*.bin")) if not path.name.startswith(".")]
     if not shards:
-        raise UsageError(f"there is no shard in {folder}", "make one with: trainer modules add NAME --text FILE...")
+        raise UsageError(f"there is no shard in {folder}", _how_to_make(folder))
     return shards
 
 
@@ -248,8 +260,7 @@ def remove_shard(folder: Path, name: str) -> None:
     """
     place = folder / f"{check_name(name)}.bin"
     if not place.exists() and not _manifest_path(place).exists():
-        known = ", ".join(sorted(path.stem for path in folder.glob("*.bin"))) or "none"
-        raise UsageError(f"there is no shard {name!r} in {folder}; there are: {known}")
+        raise _no_shard(folder, name)
     try:
         with locked(folder):
             place.unlink(missing_ok=True)

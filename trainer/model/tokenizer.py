@@ -131,7 +131,9 @@ def train_tokenizer(lines: Iterable[str], vocab_size: int, report: Any = None) -
         if not counted.lines:
             raise UsageError("the corpus has no text", "name files of text with --corpus") from None
         raise UsageError(
-            f"no tokenizer of {vocab_size:,} pieces can be trained on {counted.lines:,} lines: {str(error)[-300:]}",
+            # SentencePiece puts its own source file and condition before what it has to say.
+            f"no tokenizer of {vocab_size:,} pieces can be trained on {counted.lines:,} lines: "
+            f"{str(error).rpartition('] ')[2][-300:]}",
             "name more text, or a smaller --vocab-size (259 at the least: 256 bytes and three marks)",
         ) from None
     return out.getvalue()

@@ -269,7 +269,7 @@ def test_a_folder_without_modules_is_one_clear_error(place: Place, folder: str):
     for what in (["modules", "list"], ["modules", "verify"]):
         is_clear_error(trainer(*what, "--shards", place.modules), 2, str(place.modules))
     is_clear_error(trainer(*place.pretrain(place.folder / "out")), 2, str(place.modules))
-    is_clear_error(trainer("modules", "remove", "m", "--shards", place.modules), 2, "'m'", "there are: none")
+    is_clear_error(trainer("modules", "remove", "m", "--shards", place.modules), 2, "'m'", "make one with")
     assert not (place.folder / "out").exists()
     if folder == "file":
         is_clear_error(place.add("m", "--text", place.text("one.txt", "ba")), 3, str(place.modules))
@@ -402,3 +402,11 @@ def test_loading_a_module_by_its_path():
     module = load_shard(shared_place().modules / "one.bin")
     assert module.manifest.name == "one"
     assert len(module.read(400, tokenizer().sha256)) == module.manifest.tokens
+
+
+def test_a_shard_that_is_not_there_is_named_beside_those_that_are(place: Place) -> None:
+    assert place.add("m", "--text", place.text("one.txt", "ba ko ti")).status == 0
+    for command in ("verify", "remove"):
+        is_clear_error(trainer("modules", command, "x", "--shards", place.modules), 2, "no shard 'x'", "there are: m")
+    again = place.add("m", "--text", place.text("one.txt", "ba ko ti"))
+    is_clear_error(again, 2, f"modules remove m --shards {place.modules}")
