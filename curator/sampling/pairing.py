@@ -7,6 +7,7 @@ picks among them.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from curator.records import MemoryEvent, Pair, Shape, ToolCall, Turn
 from curator.sampling.sentences import count_words, ends_sentence, passages, sentences
 
 _NO_MARKS = str.maketrans(dict.fromkeys(",.!?;:", " "))
+_NO_FULL_STOPS = re.compile("[\u0e00-\u0eff]")  # Thai and Lao part sentences by blanks
+_FAR = 1_000  # characters: no sentence is so long
 THOUGHT_IS_USER = "thought-is-user"
 THOUGHT_IS_ASSISTANT = "thought-is-assistant"
 
@@ -125,7 +128,11 @@ def _whole_sentences(text: str, language: str) -> tuple[str, bool]:
     text, marked = without_truncation(text)
     if not marked or ends_sentence(text):
         return text, False
-    return "".join(sentences(text, language)[:-1]).rstrip(), True
+    cut = len("".join(sentences(text, language)[:-1]))
+    if not cut or len(text) - cut > _FAR:
+        # A writer, or a script, without marks at the ends of sentences: the last line goes, in Thai the last phrase.
+        cut = max(cut, text.rfind("\n") + 1, text.rfind(" ") + 1 if _NO_FULL_STOPS.search(text[-40:]) else 0)
+    return text[:cut].rstrip(), True
 
 
 def _note_truncated(event: MemoryEvent, pairing: Pairing) -> bool:

@@ -11,6 +11,10 @@ from typing import Any
 import pytest
 from conftest import ROOT, Home, Result, rows
 
+from curator.config import load_settings
+from curator.records import MemoryEvent
+from curator.sampling.pairing import PairingHelpers, whole_shape
+
 Curate = Callable[..., Result]
 Triple = tuple[str, str, str]
 ETC = Path(__file__).parents[3] / "etc"
@@ -226,6 +230,34 @@ TRUNCATED = {
          ("emulation", "Shall I ring them before I go?", "Ring them from the bridge.")],
     ),
 }  # fmt: skip
+
+
+UNMARKED = {
+    "Thai": ("วันนี้ฉันไปที่ท่าเรือเก่า เรือรั่วอีกแล้วเมื่อคืน แม่โทรมาถ ... [truncated]",
+             "วันนี้ฉันไปที่ท่าเรือเก่า เรือรั่วอีกแล้วเมื่อคืน"),
+    "Chinese": ("今天我去了旧码头。船又漏水了。妈妈打电话来问 ... [truncated]", "今天我去了旧码头。船又漏水了。"),
+    "Hindi": ("आज मैं पुराने घाट गया। नाव में पानी था। माँ ने फ़ ... [truncated]", "आज मैं पुराने घाट गया। नाव में पानी था।"),
+    "lines without full stops": ("went to the yard early\nthe pump had stopped again\nrang ruth abo ... [truncated]",
+                                 "went to the yard early\nthe pump had stopped again"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNMARKED)
+def test_of_a_cut_text_all_but_its_broken_end_is_kept_in_any_script(curate: Curate, home: Home, name: str) -> None:
+    text, whole = UNMARKED[name]
+    home.memory(text, type="journal")
+    folder = run(curate, home)
+    assert "\n".join(reply for _, _, reply in triples(folder)).replace("\n", "") == whole.replace("\n", "")
+    assert reasons(folder) == ["truncated"]
+
+
+def test_of_a_long_text_without_full_stops_no_more_than_the_last_line_goes() -> None:
+    lines = [f"went to the yard by way of lane {n} and back again" for n in range(200)]
+    text = "That was the year. " + "\n".join(lines) + "\nand then i ... [truncated]"
+    event = MemoryEvent("0" * 16, "m", "m.json", "", 0, "journal", content=text)
+    shape = whole_shape(event, PairingHelpers(load_settings(None)))
+    assert shape.truncated
+    assert shape.text == text.removesuffix("\nand then i ... [truncated]")
 
 
 @pytest.mark.parametrize("name", TRUNCATED)
