@@ -7,7 +7,6 @@ one, in the order of etc/curate.json.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -271,6 +270,8 @@ def _add_mode(registry: Registry, plugin: str, mode: Mode) -> None:
 
 def _check_types(registry: Registry, settings: Settings) -> None:
     """Raise UsageError that lists each place of etc/types.json which names a mode that there is not."""
+    if not registry.modes:
+        raise UsageError("no plugin gives a mode", "take 'modes' out of --no-plugin and of plugins.disabled")
     wrong = [(keys, mode) for keys, mode in settings.types.named_modes() if mode not in registry.modes]
     if not wrong:
         return
@@ -278,11 +279,11 @@ def _check_types(registry: Registry, settings: Settings) -> None:
     line = line_finder(path.read_text("utf-8-sig"))
     problems = []
     for keys, mode in wrong:
-        near = difflib.get_close_matches(mode, registry.modes, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        near = similar(mode, registry.modes)
+        hint = f"; did you mean {near!r}?" if near else ""
         problems.append(f"{path}:{line(keys)}: {'.'.join(keys)}: no mode is called {mode!r}{hint}")
     off = "; that of a plugin is there while the plugin is on" if registry.off else ""
-    refuse(problems, f"mend these lines: the modes are {', '.join(registry.modes) or 'none'}{off}")
+    refuse(problems, f"mend these lines: the modes are {', '.join(registry.modes)}{off}")
 
 
 def _collect(registry: Registry, hook: str, kind: type[Any], **arguments: Any) -> list[tuple[str, Any]]:

@@ -58,7 +58,7 @@ def similar(name: str, known: Iterable[str]) -> str:
     """Return the one of the `known` names that `name` may have meant; "" where none is near."""
     names = sorted(known)
     without_case = {one.lower(): one for one in names}
-    near = difflib.get_close_matches(name.lower(), without_case, n=1)
+    near = difflib.get_close_matches(name.lower(), without_case, n=1, cutoff=0.65)
     return without_case[near[0]] if near else ""
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
 from curator.contract.cli_frame import command_line
+from curator.contract.dialogue_files import shape_of
 from curator.contract.errors import JobError, counted, printable
 from curator.reports.report import Report
 
@@ -23,7 +25,9 @@ class EmptySet(JobError):
 
     def __init__(self, report: Report, place: Path, made: dict[str, int]) -> None:
         """`place` is what was read, `made` the samples by mode before any were chosen."""
-        super().__init__(*_why(report, place, {mode: count for mode, count in made.items() if count}))
+        what, remedy = _why(report, place, {mode: count for mode, count in made.items() if count})
+        unread = all(fate.startswith("read: ") for fate, count in report.memory_fates.items() if count)
+        super().__init__(what, (_of_chats(place) if unread else "") or remedy)
         self.report = report
 
 
@@ -46,6 +50,21 @@ def _why(report: Report, place: Path, made: dict[str, int]) -> tuple[str, str]:
     if example and example.example:
         what += f"\n  for example {example.path or 'a memory'}: {example.example}"
     return what, _remedy(stage, reason, example.example if example else "", made)
+
+
+def _of_chats(place: Path) -> str:
+    """Say what else takes a file of conversations that are no memories; "" for anything else."""
+    try:
+        with place.open(encoding="utf-8-sig") as file:
+            shape = shape_of(json.loads(file.readline(1 << 20)))
+    except (OSError, ValueError, RecursionError):
+        return ""
+    if not shape or not shape[1]:
+        return ""
+    return (
+        f"the file is {shape[0]}, without the times and ids of memories; the small model can be trained on it as it "
+        f"stands: {command_line('trainer', 'finetune', '--data', place)}"
+    )
 
 
 def _main_reason(fates: list[str], mode: str, made: dict[str, int]) -> str:

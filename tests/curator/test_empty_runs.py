@@ -48,6 +48,22 @@ def test_a_source_of_another_shape(curate: Curate, home: Home, tmp_path: Path) -
     assert "curate docs memories" in result.err
 
 
+def test_a_source_of_chats_says_what_takes_it(curate: Curate, home: Home, tmp_path: Path) -> None:
+    source = tmp_path / "chats.jsonl"
+    row = {"messages": [{"role": "user", "content": "Is it dry?"}, {"role": "assistant", "content": "Since noon."}]}
+    source.write_text(json.dumps(row) + "\n")
+    result = empty_run(curate, home, "--source", source)
+    assert "the file is messages format" in result.err
+    assert f"finetune --data {source}" in result.err
+
+
+def test_a_run_without_the_modes_is_told_so_in_one_line(curate: Curate, home: Home) -> None:
+    home.memory("Is the pump dry?", response="Dry since noon.")
+    result = curate("run", "--username", "ann", "--home", home.folder, "--no-plugin", "modes")
+    assert result.status == 2
+    assert "no plugin gives a mode\n  take 'modes' out of --no-plugin" in result.err
+
+
 def test_an_empty_source(curate: Curate, home: Home, tmp_path: Path) -> None:
     source = tmp_path / "empty.jsonl"
     source.write_text("")
