@@ -278,9 +278,9 @@ def _notices(setup: Setup, request: Request, collected: Collected, choice: Choic
     options, notices = request.options, []
     if why:
         notices.append(why)
+    unknown = setup.settings.types.unknown
     for kind, count in sorted(collected.counts.unknown_types.items()):
-        mode = setup.settings.types.mapping.get(kind, setup.settings.types.unknown)
-        notices.append(f"type {kind!r} is not in etc/types.json: {_memories(count)} mapped to {mode}")
+        notices.append(f"type {kind!r} is not in etc/types.json: {_memories(count)} mapped to {unknown}")
     for mode, count in sorted(collected.counts.foreign_modes.items()):
         notices.append(f"cognitiveMode {mode!r} has no tags of its own: {_memories(count)} went by type")
     for code, count in sorted(collected.timeline.notes.items()):

@@ -127,5 +127,4 @@ def _say_next(options: argparse.Namespace, username: str, home: Path, outcome: O
         next_step(command_line("curate", *words), "makes the set and writes it")
         return
     made(outcome.folder / REPORT_PAGE, "the report as a page, for a browser")
-    if outcome.report.samples:
-        use_of_run(NamedRun(outcome.folder, None if options.out else username, home))
+    use_of_run(NamedRun(outcome.folder, None if options.out else username, home))
