@@ -288,7 +288,8 @@ def _notices(setup: Setup, request: Request, collected: Collected, choice: Choic
     if options.most is not None and len(choice.rows) < options.most:
         passed = counted(len(choice.rows), f"{options.mode} sample" if options.mode else "sample")
         notices.append(f"--max {options.most:,} asked for more than there is: {passed} passed every stage")
-    aside = read_family_files(setup.settings.families, setup.settings.home_families).set_aside
+    own = setup.settings.home_families
+    aside = read_family_files(setup.settings.families, own).set_aside if own else {}
     if setup.family.family in aside and not request.schema:
         notices.append(
             f"etc/schemas/{aside[setup.family.family].name}: the home's family {setup.family.family!r} puts nothing "

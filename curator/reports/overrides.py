@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from curator.config import EXPORT_MODELS, MODELS
-from curator.contract.chat_format import read_family_files
+from curator.contract.chat_format import load_family, read_family_files
 from curator.contract.finetune_config import FineTuneConfig
 from curator.contract.homes import shipped_etc
+from curator.contract.records import Family
 from curator.contract.settings_file import ConfigFile, load_file
 
 _SHOWN = 6
@@ -95,21 +96,13 @@ def _text(value: Any) -> str:
 def _families(own: Path, shipped: Path) -> Iterator[tuple[str, str]]:
     if not own.is_dir():
         return
-    aside = {path: name for name, path in read_family_files(shipped, own).set_aside.items()}
-    known = read_family_files(shipped, None).families
+    known, aside = read_family_files(shipped, None).families, read_family_files(shipped, own).set_aside.values()
     for path in sorted(own.glob("*.json")):
-        name, values = f"etc/schemas/{path.name}", dict(_flat(msgspec.json.decode(path.read_bytes()), ""))
-        family = str(values.get("family"))
+        name, mine = f"etc/schemas/{path.name}", load_family(path)
+        twin = known.get(mine.family)
         if path in aside:
-            yield name, f"puts nothing between question and answer: the shipped family {family!r} is used instead"
-        elif family not in known:
-            yield name, f"adds the family {family!r}"
-        else:
-            theirs = dict(_flat(msgspec.to_builtins(known[family]), ""))
-            changed = {key: value for key, value in values.items() if _as_list(value) != _as_list(theirs.get(key))}
-            if changed:
-                yield name, f"replaces the family {family!r}: {', '.join(sorted(changed))}"
-
-
-def _as_list(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value or ""
+            yield name, f"puts nothing between question and answer: the shipped family {mine.family!r} is used instead"
+        elif twin is None:
+            yield name, f"adds the family {mine.family!r}"
+        elif changed := [key for key in Family.__struct_fields__ if getattr(mine, key) != getattr(twin, key)]:
+            yield name, f"replaces the family {mine.family!r}: {', '.join(changed)}"

@@ -345,6 +345,13 @@ def test_doctor_lists_every_file_that_overrides_and_its_effect(home: Home, curat
     assert not any("all as shipped" in one["detail"] for one in found)
 
 
+def test_doctor_reads_a_family_file_with_a_byte_order_mark(home: Home, curate: Curate) -> None:
+    home.config("schemas/mine.json", "\ufeff" + json.dumps(METAHUMAN["llama"] | {"family": "mine"}))
+    found = curate("doctor", "--home", home.folder)
+    assert found.status == 0, found.err
+    assert "adds the family 'mine'" in found.out
+
+
 def test_doctor_counts_memories_and_says_where_there_are_none(home: Home, curate: Curate) -> None:
     def of_profile() -> dict[str, str]:
         found = json.loads(curate("doctor", "--home", home.folder, "--json").out)["findings"]
