@@ -29,7 +29,7 @@ def _run(options: argparse.Namespace) -> int:
     from curator.reports.explain import explain, show
 
     run = named_run(options)
-    explained = explain(options.id, run.folder, options.home)
+    explained = explain(options.id, run.folder, str(run.home) if run.home else None)
     if options.json:
         print_json(explained)
     else:

@@ -264,6 +264,8 @@ def test_a_run_is_used_with_the_home_in_which_it_lies(
         done = curate("validate", path)
         assert done.status == 0, done.out
         assert f"--home {home.folder}" in done.err
+    explained = curate("explain", "evt-000001", "--run", run)
+    assert "Is the pump dry?" in explained.out and "not there" not in explained.out
 
 
 def test_the_report_of_an_empty_run_says_that_it_is_empty(home: Home, curate: Callable[..., Result]) -> None:
