@@ -58,11 +58,11 @@ _WHERE = {
     "yaml_with_reasons": "curator.exports.yaml_text",
     "find_secret": "curator.contract.secret_scan",
     "UsageError": "curator.contract.errors",
-    "count_words": "curator.sampling.sentences",
-    "ends_sentence": "curator.sampling.sentences",
-    "first_sentences": "curator.sampling.sentences",
-    "sentences": "curator.sampling.sentences",
-    "chosen_by_hash": "curator.sampling.sentences",
+    "count_words": "curator.language.words",
+    "ends_sentence": "curator.language.sentences",
+    "first_sentences": "curator.language.sentences",
+    "sentences": "curator.language.sentences",
+    "chosen_by_hash": "curator.language.sentences",
 }
 __all__ = sorted([*_WHERE, "__version__"])
 
@@ -105,6 +105,11 @@ if TYPE_CHECKING:
     from curator.hooks import Recipe as Recipe
     from curator.hooks import Reject as Reject
     from curator.hooks import hookimpl as hookimpl
+    from curator.language.sentences import chosen_by_hash as chosen_by_hash
+    from curator.language.sentences import ends_sentence as ends_sentence
+    from curator.language.sentences import first_sentences as first_sentences
+    from curator.language.sentences import sentences as sentences
+    from curator.language.words import count_words as count_words
     from curator.reading.events import BadShape as BadShape
     from curator.reading.events import event_from_json as event_from_json
     from curator.reading.events import event_key as event_key
@@ -118,11 +123,6 @@ if TYPE_CHECKING:
     from curator.records import Turn as Turn
     from curator.sampling.pairing import default_pairs as default_pairs
     from curator.sampling.pairing import dual_pairs as dual_pairs
-    from curator.sampling.sentences import chosen_by_hash as chosen_by_hash
-    from curator.sampling.sentences import count_words as count_words
-    from curator.sampling.sentences import ends_sentence as ends_sentence
-    from curator.sampling.sentences import first_sentences as first_sentences
-    from curator.sampling.sentences import sentences as sentences
 
 
 def __getattr__(name: str) -> Any:

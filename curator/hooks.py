@@ -74,6 +74,10 @@ class Pairing(Protocol):
         """Return the turns or the one-sided text of `event`."""
         ...
 
+    def language(self, event: MemoryEvent) -> str:
+        """Return the language of `event` as ISO 639-1 has it, "und" where its text is too short to tell."""
+        ...
+
     def passages(self, text: str) -> list[str]:
         """Cut the person's own text into passages of reply length, each a slice of it."""
         ...

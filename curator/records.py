@@ -19,21 +19,34 @@ EXPORT_FORMAT = "persona-curator-export"
 EXPORT_VERSION = 1
 
 
+# Whose words a text is. "person": the one whose memories these are. "assistant": their digital twin, or any model.
+Author = Literal["person", "other_human", "assistant", "tool"]
+
+
 class Turn(Record, frozen=True, gc=False):
-    """One utterance. `speaker`: "user", "assistant" (the person's digital twin), "me" or "other" (imported chats)."""
+    """One utterance. `speaker`: "user", "assistant" (the person's digital twin), "me" or "other" (imported chats).
+
+    `name` is the speaker's as the file has it, `time` in milliseconds since 1970-01-01 UTC (0 where the file gives a
+    turn no time of its own), `id` the message's and `reply_to` the id of the message that it answers.
+    """
 
     speaker: Literal["user", "assistant", "me", "other"]
     text: str
+    name: str = ""
+    time: int = 0
+    id: str = ""
+    reply_to: str = ""
 
 
 class Shape(Record, frozen=True, gc=False):
-    """A memory's text: the `turns` of a conversation, or one-sided `text`.
+    """A memory's text: the `turns` of a conversation, or one-sided `text` and whose words that is.
 
     `truncated` is True where MetaHuman cut a text in mid-sentence, so that its broken last sentence was left out.
     """
 
     turns: tuple[Turn, ...] = ()
     text: str = ""
+    author: Author = "person"
     truncated: bool = False
 
 
@@ -97,15 +110,15 @@ class Change(Record, frozen=True, gc=False):
 class Pair(Record, frozen=True, gc=False):
     """What one memory (and for dual mode the event that followed) says and answers.
 
-    `author` tells whose words the reply is: "person" (never changed), "other" (the assistant or another human: may be
-    cleaned and trimmed) or "tool" (rendered by us). `prompted` is True where `user_text` is a question of
+    `author` tells whose words the reply is: "person" (never changed), "assistant" or "other_human" (may be cleaned and
+    trimmed) or "tool" (rendered by us). `prompted` is True where `user_text` is a question of
     etc/prompts.json, `thought` where it is a one-sided thought and the reply comes from the event that followed it,
     `flipped` where --dual-direction turned a conversation round. `events` are the keys of the other memories in it.
     """
 
     user_text: str
     assistant_text: str
-    author: Literal["person", "other", "tool"] = "other"
+    author: Author = "assistant"
     turn: int = 0
     prompted: bool = False
     thought: bool = False
@@ -117,14 +130,17 @@ class Pair(Record, frozen=True, gc=False):
 
 
 class SampleMetadata(Record, frozen=True, gc=False):
-    """What a sample carries beside its two texts; names as MetaHuman OS has them where it has them."""
+    """What a sample carries beside its two texts; names as MetaHuman OS has them where it has them.
+
+    `language` is the reply's, as ISO 639-1 has it; "und" where it cannot be told.
+    """
 
     sample_id: str
     original_id: str
     source_type: str
     timestamp: str
     mode_source: str
-    reply_author: Literal["person", "other", "tool"]
+    reply_author: Author
     sources: tuple[Source, ...]
     split: Literal["train", "holdout"] = "train"
     multi_turn: bool = False
@@ -132,6 +148,7 @@ class SampleMetadata(Record, frozen=True, gc=False):
     pair_flipped: bool = False
     prompted: bool = False
     thought: bool = False
+    language: str = "und"
 
 
 class CuratedSample(Record, frozen=True, gc=False):

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 from curator.config import Range, Settings, TargetsConfig
 from curator.contract.errors import counted
+from curator.language.words import count_words
 from curator.reading import timestamps
 from curator.reading.drop_log import DropLog
 from curator.records import Change, CuratedSample
 from curator.reports.report import REPORT_FORMAT, Card, Check, DropCount, HoldoutReport, Report, Step
 from curator.sampling.sampler import Options
-from curator.sampling.sentences import count_words
 from curator.selection.choose import Choice
 from curator.selection.sample_store import Collected
 
@@ -52,7 +52,7 @@ class Tally:
         self.words += words
         self.short += words <= self.targets.short_words
         self.long += words > self.targets.long_words
-        if sample.metadata.reply_author == "other":
+        if sample.metadata.reply_author in ("assistant", "other_human"):
             self.fillers += self.still_filler(sample.assistant_text)
         self.characters += characters
         self.modes[sample.mode] += 1

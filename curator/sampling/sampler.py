@@ -20,6 +20,7 @@ from curator.contract.errors import PluginError, counted
 from curator.contract.records import Exchange, Record, Source
 from curator.contract.special_tokens import in_braces
 from curator.hooks import Reject
+from curator.language.words import count_words
 from curator.plugin_errors import plugin_failed, raised
 from curator.plugin_manager import (
     BUILT_IN_PLUGINS,
@@ -32,7 +33,6 @@ from curator.reading.drop_log import Stage
 from curator.reading.timeline import Timeline
 from curator.records import Change, CuratedSample, Drop, MemoryEvent, Pair, SampleMetadata
 from curator.sampling.pairing import PairingHelpers, default_pairs
-from curator.sampling.sentences import count_words
 
 # Events after a thought that are looked at for its answer: more than this many rejected in a row are hardly met.
 _MOST_ASKED = 32
@@ -187,7 +187,7 @@ class Sampler:
         event = result.event
         sample_id = f"{event.key}-{pair.turn}"
         reply, changes = pair.assistant_text, pair.changes
-        if pair.author == "other":
+        if pair.author in ("assistant", "other_human"):
             cleaned, changes = self._clean(event, pair)
             if isinstance(cleaned, Reject):
                 result.drop("clean", cleaned.reason, cleaned.detail, sample_id)
@@ -208,6 +208,7 @@ class Sampler:
             pair_flipped=pair.flipped,
             prompted=pair.prompted,
             thought=pair.thought,
+            language=self._pairing.language(event),
         )
         sample = CuratedSample(mode, user_text, reply, metadata, context)
         down = apply_filters(self._registry.sample_filters, sample, event.path)

@@ -230,7 +230,7 @@ def texts(verdict: Verdict, sample: dict[str, Any], memories: Memories) -> None:
         of_the_person(verdict, where, said, before, passage=len(set(paths)) > 1 and metadata["reply_author"] != "tool")
     if metadata["reply_author"] == "person":
         of_the_person(verdict, where, reply, after, passage=not flipped)
-    elif metadata["reply_author"] == "other":
+    elif metadata["reply_author"] in ("assistant", "other_human"):
         of_others(verdict, where, reply, after)
     return None
 

@@ -13,6 +13,8 @@ from itertools import pairwise
 
 from sentencex import segment
 
+from curator.language.words import count_words
+
 _TITLES = frozenset(
     "mr|mrs|ms|mx|dr|prof|sir|st|ste|rev|hon|lieut|lt|capt|col|maj|gen|sgt|messrs|mme|mlle|fr|sr|jr|vs|viz|cf".split(
         "|"
@@ -97,17 +99,6 @@ def _pieces(text: str, language: str) -> list[str]:
                 starts.append(start)
             place = start + len(bare)
     return [text[start:end] for start, end in pairwise([*starts, len(text)]) if start < end]
-
-
-def count_words(text: str) -> int:
-    """Return the number of words: runs without white space; in scripts without spaces, two characters are a word."""
-    words = len(text.split())
-    if text.isascii() or not _UNSPACED.search(text):
-        return words
-    return words + sum(len(run) // 2 for run in _UNSPACED.findall(text))
-
-
-_UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\u0e00-\u0e7f]+")
 
 
 def chosen_by_hash(text: str, share: float) -> bool:

@@ -1,0 +1,54 @@
+"""What MetaHuman cut in mid-sentence: the broken end is left out and reported, what is whole is kept."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from curator.hooks import Pairing
+from curator.language.sentences import ends_sentence, sentences
+from curator.reading.content_formats import read_shape, without_truncation
+from curator.records import MemoryEvent, Shape
+
+_NO_FULL_STOPS = re.compile("[\u0e00-\u0eff]")  # Thai and Lao part sentences by blanks
+_FAR = 1_000  # characters: no sentence is so long
+
+
+def whole_shape(event: MemoryEvent, pairing: Pairing) -> Shape:
+    """Return the turns or the text of a memory, less the broken last sentence of each text that MetaHuman cut.
+
+    A turn of which nothing whole is left is left out.
+    """
+    shape = read_shape(event, pairing.owner_names)
+    language = pairing.settings.curate.pairing.sentence_language
+    if not shape.turns:
+        text, cut = _whole_sentences(shape.text, language)
+        return msgspec.structs.replace(shape, text=text, truncated=cut)
+    turns, truncated = [], False
+    for turn in shape.turns:
+        text, cut = _whole_sentences(turn.text, language)
+        truncated |= cut
+        if text or not cut:
+            turns.append(turn if text == turn.text else msgspec.structs.replace(turn, text=text))
+    return msgspec.structs.replace(shape, turns=tuple(turns), truncated=truncated)
+
+
+def _whole_sentences(text: str, language: str) -> tuple[str, bool]:
+    """Return a text less MetaHuman's mark and the sentence that it broke off, and whether a sentence was broken."""
+    text, marked = without_truncation(text)
+    if not marked or ends_sentence(text):
+        return text, False
+    cut = len("".join(sentences(text, language)[:-1]))
+    if not cut or len(text) - cut > _FAR:
+        # A writer, or a script, without marks at the ends of sentences: the last line goes, in Thai the last phrase.
+        cut = max(cut, text.rfind("\n") + 1, text.rfind(" ") + 1 if _NO_FULL_STOPS.search(text[-40:]) else 0)
+    return text[:cut].rstrip(), True
+
+
+def note_truncated(event: MemoryEvent, pairing: Pairing) -> bool:
+    """Report a broken last sentence that was left out, and tell whether there was one."""
+    truncated = pairing.shape(event).truncated
+    if truncated:
+        pairing.on_drop("truncated", "MetaHuman cut this memory in mid-sentence", "cut-end")
+    return truncated
