@@ -56,7 +56,8 @@ _WHERE = {
     "training_json": "curator.exports.scripts",
     "training_script": "curator.exports.scripts",
     "yaml_with_reasons": "curator.exports.yaml_text",
-    "find_secret": "curator.contract.secret_scan",
+    "find_secrets": "curator.contract.secret_scan",
+    "secrets_of": "curator.contract.secret_scan",
     "UsageError": "curator.contract.errors",
     "count_words": "curator.language.words",
     "ends_sentence": "curator.language.sentences",
@@ -83,7 +84,8 @@ if TYPE_CHECKING:
     from curator.contract.records import Family as Family
     from curator.contract.records import Message as Message
     from curator.contract.records import Source as Source
-    from curator.contract.secret_scan import find_secret as find_secret
+    from curator.contract.secret_scan import find_secrets as find_secrets
+    from curator.contract.secret_scan import secrets_of as secrets_of
     from curator.contract.special_tokens import find_tags as find_tags
     from curator.contract.special_tokens import may_hold_tags as may_hold_tags
     from curator.contract.strict_json import BadJson as BadJson

@@ -193,11 +193,16 @@ class TargetsConfig(ConfigFile):
     long_replies: Range
     fillers: Range
     modes: dict[str, Range] = Field(description="mode -> its share")
+    person_replies: Range = Field(Range(least=50), description="share of the replies that are the person's own words")
+    stock_questions: Range = Field(Range(most=30), description="share of the prompts that are of etc/prompts.json")
     short_words: int = Field(40, description="a reply of up to so many words is short")
     long_words: int = Field(100, description="a reply of more words is long")
     lora_samples: int = Field(1000, description="training samples that LoRA needs")
     full_samples: int = Field(5000, description="training samples that full fine-tuning needs")
-    characters_per_token: float = Field(4.0, gt=0, description="by which tokens are estimated")
+    characters_per_token: float = Field(
+        4.0, gt=0, description="by which tokens of English are estimated; other languages have figures of their own"
+    )
+    max_tokens: int = Field(2048, ge=1, description="a longer sample is reported: trainers cut or refuse it")
 
 
 class ExportConfig(ConfigFile):
@@ -205,7 +210,9 @@ class ExportConfig(ConfigFile):
 
     system: dict[str, str] = Field(description="mode -> its system message with --tags none")
     other_system: str = Field("Mode: {mode}.", description="that of a mode not named above")
-    language: str = Field("en", pattern="^[a-z]{2,3}$", description="language of the memories, for the dataset card")
+    language: str = Field(
+        "auto", pattern="^([a-z]{2,3}|auto)$", description="language on the dataset card; auto: those of the report"
+    )
     licence: str = Field("other", min_length=1, description="licence of the set, for the dataset card")
     licence_note: str = Field("", description="what the card says of the licence")
     consent: str = Field("", description="who consented to what; empty: the card says that nobody did")

@@ -9,7 +9,7 @@ hundreds of thousands of passages. The JSON Schemas in `schemas/` are generated 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal, get_args
 
 import msgspec
 
@@ -21,6 +21,7 @@ EXPORT_VERSION = 1
 
 # Whose words a text is. "person": the one whose memories these are. "assistant": their digital twin, or any model.
 Author = Literal["person", "other_human", "assistant", "tool"]
+AUTHORS: Final[tuple[Author, ...]] = get_args(Author)
 
 
 class Turn(Record, frozen=True, gc=False):

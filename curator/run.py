@@ -18,16 +18,18 @@ from curator.contract.cli_frame import Progress, no_progress
 from curator.contract.errors import UsageError, ValidationFailed, counted, printable, unknown_name
 from curator.contract.homes import RUNS, find_home, find_profile, owner_names
 from curator.contract.records import REPORT, REPORT_PAGE, RUN_FORMAT, RUN_VERSION, Family
+from curator.language.identify import UNDETERMINED
 from curator.plugin_manager import Registry, fill, load_plugins, switched_off
 from curator.reading.drop_log import DropLog, Reason
 from curator.reading.read import read_memories, settle_mode_from
 from curator.reading.timeline import Timeline
 from curator.records import CuratedSample, Drop, FormattedSample, LineageLine, MemoryEvent, RunSummary
-from curator.reports.build import ReportContext, Tally, build_report
+from curator.reports.build import ReportContext, Tally, build_report, kept_secrets, no_secrets
 from curator.reports.empty import EmptySet
 from curator.reports.page import render_html
 from curator.reports.report import Report
 from curator.reports.validation import SampleChecker
+from curator.reports.voice import Voice
 from curator.run_folder import RunFiles, run_folder, stoppable, tagged, wrapped, write_summary
 from curator.sampling.sampler import Options, Sampler, ScreenedSample
 from curator.selection.choose import Choice, choose
@@ -63,7 +65,8 @@ def rebuild_command(request: Request, home: Path, family: str) -> tuple[str, ...
         "--base-model": request.base_model,
         "--source": request.source and request.source.absolute(), "--days-recent": options.days_recent,
         "--old-samples": options.old_samples, "--mode-from": options.mode_from,
-        "--dual-direction": options.dual_direction, "--context": request.context, "--holdout": options.holdout,
+        "--dual-direction": options.dual_direction, "--author": options.author,
+        "--context": request.context, "--holdout": options.holdout,
         "--max-file-bytes": request.max_file_bytes,
     }  # fmt: skip
     words = ["curate", "run"]
@@ -187,11 +190,12 @@ def _make(request: Request, setup: Setup, files: RunFiles | None, progress: Prog
         sampler = Sampler(timeline, registry, settings, options, mode_from, owners)
         collected = collect(sampler, timeline, store, log, progress)
         choice = choose(collected, settings, options, progress)
-        tally = _write_samples(setup, collected, choice, files, progress)
+        tally = _write_samples(setup, collected, choice, files, progress, options.keep_secrets)
         notices = _notices(setup, request, collected, choice, why)
         context = ReportContext(request.username, setup.family.family, settings, options)
         report = build_report(context, collected, choice, tally, notices)
-        report = msgspec.structs.replace(report, warnings=tuple(_warnings(collected, choice)))
+        warnings = (*_warnings(collected, choice), *_of_samples(tally, settings))
+        report = msgspec.structs.replace(report, warnings=warnings)
         if not report.samples:
             raise EmptySet(report, request.source or setup.profile / "memory", store.modes())
         return report
@@ -202,12 +206,18 @@ def _forget(drop: Drop) -> None:
 
 
 def _write_samples(
-    setup: Setup, collected: Collected, choice: Choice, files: RunFiles | None, progress: Progress
+    setup: Setup,
+    collected: Collected,
+    choice: Choice,
+    files: RunFiles | None,
+    progress: Progress,
+    keep_secrets: bool,
 ) -> Tally:
     """Tag, wrap, check and write every chosen sample; nothing that fails the check is ever published."""
     modes, chat_format = setup.registry.mode_table, ChatFormat(setup.family)
     checker = SampleChecker(modes, setup.registry.control_tokens)
-    tally = Tally(setup.settings.targets, _filler_left(setup))
+    voice = Voice(lambda language: _has_fillers(setup.settings, language), _filler_left(setup))
+    tally = Tally(setup.settings.targets, voice, kept_secrets if keep_secrets else no_secrets)
     store, held = collected.store, set(choice.holdout.rows.tolist())
     problems: list[str] = []
     for number, row in enumerate(choice.rows.tolist()):
@@ -217,7 +227,7 @@ def _write_samples(
         whole = wrapped(formatted, chat_format)
         problems += _problems(checker, formatted)
         tally.beside.update(screened.events[1:])
-        tally.add(curated, len(whole.input) + len(whole.output), store.columns.times[row], screened.changes)
+        tally.add(curated, whole, store.columns.times[row], screened.changes)
         if files:
             files.sample(curated, formatted, whole, _lineage(files, curated, screened))
         if not number & 1023:
@@ -250,6 +260,11 @@ def _lineage(files: RunFiles, sample: CuratedSample, screened: ScreenedSample) -
         file=name, line=line, sample_id=data.sample_id, mode=sample.mode, mode_source=data.mode_source,
         original_id=data.original_id, events=screened.events, sources=data.sources, changes=screened.changes,
     )  # fmt: skip
+
+
+def _has_fillers(settings: Settings, language: str) -> bool:
+    """Tell whether fillers of a language are listed; where it is not known, those of every language are looked for."""
+    return language == UNDETERMINED or language in settings.fillers.languages
 
 
 def _filler_left(setup: Setup) -> Callable[[str], bool]:
@@ -324,6 +339,19 @@ def _warnings(collected: Collected, choice: Choice) -> list[str]:
     if len(choice.holdout.rows) < ENOUGH * choice.holdout.wanted:
         warnings.append(_small_holdout(choice.holdout))
     return warnings
+
+
+def _of_samples(tally: Tally, settings: Settings) -> Iterator[str]:
+    """Yield what a user should know of single samples before the set leaves the machine."""
+    most = settings.targets.max_tokens
+    if tally.too_long:
+        yield (
+            f"{counted(tally.too_long, 'sample')} of more than {most:,} tokens (estimated; the longest has about "
+            f"{tally.longest:,}): trainers cut or refuse them"
+        )
+    if tally.secrets:
+        kinds = ", ".join(f"{kind} {count:,}" for kind, count in sorted(tally.secrets.items()))
+        yield f"--keep-secrets: {counted(tally.secrets.total(), 'secret')} in the texts of the set ({kinds})"
 
 
 def _small_holdout(holdout: Holdout) -> str:

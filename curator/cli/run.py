@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from curator.run import Outcome
 
 MODES_FROM = ("metadata", "type", "hybrid")
+AUTHORS = ("person", "other_human", "assistant", "tool")  # of curator.records, which help need not load
 DIRECTIONS = ("thought-is-user", "thought-is-assistant")
 
 
@@ -40,6 +41,7 @@ def add(commands: Any) -> None:
     run.add_argument("--username", metavar="U", help="whose profile (default: the only one)")
     home_option(run)
     run.add_argument("--mode", metavar="MODE", help="dual, emulation, agent or a plugin's mode (default: all)")
+    run.add_argument("--author", choices=AUTHORS, help="only samples whose reply is this author's words (default: all)")
     run.add_argument("--max", type=positive, metavar="N", help="at most N samples, spread over time")
     run.add_argument("--seed", type=count, default=42, metavar="S", help="decides everything random (default: 42)")
     family = run.add_mutually_exclusive_group()
@@ -89,6 +91,7 @@ def _run(options: argparse.Namespace) -> int:
         dry_run=options.dry_run,
         options=Options(
             mode=options.mode,
+            author=options.author,
             most=options.max,
             seed=options.seed,
             mode_from=options.mode_from,

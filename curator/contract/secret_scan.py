@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache, lru_cache
 from importlib import import_module
 
@@ -73,30 +73,38 @@ _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}\b")
 
 
 @lru_cache(maxsize=64)  # one memory gives samples of several modes, one after the other
-def find_secret(text: str) -> str | None:
-    """Return the kind of the first secret in a text, or None. Zero-width characters and line breaks do not hide one."""
+def find_secrets(text: str) -> tuple[str, ...]:
+    """Return the kinds of the secrets in a text, each once. Zero-width characters and line breaks do not hide one."""
     plain = text
     if not text.isascii():
         plain = unicodedata.normalize("NFKC", text)
         if not plain.replace("\n", " ").isprintable():  # a format character is not; this asks it fast
             plain = _invisible().sub("", plain)
-    return _find(plain) or (_find(re.sub(r"\s*\n\s*", "", plain)) if "\n" in plain else None)
+    kinds = tuple(_find(plain))
+    return kinds or (tuple(_find(re.sub(r"\s*\n\s*", "", plain))) if "\n" in plain else ())
 
 
-def _find(text: str) -> str | None:
+def secrets_of(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the kinds of the secrets in any of the texts, each once, in the order in which they were found."""
+    return tuple(dict.fromkeys(kind for text in texts for kind in find_secrets(text)))
+
+
+def _find(text: str) -> Iterator[str]:
     if not _SUSPECT.search(text.encode("utf-8", "replace")):
-        return None
+        return
     lower = text.lower()
     for kind, words, pattern in _TOLD_BY_A_WORD:
         if any(word in lower for word in words) and pattern.search(text):
-            return kind
+            yield kind
     if any(len(run) >= _SHORT_RUN or any(map(str.isdigit, run)) for run in _RUN.findall(text)):
         for kind, pattern in _patterns():
             if pattern.search(text):
-                return kind
+                yield kind
+                break  # one key may be written as two services write theirs
     if _DIGITS.search(text) and _any(_CARD, text, _is_card):
-        return "card number"
-    return "IBAN" if _IBAN_START.search(text) and _any(_IBAN, text, _is_iban) else None
+        yield "card number"
+    if _IBAN_START.search(text) and _any(_IBAN, text, _is_iban):
+        yield "IBAN"
 
 
 @cache

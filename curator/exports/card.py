@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from curator.contract.errors import CuratorError, counted
+from curator.language.identify import UNDETERMINED
 from curator.records import ExportSummary
 from curator.reports.report import read_report
 
@@ -26,7 +27,7 @@ def dataset_card(plan: Plan, summary: ExportSummary, cost: tuple[str, ...], name
     except CuratorError:  # a run without a report can still be exported; its card leaves out what the report tells
         report = None
     parts = [
-        _front_matter(plan, summary),
+        _front_matter(plan, summary, report),
         f"# {_title(summary)}\n",
         _training(plan, summary, cost),
         _what_is_trained(plan),
@@ -44,7 +45,7 @@ def _title(summary: ExportSummary) -> str:
     return f"Memories of {summary.username}, for {summary.base_model}"
 
 
-def _front_matter(plan: Plan, summary: ExportSummary) -> str:
+def _front_matter(plan: Plan, summary: ExportSummary, report: Report | None) -> str:
     import yaml
 
     rows = summary.counts["rows"]
@@ -53,7 +54,7 @@ def _front_matter(plan: Plan, summary: ExportSummary) -> str:
         files.append({"split": "validation", "path": plan.exporter.data[1]})
     data: dict[str, Any] = {
         "pretty_name": _title(summary),
-        "language": [plan.export_config.language],
+        "language": _languages(plan, report),
         "license": plan.export_config.licence,
         "task_categories": ["text-generation"],
         "size_categories": [next((word for most, word in _SIZES if rows < most), "1M<n<10M")],
@@ -61,6 +62,13 @@ def _front_matter(plan: Plan, summary: ExportSummary) -> str:
         "configs": [{"config_name": "default", "data_files": files}],
     }
     return f"---\n{yaml.safe_dump(data, sort_keys=False, allow_unicode=True)}---\n"
+
+
+def _languages(plan: Plan, report: Report | None) -> list[str]:
+    """Return the languages of the set, the most frequent first, unless etc/export.json names one."""
+    named = plan.export_config.language
+    found = [language for language in (report.languages if report else {}) if language != UNDETERMINED]
+    return [named] if named != "auto" else found or [UNDETERMINED]
 
 
 def _training(plan: Plan, summary: ExportSummary, cost: tuple[str, ...]) -> str:

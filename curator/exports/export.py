@@ -24,6 +24,7 @@ from curator.exports.hyperparameters import keys_for, steps_of
 from curator.exports.plan import Plan, conversations
 from curator.exports.preview import rows_note
 from curator.hooks import ExportJob, Recipe
+from curator.language.tokens import estimated_tokens
 from curator.plugin_errors import defined, raised
 from curator.plugin_manager import call_plugin
 from curator.records import EXPORT_FORMAT, EXPORT_VERSION, Conversation, ExportIndex, ExportSummary
@@ -31,6 +32,7 @@ from curator.run_folder import stoppable
 
 CARD, INDEX, MANIFEST = "README.md", "index.jsonl", "export.json"
 _BATCH = 256
+_AROUND = 6  # tokens that a chat template puts around a message, about
 _encode_lines = msgspec.json.Encoder().encode_lines
 
 
@@ -40,7 +42,7 @@ class _Counts:
 
     train: int = 0
     holdout: int = 0
-    characters: int = 0
+    tokens: int = 0
     long: int = 0
     modes: dict[str, int] = field(default_factory=dict)
 
@@ -80,11 +82,12 @@ def _build(plan: Plan, folder: Path, name: str, progress: Progress) -> tuple[Exp
         plan.job, keys=keys, train_rows=counts.train, holdout_rows=counts.holdout, steps=steps
     )  # fmt: skip
     recipe = _recipe(plan, job)
-    tokens = round(counts.characters / plan.settings.targets.characters_per_token)
     size = model_size(job.base_model, plan.family.family)
-    cost = () if plan.exporter.template == "server" else cost_lines(size, job.method, dict(keys), tokens, counts.train)
+    cost: tuple[str, ...] = ()
+    if plan.exporter.template != "server":
+        cost = cost_lines(size, job.method, dict(keys), counts.tokens, counts.train)
     summary = msgspec.structs.replace(
-        _summary(plan, job, recipe, counts, tokens),
+        _summary(plan, job, recipe, counts),
         notes=(*fitted, *_set_notes(plan, counts), *recipe.notes),
         warnings=(*plan.warnings, *_set_warnings(plan, counts), *recipe.warnings),
     )
@@ -109,7 +112,7 @@ def _write_text(folder: Path, name: str, text: str) -> str:
 def _write_rows(plan: Plan, folder: Path, progress: Progress) -> tuple[_Counts, dict[str, str]]:
     """Write the data of both splits and the index, one row after the other. An empty validation split has no file."""
     counts, job, exporter = _Counts(), plan.job, plan.exporter
-    most = plan.config.max_seq_length * plan.settings.targets.characters_per_token
+    most, english = plan.config.max_seq_length, plan.settings.targets.characters_per_token
     total = int(plan.reader.summary["counts"]["samples"])
     hashes: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
@@ -122,11 +125,12 @@ def _write_rows(plan: Plan, folder: Path, progress: Progress) -> tuple[_Counts, 
             file = files[conversation.split]
             file.add(row)
             index.add(ExportIndex(file.path.name, file.count, conversation.sample_id, conversation.mode))
-            characters = sum([len(message.content) + 24 for message in conversation.messages])
-            counts.long += characters > most
+            texts = [message.content for message in conversation.messages]
+            tokens = sum(estimated_tokens(text, english) + _AROUND for text in texts)
+            counts.long += tokens > most
             if conversation.split == "train":
                 counts.train += 1
-                counts.characters += characters
+                counts.tokens += tokens
             else:
                 counts.holdout += 1
             counts.modes[conversation.mode] = counts.modes.get(conversation.mode, 0) + 1
@@ -229,8 +233,8 @@ def _set_warnings(plan: Plan, counts: _Counts) -> Iterator[str]:
     samples = plan.reader.samples
     if counts.long:
         yield (
-            f"{counted(counts.long, 'row')} probably longer than max_seq_length {plan.config.max_seq_length:,}: see "
-            "which with curate preview --tokenizer FOLDER --strict"
+            f"{counted(counts.long, 'row')} probably longer than max_seq_length {plan.config.max_seq_length:,}, as "
+            "estimated by script: see which with curate preview --tokenizer FOLDER --strict"
         )
     if samples < plan.config.dataset_requirements.min_samples:
         yield size_note(plan.config, samples)
@@ -243,7 +247,7 @@ def _set_warnings(plan: Plan, counts: _Counts) -> Iterator[str]:
         )
 
 
-def _summary(plan: Plan, job: ExportJob, recipe: Recipe, counts: _Counts, tokens: int) -> ExportSummary:
+def _summary(plan: Plan, job: ExportJob, recipe: Recipe, counts: _Counts) -> ExportSummary:
     run = plan.reader.summary
     unused = unused_keys(job, recipe)
     raw = (plan.request.run / SUMMARY).read_bytes()
@@ -265,7 +269,7 @@ def _summary(plan: Plan, job: ExportJob, recipe: Recipe, counts: _Counts, tokens
             "rows": counts.train + counts.holdout,
             "train_rows": counts.train,
             "validation_rows": counts.holdout,
-            "tokens_estimated": tokens,
+            "tokens_estimated": counts.tokens,
             "control_tokens_in_braces": plan.reader.braced,
             "rows_probably_too_long": counts.long,
             **{f"{mode}_rows": count for mode, count in sorted(counts.modes.items())},

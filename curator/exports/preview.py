@@ -17,6 +17,7 @@ from curator.contract.errors import JobError, UsageError, counted, printable
 from curator.contract.records import Message
 from curator.exports.plan import Plan, conversations
 from curator.exports.tokenizer import ChatTokenizer
+from curator.language.tokens import estimated_tokens
 from curator.records import Conversation
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ class Viewer:
     def _checked(self, conversation: Conversation, text: str, tokens: tuple[Token, ...], exact: bool) -> Row:
         length = len(tokens)
         if not exact:
-            length = round(len(text) / self.plan.settings.targets.characters_per_token)
+            length = estimated_tokens(text, self.plan.settings.targets.characters_per_token)
         row = Row(conversation, text, tokens, length, exact, ())
         return replace(row, problems=tuple(self._problems(row)))
 

@@ -22,12 +22,16 @@ class Reason(NamedTuple):
 
 @dataclass
 class DropLog:
-    """Takes note of every Drop: counts by stage and reason, an example of each, and the record itself to `write`."""
+    """Takes note of every Drop: counts by stage and reason, an example of each, and the record itself to `write`.
+
+    `secrets` counts the samples turned down by the kinds of secrets in them: all that is ever told of a secret.
+    """
 
     write: Callable[[Drop], None]
     counts: Counter[Reason] = field(default_factory=Counter)
     examples: dict[Reason, Drop] = field(default_factory=dict)
     encrypted: list[str] = field(default_factory=list)
+    secrets: Counter[str] = field(default_factory=Counter)
 
     def __call__(self, drop: Drop) -> None:
         """Count a Drop and write it."""
@@ -37,6 +41,8 @@ class DropLog:
             self.examples[reason] = drop
         if drop.reason == "encrypted" and len(self.encrypted) < 5:
             self.encrypted.append(drop.path.rpartition("/")[2])
+        if drop.reason == "secret":
+            self.secrets.update(drop.detail.split(", "))
         self.write(drop)
 
 

@@ -7,13 +7,18 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from curator.config import Range, Settings, TargetsConfig
 from curator.contract.errors import counted
+from curator.contract.secret_scan import secrets_of
+from curator.language.tokens import estimated_tokens
 from curator.language.words import count_words
 from curator.reading import timestamps
 from curator.reading.drop_log import DropLog
-from curator.records import Change, CuratedSample
+from curator.records import Change, CuratedSample, SchemaSample
 from curator.reports.report import REPORT_FORMAT, Card, Check, DropCount, HoldoutReport, Report, Step
+from curator.reports.voice import Voice
 from curator.sampling.sampler import Options
 from curator.selection.choose import Choice
 from curator.selection.sample_store import Collected
@@ -21,18 +26,32 @@ from curator.selection.sample_store import Collected
 _CARD_WORDS = 60
 
 
+def no_secrets(sample: CuratedSample) -> tuple[str, ...]:
+    """Look for no secret: a filter has turned down every sample that holds one."""
+    return ()
+
+
+def kept_secrets(sample: CuratedSample) -> tuple[str, ...]:
+    """Return the kinds of the secrets in a sample, which --keep-secrets has kept."""
+    earlier = (text for turn in sample.context for text in (turn.user_text, turn.assistant_text))
+    return secrets_of((sample.user_text, sample.assistant_text, *earlier))
+
+
 @dataclass
 class Tally:
     """Counts over the written samples, one after the other."""
 
     targets: TargetsConfig
-    still_filler: Callable[[str], bool]
+    voice: Voice
+    find_secrets: Callable[[CuratedSample], tuple[str, ...]] = no_secrets
     samples: int = 0
     train: int = 0
     words: int = 0
     short: int = 0
     long: int = 0
-    fillers: int = 0
+    tokens: int = 0
+    too_long: int = 0
+    longest: int = 0
     characters: int = 0
     modes: Counter[str] = field(default_factory=Counter)
     types: Counter[str] = field(default_factory=Counter)
@@ -42,25 +61,35 @@ class Tally:
     beside: set[str] = field(default_factory=set)  # keys of memories that only stand beside another's text
 
     changes: Counter[str] = field(default_factory=Counter)
+    secrets: Counter[str] = field(default_factory=Counter)
 
-    def add(self, sample: CuratedSample, characters: int, time: int, changes: tuple[Change, ...] = ()) -> None:
-        """Count one sample; `characters` is its wrapped length, `time` its memory's in milliseconds, `changes` what was
-        done to its reply."""
+    def add(self, sample: CuratedSample, whole: SchemaSample, time: int, changes: tuple[Change, ...] = ()) -> None:
+        """Count one sample; `whole` is it wrapped, `time` its memory's in ms, `changes` what was done to its reply."""
         words = count_words(sample.assistant_text)
         self.samples += 1
         self.train += sample.metadata.split == "train"
         self.words += words
         self.short += words <= self.targets.short_words
         self.long += words > self.targets.long_words
-        if sample.metadata.reply_author in ("assistant", "other_human"):
-            self.fillers += self.still_filler(sample.assistant_text)
-        self.characters += characters
+        self.voice.add(sample)
+        self.secrets.update(self.find_secrets(sample))
+        self._length(whole)
         self.modes[sample.mode] += 1
         self.types[sample.metadata.source_type] += 1
         self.months[timestamps.month(time)] += 1
         self.mode_sources[sample.metadata.mode_source] += 1
         self.changes.update({change.plugin for change in changes})
         self._card(sample, words)
+
+    def _length(self, whole: SchemaSample) -> None:
+        """Count characters and estimated tokens; earlier exchanges are estimated without what stands between them."""
+        texts = [whole.input, whole.output]
+        texts += [text for turn in whole.context for text in (turn.user_text, turn.assistant_text)]
+        self.characters += len(whole.input) + len(whole.output)
+        tokens = sum(estimated_tokens(text, self.targets.characters_per_token) for text in texts)
+        self.tokens += tokens
+        self.too_long += tokens > self.targets.max_tokens
+        self.longest = max(self.longest, tokens)
 
     def _card(self, sample: CuratedSample, words: int) -> None:
         """Keep the three samples of each mode whose ids hash lowest: any three, but the same in every run."""
@@ -110,6 +139,8 @@ _ADVICE = {
         "lower reply.long_share in etc/curate.json",
     ),
     "fillers": ("", "add the phrases that are left to etc/fillers.json"),
+    "person": ("the model will sound like whoever else speaks here: curate run --author person keeps only theirs", ""),
+    "stock": ("", "few texts tell these questions apart: see the most repeated prompts below"),
 }
 
 
@@ -120,8 +151,12 @@ def _checks(tally: Tally, targets: TargetsConfig, mode: str | None) -> tuple[Che
         check_target("average reply", tally.words / count, "words", targets.average_reply_words, _ADVICE["average"]),
         check_target(short, 100 * tally.short / count, "%", targets.short_replies, _ADVICE["short"]),
         check_target(long, 100 * tally.long / count, "%", targets.long_replies, _ADVICE["long"]),
-        check_target("replies with fillers", 100 * tally.fillers / count, "%", targets.fillers, _ADVICE["fillers"]),
-    ]
+        _fillers(tally.voice, targets),
+        check_target("the person's own replies", *_share(tally.voice.authors["person"], count), targets.person_replies,
+                     _ADVICE["person"]),
+        check_target("stock questions", *_share(tally.voice.questions["stock"], count), targets.stock_questions,
+                     _ADVICE["stock"]),
+    ]  # fmt: skip
     if not tally.samples:
         return tuple(check_target(check.name, 0.0, check.unit, Range(), ("", ""), applies=False) for check in checks)
     for name, target in targets.modes.items():
@@ -129,6 +164,24 @@ def _checks(tally: Tally, targets: TargetsConfig, mode: str | None) -> tuple[Che
         share = 100 * tally.modes[name] / count
         checks.append(check_target(f"{name} samples", share, "%", target, advice, applies=mode is None))
     return tuple(checks)
+
+
+def _share(part: int, count: int) -> tuple[float, str]:
+    """Return a share in percent, and its unit."""
+    return 100 * part / count, "%"
+
+
+def _fillers(voice: Voice, targets: TargetsConfig) -> Check:
+    """Measure fillers among the replies in which they could be found; a language without a list has no figure."""
+    name, target = "replies with fillers", targets.fillers
+    unlisted = ", ".join(f"{language} {count:,}" for language, count in sorted(voice.unlisted.items()))
+    why = f"etc/fillers.json lists none of these languages, so they were not looked at: {unlisted}" if unlisted else ""
+    if not voice.looked_at:
+        why = why or "no reply is an assistant's or another human's, and no other is looked at"
+        return Check(name, 0.0, "%", _shown(target, "%"), "n/a", why, measured=False)
+    check = check_target(name, *_share(voice.fillers, voice.looked_at), target, _ADVICE["fillers"])
+    advice = "; ".join(text for text in (check.advice, why) if text)
+    return msgspec.structs.replace(check, advice=advice)
 
 
 def fitness(train: int, targets: TargetsConfig) -> dict[str, str]:
@@ -173,7 +226,7 @@ def build_report(
         memories_used=fates["used"],
         memories_with_samples=choice.screened_memories,
         modes=dict(sorted(tally.modes.items())),
-        types=dict(sorted(tally.types.items(), key=lambda item: (-item[1], item[0]))),
+        types=_ranked(tally.types),
         months=dict(sorted(tally.months.items())),
         mode_sources=dict(sorted(counts.mode_sources.items())),
         checks=_checks(tally, targets, options.mode),
@@ -182,8 +235,8 @@ def build_report(
         drops=_drops(collected.log),
         cleaned=dict(sorted(tally.changes.items())),
         characters=tally.characters,
-        tokens=round(tally.characters / targets.characters_per_token),
-        tokens_note=f"estimated: {targets.characters_per_token:g} characters a token (etc/targets.json)",
+        tokens=tally.tokens,
+        tokens_note=f"estimated by each script's characters a token, {targets.characters_per_token:g} in English",
         fitness=fitness(tally.train, targets),
         holdout=HoldoutReport(
             choice.holdout.wanted,
@@ -194,7 +247,23 @@ def build_report(
         ),
         notices=tuple(notices),
         cards=tuple(card for mode in sorted(tally.cards) for _, card in tally.cards[mode]),
+        authors=_ranked(tally.voice.authors),
+        languages=_ranked(tally.voice.languages),
+        questions=_ranked(tally.voice.questions),
+        repeated_prompts=tally.voice.repeated(lambda number: _prompt(collected, choice, number)),
+        turns={str(turns): count for turns, count in sorted(tally.voice.turns.items())},
+        secrets=_ranked(collected.log.secrets + tally.secrets),
+        too_long=tally.too_long,
     )
+
+
+def _ranked(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _prompt(collected: Collected, choice: Choice, number: int) -> str:
+    """Return the prompt of the sample that was written as the `number`th."""
+    return collected.store.spool.get(int(choice.rows[number])).sample.user_text
 
 
 def memory_fates(collected: Collected, choice: Choice, beside: set[str]) -> dict[str, int]:

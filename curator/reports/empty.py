@@ -86,6 +86,8 @@ def _remedy(stage: str, reason: str, detail: str, made: dict[str, int]) -> str:
     if reason == "other_mode" and made:
         there = ", ".join(f"--mode {mode} ({count:,})" for mode, count in sorted(made.items()))
         return f"samples there are of other modes: {there}; 'mapping' of etc/types.json gives a type another mode"
+    if reason == "other_author":
+        return "leave --author out: curate run then tells whose words the replies are"
     if reason == "plugin_error":
         name = detail.partition("plugin '")[2].partition("'")[0]
         leave_out = f", or leave it out: --no-plugin {shlex.quote(name)}" if name else ""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +18,10 @@ REPORT_FORMAT = "persona-curator-report"
 
 
 class Check(Record, frozen=True, gc=False, omit_defaults=False):
-    """One measure beside its target. `verdict`: "ok", "low", "high", or "n/a" where the target does not apply."""
+    """One measure beside its target. `verdict`: "ok", "low", "high", or "n/a" where the target does not apply.
+
+    Where `measured` is False there is no value: `advice` says why it could not be measured.
+    """
 
     name: str
     value: float
@@ -25,6 +29,7 @@ class Check(Record, frozen=True, gc=False, omit_defaults=False):
     target: str
     verdict: Literal["ok", "low", "high", "n/a"]
     advice: str = ""
+    measured: bool = True
 
 
 class Step(Record, frozen=True, gc=False, omit_defaults=False):
@@ -56,6 +61,13 @@ class Card(Record, frozen=True, gc=False, omit_defaults=False):
     source: str
 
 
+class RepeatedPrompt(Record, frozen=True, gc=False, omit_defaults=False):
+    """A prompt that several samples have, its first 200 characters, and how many."""
+
+    text: str
+    count: int
+
+
 class HoldoutReport(Record, frozen=True, gc=False, omit_defaults=False):
     """The held-out split: wanted and found, and the exact comparison with training that proves it apart."""
 
@@ -69,7 +81,11 @@ class HoldoutReport(Record, frozen=True, gc=False, omit_defaults=False):
 class Report(Record, frozen=True, gc=False, omit_defaults=False):
     """report.json. Shares in percent; `memory_fates` adds up to `memories` and `drops` of a stage to its losses.
 
-    `warnings` are what the user should do something about, `notices` facts beside the figures.
+    `warnings` are what the user should do something about, `notices` facts beside the figures. `authors` counts the
+    samples by whose words the reply is, `languages` by its language (ISO 639-1, "und" where it cannot be told),
+    `questions` by where the prompt comes from ("own": the memory, "stock": etc/prompts.json), `turns` by how many
+    exchanges a sample has, `secrets` those turned down or kept by the kind of secret, `too_long` those of more tokens
+    than etc/targets.json's max_tokens. `tokens` and `too_long` are estimates by characters.
     """
 
     format: str
@@ -99,6 +115,13 @@ class Report(Record, frozen=True, gc=False, omit_defaults=False):
     notices: tuple[str, ...]
     cards: tuple[Card, ...]
     warnings: tuple[str, ...] = ()
+    authors: dict[str, int] = msgspec.field(default_factory=dict)
+    languages: dict[str, int] = msgspec.field(default_factory=dict)
+    questions: dict[str, int] = msgspec.field(default_factory=dict)
+    repeated_prompts: tuple[RepeatedPrompt, ...] = ()
+    turns: dict[str, int] = msgspec.field(default_factory=dict)
+    secrets: dict[str, int] = msgspec.field(default_factory=dict)
+    too_long: int = 0
 
 
 def read_report(folder: Path) -> Report:
@@ -122,6 +145,33 @@ def headline(report: Report) -> str:
     )
 
 
+_AUTHORS = {
+    "person": "the person's", "assistant": "an assistant's", "other_human": "another human's", "tool": "a tool's",
+}  # fmt: skip
+_QUESTIONS = {
+    "own": "of the memory itself", "passage": "made from the passage", "stock": "of etc/prompts.json",
+}  # fmt: skip
+
+
+def listed(counts: Mapping[str, int], names: Mapping[str, str] | None = None) -> str:
+    """Return counts in words, by their `names` where these have one: "the person's 12, a tool's 3"."""
+    return ", ".join(f"{(names or {}).get(name, name)} {count:,}" for name, count in counts.items()) or "none"
+
+
+def voices(report: Report) -> list[str]:
+    """Return whose words the replies are, in which languages, whose questions they answer, and their exchanges."""
+    lines = []
+    if report.authors:
+        lines.append(f"Replies by author: {listed(report.authors, _AUTHORS)}")
+        lines.append(f"Replies by language: {listed(report.languages, {'und': 'too short to tell'})}")
+        lines.append(f"Prompts: {listed(report.questions, _QUESTIONS)}")
+    if report.secrets:
+        lines.append(f"Samples with secrets, by kind: {listed(report.secrets)}")
+    if set(report.turns) - {"1"}:
+        lines.append(f"Samples by exchanges: {listed({f'of {turns}:': n for turns, n in report.turns.items()})}")
+    return lines
+
+
 def facts(report: Report) -> list[str]:
     """Return what a set is fit for, its holdout and its sums, each as a line; of terminal and page alike."""
     holdout = report.holdout
@@ -135,12 +185,9 @@ def facts(report: Report) -> list[str]:
             f"Jaccard similarity {holdout.threshold:g} of any ({counted(holdout.pairs_compared, 'pair')} might: "
             f"compared exactly, {nearest})"
         )
-    shares = ", ".join(f"{name} {count:,}" for name, count in report.modes.items())
-    lines.append(f"Samples by mode: {shares or 'none'}")
-    sources = ", ".join(f"{name} {count:,}" for name, count in report.mode_sources.items())
-    lines.append(f"Modes of the memories decided by: {sources or 'nothing'}")
-    cleaned = ", ".join(f"{name} {count:,}" for name, count in report.cleaned.items())
-    lines.append(f"Replies changed by cleaners: {cleaned or 'none'}")
+    lines += [f"Samples by mode: {listed(report.modes)}", *voices(report)]
+    lines.append(f"Modes of the memories decided by: {listed(report.mode_sources)}")
+    lines.append(f"Replies changed by cleaners: {listed(report.cleaned)}")
     lines.append(
         f"Memories that make at least one sample: {report.memories_with_samples:,} of {report.memories:,} "
         f"({100 * report.memories_with_samples / max(report.memories, 1):.1f}%), near-duplicates included"

@@ -33,6 +33,7 @@ def show_report(report: Report, console: Console) -> None:
     _types(report, console)
     _months(report, console)
     console.print(Panel(Text("\n".join(facts(report))), title="Fit for", box=box.ROUNDED))
+    _prompts(report, console)
     for warning in report.warnings:
         print_hanging(console, Text("! ", "yellow"), safe(warning))
     for notice in report.notices:
@@ -54,7 +55,8 @@ def _quality(report: Report, console: Console) -> None:
     for check in report.checks:
         word, style = _VERDICTS[check.verdict]
         unit = "%" if check.unit == "%" else f" {check.unit}"
-        table.add_row(check.name, f"{check.value:.1f}{unit}", check.target, Text(word, style=style))
+        value = f"{check.value:.1f}{unit}" if check.measured else "not measured"
+        table.add_row(check.name, value, check.target, Text(word, style=style))
     console.print(table)
     told = [check for check in report.checks if check.advice]
     for check in told:
@@ -140,6 +142,18 @@ def _types(report: Report, console: Console) -> None:
     most = max(report.types.values(), default=1)
     rows = [_Row(safe(name).plain, count, count / most) for name, count in report.types.items()]
     _bars(console, "Samples by memory type", rows, "blue")
+
+
+def _prompts(report: Report, console: Console) -> None:
+    """The prompts that most samples share: a model cannot tell from them which reply is asked for."""
+    if not report.repeated_prompts:
+        return
+    console.print(Text("Most repeated prompts", "italic"))
+    digits = max(len(f"{prompt.count:,}") for prompt in report.repeated_prompts)
+    for prompt in report.repeated_prompts:
+        label = Text(f"{_GAP}{prompt.count:>{digits},}{_GAP}")
+        label.append(f"{100 * prompt.count / max(report.samples, 1):4.1f}%{_GAP}", "dim")
+        print_hanging(console, label, safe(prompt.text, 100))
 
 
 def _months(report: Report, console: Console) -> None:

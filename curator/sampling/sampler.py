@@ -43,6 +43,7 @@ class Options:
     """What the command line asks for; the rest is configuration."""
 
     mode: str | None = None
+    author: str | None = None
     most: int | None = None
     seed: int = 42
     mode_from: str = "hybrid"

@@ -13,7 +13,7 @@ from curator.config import Settings
 from curator.contract.cli_frame import Progress
 from curator.reading.drop_log import Reason, Stage
 from curator.reading.spool import as_numpy
-from curator.records import Drop
+from curator.records import AUTHORS, Drop
 from curator.sampling.sampler import Options
 from curator.selection import near_duplicates
 from curator.selection.holdout import Candidates, Holdout, hold_out, joined_groups
@@ -56,13 +56,16 @@ def choose(collected: Collected, settings: Settings, options: Options, progress:
 
 
 def _narrowed(collected: Collected, rows: Rows, settings: Settings, options: Options) -> Rows:
-    """Return the rows that the type mix, --mode, --days-recent and --max leave, in this order."""
+    """Return the rows that the type mix, --mode, --author, --days-recent and --max leave, in this order."""
     store, columns = collected.store, collected.store.columns
     mixed = type_mix(columns, rows, store.type_names, settings.types, options.seed)
     rows = _narrow(collected, rows, mixed, "type_mix")
     if options.mode:
         wanted = store.mode_names.index(options.mode)
         rows = _narrow(collected, rows, rows[as_numpy(columns.modes)[rows] == wanted], "other_mode")
+    if options.author:
+        author = AUTHORS.index(options.author)
+        rows = _narrow(collected, rows, rows[as_numpy(columns.authors)[rows] == author], "other_author")
     newest = collected.timeline.newest()
     kept = recent_and_old(columns, rows, newest, options.days_recent, options.old_samples, options.seed)
     rows = _narrow(collected, rows, kept, "not_recent")
@@ -94,6 +97,8 @@ def _drop_row(collected: Collected, row: int, stage: Stage, reason: str, detail:
     metadata = screened.sample.metadata
     if reason == "other_mode":
         detail = f"its mode is {screened.sample.mode}"
+    elif reason == "other_author":
+        detail = f"its reply's author is {metadata.reply_author}"
     elif reason == "type_mix":
         detail = f"over the share of the type {metadata.source_type}"
     path, keys = metadata.sources[0].path, screened.events[:1]

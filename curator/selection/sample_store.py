@@ -13,7 +13,7 @@ from curator.contract.cli_frame import Progress
 from curator.reading.drop_log import DropLog, Outcomes, Reason
 from curator.reading.spool import FirstSeen, Spool, as_numpy
 from curator.reading.timeline import Timeline
-from curator.records import CuratedSample, MemoryEvent
+from curator.records import AUTHORS, CuratedSample, MemoryEvent
 from curator.sampling.sampler import SampleCounts, Sampler, ScreenedSample
 from curator.selection import near_duplicates
 from curator.selection.near_duplicates import Rows
@@ -68,6 +68,7 @@ class SampleStore:
         columns = self.columns
         columns.modes.append(self._mode_numbers[screened.sample.mode])
         columns.types.append(number)
+        columns.authors.append(AUTHORS.index(screened.sample.metadata.reply_author))
         columns.times.append(event.time)
         columns.groups.append(group)
         columns.places.append(place)

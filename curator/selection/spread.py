@@ -23,10 +23,12 @@ _DAY = 86_400_000
 
 @dataclass
 class Columns:
-    """What choosing needs to know of each sample: numbers of its mode and type, time in ms, conversation, priority."""
+    """What choosing needs to know of each sample: numbers of its mode, type and reply's author, time in ms,
+    conversation, priority."""
 
     modes: array[int] = field(default_factory=lambda: array("h"))
     types: array[int] = field(default_factory=lambda: array("h"))
+    authors: array[int] = field(default_factory=lambda: array("b"))
     times: array[int] = field(default_factory=lambda: array("q"))
     groups: array[int] = field(default_factory=lambda: array("q"))
     places: array[int] = field(default_factory=lambda: array("l"))

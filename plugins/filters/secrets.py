@@ -1,6 +1,6 @@
 """Secrets: a sample with a key, a password in an address, a card number or an IBAN is turned down, unless asked for."""
 
-from curator import CuratedSample, Filter, find_secret, hookimpl
+from curator import CuratedSample, Filter, hookimpl, secrets_of
 
 
 @hookimpl
@@ -10,10 +10,7 @@ def register_filters() -> list[Filter]:
 
 
 def secret(sample: CuratedSample) -> str | None:
-    """Turn down a sample of which any text holds a secret; the detail names its kind, never what was found."""
+    """Turn down a sample of which any text holds a secret; the detail names the kinds, never what was found."""
     earlier = (text for turn in sample.context for text in (turn.user_text, turn.assistant_text))
-    for text in (sample.user_text, sample.assistant_text, *earlier):
-        kind = find_secret(text)
-        if kind:
-            return f"secret: {kind}"
-    return None
+    kinds = secrets_of((sample.user_text, sample.assistant_text, *earlier))
+    return f"secret: {', '.join(kinds)}" if kinds else None

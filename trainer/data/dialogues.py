@@ -19,7 +19,7 @@ from curator.contract.files import read_json, sha256_of
 from curator.contract.homes import find_profile, latest_run
 from curator.contract.modes import untag
 from curator.contract.records import MAKE_AGAIN, SUMMARY, WRAPPED, Message, read_summary
-from curator.contract.secret_scan import find_secret
+from curator.contract.secret_scan import secrets_of
 from curator.contract.special_tokens import foreign_token
 from trainer.data.batches import TokenisedExample
 from trainer.data.documents import held_out
@@ -247,7 +247,7 @@ def without_secrets(dataset: Dataset) -> tuple[Dataset, list[str]]:
 
 def _secret_in(dialogue: Dialogue) -> str | None:
     texts = (dialogue.prompt, dialogue.reply, *(text for exchange in dialogue.history for text in exchange))
-    return next((kind for text in texts if (kind := find_secret(text))), None)
+    return ", ".join(secrets_of(texts)) or None
 
 
 # --- tokens --------------------------------------------------------------------------------------------------------
