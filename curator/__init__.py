@@ -31,6 +31,8 @@ _WHERE = {
     "BadShape": "curator.reading.events",
     "event_from_json": "curator.reading.events",
     "event_key": "curator.reading.events",
+    "Parts": "curator.reading.parts",
+    "part_of": "curator.reading.parts",
     "BadJson": "curator.contract.strict_json",
     "parse_json": "curator.contract.strict_json",
     "Unreadable": "curator.contract.files",
@@ -115,6 +117,8 @@ if TYPE_CHECKING:
     from curator.reading.events import BadShape as BadShape
     from curator.reading.events import event_from_json as event_from_json
     from curator.reading.events import event_key as event_key
+    from curator.reading.parts import Parts as Parts
+    from curator.reading.parts import part_of as part_of
     from curator.records import Change as Change
     from curator.records import Conversation as Conversation
     from curator.records import CuratedSample as CuratedSample

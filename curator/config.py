@@ -119,6 +119,16 @@ class TypesConfig(ConfigFile):
         )
 
 
+class SpeakersConfig(ConfigFile):
+    """etc/speakers.json: names and words that tell who speaks. All languages are looked for; case does not matter."""
+
+    users: dict[str, tuple[str, ...]] = Field(description="language -> labels of the user of an assistant")
+    assistants: dict[str, tuple[str, ...]] = Field(description="names, or a language -> labels of assistants")
+    placeholders: dict[str, tuple[str, ...]] = Field(
+        {}, description="language -> what chat programs put in a message's place, whole messages"
+    )
+
+
 class FillersConfig(ConfigFile):
     """etc/fillers.json: per language, openers to take off a reply's first sentence and sentences to take out."""
 
@@ -225,6 +235,7 @@ class ExportConfig(ConfigFile):
 MODELS: dict[str, type[ConfigFile]] = {
     "curate": CurateConfig,
     "types": TypesConfig,
+    "speakers": SpeakersConfig,
     "fillers": FillersConfig,
     "prompts": PromptsConfig,
     "context": ContextConfig,
@@ -242,6 +253,7 @@ class Settings:
 
     curate: CurateConfig
     types: TypesConfig
+    speakers: SpeakersConfig
     fillers: FillersConfig
     prompts: PromptsConfig
     context: ContextConfig

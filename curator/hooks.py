@@ -15,6 +15,7 @@ import pluggy
 
 from curator.contract.modes import Tags
 from curator.contract.records import Family
+from curator.language.names import Names
 from curator.records import Conversation, CuratedSample, Drop, MemoryEvent, Pair, Shape
 
 if TYPE_CHECKING:
@@ -48,6 +49,11 @@ class Pairing(Protocol):
     @property
     def owner_names(self) -> tuple[str, ...]:
         """Names that mean the person."""
+        ...
+
+    @property
+    def names(self) -> Names:
+        """Names by which speakers are known: the person's, their twin's, those of assistants."""
         ...
 
     @property

@@ -22,13 +22,17 @@ EXPORT_VERSION = 1
 # Whose words a text is. "person": the one whose memories these are. "assistant": their digital twin, or any model.
 Author = Literal["person", "other_human", "assistant", "tool"]
 AUTHORS: Final[tuple[Author, ...]] = get_args(Author)
+_AUTHORS: dict[str, Author] = {
+    "user": "person", "me": "person", "assistant": "assistant", "other": "other_human",
+}  # fmt: skip
 
 
 class Turn(Record, frozen=True, gc=False):
     """One utterance. `speaker`: "user", "assistant" (the person's digital twin), "me" or "other" (imported chats).
 
     `name` is the speaker's as the file has it, `time` in milliseconds since 1970-01-01 UTC (0 where the file gives a
-    turn no time of its own), `id` the message's and `reply_to` the id of the message that it answers.
+    turn no time of its own), `id` the message's and `reply_to` the id of the message that it answers. `author` is
+    given where the speaker alone would tell it wrongly: an interviewer who is a model, say.
     """
 
     speaker: Literal["user", "assistant", "me", "other"]
@@ -37,18 +41,34 @@ class Turn(Record, frozen=True, gc=False):
     time: int = 0
     id: str = ""
     reply_to: str = ""
+    author: Author | None = None
+
+    @property
+    def whose(self) -> Author:
+        """Whose words these are."""
+        return self.author or _AUTHORS[self.speaker]
+
+
+class TurnedDown(Record, frozen=True, gc=False):
+    """A turn that no pair is made of: a reason code, a detail in words, and its number in the memory."""
+
+    reason: str
+    detail: str
+    turn: int = 0
 
 
 class Shape(Record, frozen=True, gc=False):
     """A memory's text: the `turns` of a conversation, or one-sided `text` and whose words that is.
 
     `truncated` is True where MetaHuman cut a text in mid-sentence, so that its broken last sentence was left out.
+    `turned_down` are the turns that are left out: nobody's words, or words of which nothing tells whose they are.
     """
 
     turns: tuple[Turn, ...] = ()
     text: str = ""
     author: Author = "person"
     truncated: bool = False
+    turned_down: tuple[TurnedDown, ...] = ()
 
 
 class ToolCall(Record, frozen=True, gc=False):
@@ -70,6 +90,11 @@ class MemoryEvent(Record, frozen=True, gc=False):
     index within a file of several memories. `time` is in milliseconds since 1970-01-01 UTC.
     `notes` are codes of what had to be mended to read it ("guessed_time", "no_zone", "utf-16").
     `mode` is metadata.cognitiveMode as written, `session` the conversation's or session's id.
+    `by_model` and `by_program` hold, in words, what in the file says that MetaHuman's model wrote the text, or that it
+    is a notice of one of its programs; "" where nothing says so. `captured` is True where the person typed it in.
+    `turned_down` are turns of `messages` that cannot be used, `chat_start` the time of an imported chat's first line.
+    `parts` are the other files of a text that an ingestor cut, `rewrite` is True for a curated rewrite of the memory
+    of the same id, `superseded` where that memory is in the profile too.
     """
 
     key: str
@@ -97,6 +122,19 @@ class MemoryEvent(Record, frozen=True, gc=False):
     signal: int = 0
     target: str = ""
     notes: tuple[str, ...] = ()
+    by_model: str = ""
+    by_program: str = ""
+    captured: bool = False
+    turned_down: tuple[TurnedDown, ...] = ()
+    chat_start: int = 0
+    parts: tuple[Source, ...] = ()
+    rewrite: bool = False
+    superseded: bool = False
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The file that the memory was read from, then the files of its other parts."""
+        return (Source(self.path, self.sha256, self.turn), *self.parts)
 
 
 class Change(Record, frozen=True, gc=False):

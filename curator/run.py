@@ -16,7 +16,7 @@ from curator.contract import __version__
 from curator.contract.chat_format import ChatFormat, load_family, pick_family, read_family_files
 from curator.contract.cli_frame import Progress, no_progress
 from curator.contract.errors import UsageError, ValidationFailed, counted, printable, unknown_name
-from curator.contract.homes import RUNS, find_home, find_profile, owner_names
+from curator.contract.homes import RUNS, find_home, find_profile, people_names
 from curator.contract.records import REPORT, REPORT_PAGE, RUN_FORMAT, RUN_VERSION, Family
 from curator.language.identify import UNDETERMINED
 from curator.plugin_manager import Registry, fill, load_plugins, switched_off
@@ -186,8 +186,8 @@ def _make(request: Request, setup: Setup, files: RunFiles | None, progress: Prog
     ):
         read_memories(timeline, request.source or setup.profile, registry, settings, log, progress)
         mode_from, why = settle_mode_from(timeline, options.mode_from, registry, settings.curate.hybrid_limit)
-        owners = owner_names(setup.profile)
-        sampler = Sampler(timeline, registry, settings, options, mode_from, owners)
+        people = people_names(setup.profile)
+        sampler = Sampler(timeline, registry, settings, options, mode_from, people)
         collected = collect(sampler, timeline, store, log, progress)
         choice = choose(collected, settings, options, progress)
         tally = _write_samples(setup, collected, choice, files, progress, options.keep_secrets)

@@ -14,6 +14,7 @@ import shlex
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -168,19 +169,36 @@ def _users_elsewhere(home: Path) -> dict[str, Path]:
     return found
 
 
+class PeopleNames(NamedTuple):
+    """Names of persona/core.json: those that mean the person, and those of their digital twin."""
+
+    owner: tuple[str, ...] = ()
+    twin: tuple[str, ...] = ()
+
+
 def owner_names(profile: Path) -> tuple[str, ...]:
     """Return the names that mean the person, from persona/core.json; none where it cannot be read."""
+    return people_names(profile).owner
+
+
+def people_names(profile: Path) -> PeopleNames:
+    """Return the names of persona/core.json; none where it cannot be read.
+
+    identity.name is the twin's, but for a name that is the person's too (humanName, aliases).
+    """
     try:
         identity = msgspec.json.decode((profile / "persona" / "core.json").read_bytes())["identity"]
-        human, aliases = identity.get("humanName"), identity.get("aliases")
+        human, aliases, name = identity.get("humanName"), identity.get("aliases"), identity.get("name")
     except _NOT_AS_EXPECTED:
-        return ()
+        return PeopleNames()
     names = [human, *(aliases if isinstance(aliases, list) else ())]
-    names = [name for name in names if isinstance(name, str) and name.strip()]
+    names = [known for known in names if isinstance(known, str) and known.strip()]
     if isinstance(human, str) and " " in human.strip():
         names.append(human.split()[0])
-    # The twin's own name (identity.name) stays out: in "MetaHuman: ..." it is the assistant who speaks.
-    return tuple(sorted({name.strip() for name in names} - {"MetaHuman", "AI", "Assistant"}))
+    # In "MetaHuman: ..." it is the assistant who speaks, whatever the file's aliases are.
+    owner = {known.strip() for known in names} - {"MetaHuman", "AI", "Assistant"}
+    twin = {name.strip()} if isinstance(name, str) and name.strip() else set()
+    return PeopleNames(tuple(sorted(owner)), tuple(sorted(twin - owner)))
 
 
 def latest_run(profile: Path) -> Path:

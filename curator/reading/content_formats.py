@@ -1,54 +1,52 @@
 """What a memory's text says: the content shapes of MetaHuman OS and its ancestors, turned into turns.
 
-`read_shape` returns turns for a conversation and one text for everything one-sided. Texts are slices of the memory,
-never rewritten: a label or a separator is left out, nothing else.
+`read_shape` returns turns for a conversation and one text for everything one-sided, with whose words it is. Texts are
+slices of the memory, never rewritten: a label, a header or a separator is left out, nothing else. An author is proven
+by the file (a label, a role, the keys of the program that wrote it); what is not becomes `unknown_author`.
 """
 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
-from curator.records import MemoryEvent, Shape, Turn
+import msgspec
 
-_USER_LABELS = ("User", "Human", "Me", "You", "Q", "Question")
-_ASSISTANT_LABELS = ("Assistant", "AI", "MetaHuman", "A", "Answer")
+from curator.language.names import Names, folded
+from curator.reading.chat_import import holds_chat, read_chat
+from curator.reading.labels import read_labelled, unquoted
+from curator.records import Author, MemoryEvent, Shape, Turn, TurnedDown
+
+TALK = ("conversation", "chat")
+NOBODY = Names.of()
 _RULE = re.compile(r"\r?\n[ \t]*-{3,}[ \t]*\r?\n")
 _TRUNCATED = re.compile(r"\s*(?:\.\.\.|…)\s*\[truncated\]\s*\Z", re.IGNORECASE)
-_CONVERSATIONS = ("conversation", "chat")
 _CHAT_HEAD = "--- Conversation ---"
-_CHAT_LINE = re.compile(r"^\[[^\]\n]{4,40}\] ([→←]) ([^:\n]{1,80}): ?", re.MULTILINE)
 _SUMMARY = re.compile(r"\AConversation Summary:\s*", re.IGNORECASE)
 _INNER = re.compile(r"\A\s*🤔\s*(?P<ask>.+?)\s*\n\s*\n\s*💭\s*(?P<say>.+?)\s*\Z", re.DOTALL)
-_QUOTED = re.compile(r"\A(?:Me|User|You): (?P<mark>[\"“])(?P<text>.*)[\"”]\s*\Z", re.DOTALL)
-_LABELLED = re.compile(r"\A\s*[A-Z][^:\n]{0,30}: ?")
+_SAID = re.compile(r"\A(?:Me|User|You): (?P<text>.*)\Z", re.DOTALL)
+_SURVEY, _NOTES = "Quick Personality Survey - Onboarding", "Persona Notes - Self-Reflection"
+_INTERVIEW = re.compile(r"^(Interviewer|You): ?", re.MULTILINE)
+_MEMO = re.compile(r"\AVoice Memo: .*?\n\nTranscription(?: \(truncated\))?:\n", re.DOTALL)
+_DOCUMENT = re.compile(
+    r"\ADocument: (?P<head>.*?)\n\n(?:Content(?: \(first \d+ characters\))?:\n|Preview: )", re.DOTALL
+)
+_DOCUMENT_AUTHOR = re.compile(r"^Author: (.+)$", re.MULTILINE)
+_AUDIO_CUT = 200  # characters, at which MetaHuman's audio organizer cuts a transcript
 
 
-def read_shape(event: MemoryEvent, owner_names: tuple[str, ...] = ()) -> Shape:
-    """Read the turns or the text of `event`; `owner_names` are the names that mean the person.
+def read_shape(event: MemoryEvent, names: Names = NOBODY) -> Shape:
+    """Read the turns or the text of `event`, and whose words these are; `names` are those of known speakers.
 
     MetaHuman's "... [truncated]" stays at the end of a text that it cut.
     """
-    if event.turns:
-        return _from_turns(event.turns)
-    content = event.content
+    if event.turns or event.turned_down:
+        return _from_turns(event)
     if event.response is not None:
-        return _with_response(content, event.response)
-    if "💭" in content and (match := _INNER.match(content)):
-        return Shape(turns=(Turn("user", match["ask"]), Turn("assistant", match["say"])))
-    if _CHAT_HEAD in content:
-        block = content.split(_CHAT_HEAD, 1)[1]
-        if _CHAT_LINE.search(block):
-            return Shape(turns=_chat_turns(block))
-        if event.type in _CONVERSATIONS:  # several people spoke, and no line says who: it is nobody's we know of
-            return Shape(turns=(Turn("other", content),))
-    if "\n" in content:
-        turns = _labelled_turns(content, owner_names) or _ruled_turns(content, event.type)
-        if turns:
-            return Shape(turns=turns)
-    if content.startswith("Conversation Summary:"):
-        content = content[_SUMMARY.match(content).end() :]  # type: ignore[union-attr]
-    return Shape(text=content)
+        return _with_response(event.content, event.response)
+    shape = _of_content(event, names)
+    if not shape.turns and shape.text and event.by_model:
+        return msgspec.structs.replace(shape, author="assistant")
+    return shape
 
 
 def without_truncation(text: str) -> tuple[str, bool]:
@@ -60,70 +58,93 @@ def without_truncation(text: str) -> tuple[str, bool]:
     return text, False
 
 
-def _from_turns(turns: tuple[Turn, ...]) -> Shape:
-    if len(turns) == 1 and turns[0].speaker == "me":
-        return Shape(text=turns[0].text)
-    return Shape(turns=turns)
+def _from_turns(event: MemoryEvent) -> Shape:
+    if len(event.turns) == 1 and event.turns[0].speaker == "me":
+        return Shape(text=event.turns[0].text, turned_down=event.turned_down)
+    return Shape(turns=event.turns, turned_down=event.turned_down)
 
 
 def _with_response(content: str, response: str) -> Shape:
     """A content beside a response is what the person said; an older writer put it as `Me: "..."`."""
-    if content.startswith(("Me: ", "User: ", "You: ")):
-        quoted = _QUOTED.match(content)
-        content = quoted["text"] if quoted else content[content.index(": ") + 2 :]
+    said = _SAID.match(content)
+    if said:
+        content = unquoted(said["text"])
     return Shape(turns=(Turn("user", content), Turn("assistant", response)))
 
 
-@lru_cache(maxsize=64)
-def _labels(owner_names: tuple[str, ...]) -> re.Pattern[str]:
-    user = "|".join(map(re.escape, (*_USER_LABELS, *sorted(owner_names, key=len, reverse=True))))
-    twin = "|".join(map(re.escape, _ASSISTANT_LABELS))
-    return re.compile(rf"^(?:(?P<user>{user})|(?P<twin>{twin})):(?:[ \t]|\r?\n|$)", re.MULTILINE)
+def _of_content(event: MemoryEvent, names: Names) -> Shape:
+    """Read a memory that has nothing but its content."""
+    content, is_talk = event.content, event.type in TALK
+    if "💭" in content and (match := _INNER.match(content)):
+        # MetaHuman's model asked itself; where a person wrote in this form, both sides are theirs.
+        asker: Author | None = "assistant" if event.by_model else None
+        return Shape(turns=(Turn("user", match["ask"], author=asker), Turn("assistant", match["say"])))
+    if _CHAT_HEAD in content:
+        if holds_chat(content):
+            turns, down = read_chat(content, names.owner, names.placeholders, event.chat_start)
+            return Shape(turns=turns, turned_down=down)
+        if is_talk:
+            return _unknown("an imported chat in which no line says who speaks")
+    shape = _ingested(content, names)
+    if shape is None:
+        shape = read_labelled(content, names, is_talk)
+    if shape is None and is_talk:
+        turns = _ruled_turns(content) if "\n" in content else ()
+        if turns:
+            return Shape(turns=turns)
+        if content.strip() and not (event.by_model or event.captured):
+            return _unknown("a conversation in which nothing says who speaks")
+    return shape if shape is not None else Shape(text=_without_head(event))
 
 
-def _labelled_turns(content: str, owner_names: tuple[str, ...]) -> tuple[Turn, ...]:
-    """Turns with a speaker's label at the start of a line; none unless the first line has one and both speak."""
-    if not _LABELLED.match(content):
-        return ()
-    first = content[: content.index(":")].strip()
-    if first not in (*_USER_LABELS, *_ASSISTANT_LABELS, *owner_names):
-        # A name that nothing tells us of: where the twin's label follows it, it can only be the person's.
-        if not re.search(r"^(?:Assistant|AI|MetaHuman):", content, re.MULTILINE):
-            return ()
-        owner_names = (*owner_names, first)
-    marks = list(_labels(owner_names).finditer(content))
-    if len(marks) < 2 or content[: marks[0].start()].strip():
-        return ()
+def _unknown(why: str) -> Shape:
+    return Shape(turned_down=(TurnedDown("unknown_author", why),))
+
+
+def _ingested(content: str, names: Names) -> Shape | None:
+    """Read the forms of MetaHuman's ingestors and of its onboarding; None where the content has none of them."""
+    if content.startswith("Voice Memo: ") and (match := _MEMO.match(content)):
+        return Shape(text=content[match.end() :])
+    if content.startswith("Document: ") and (match := _DOCUMENT.match(content)):
+        author = _DOCUMENT_AUTHOR.search(match["head"])
+        if author and folded(author[1]) in names.owner:
+            return Shape(text=content[match.end() :])
+        return _unknown("a document, and nothing in it says that the person wrote it")
+    if content.startswith(_SURVEY):
+        return Shape(turns=_interview(content))
+    if content.startswith(_NOTES):
+        return Shape(text=content[len(_NOTES) :].lstrip("\r\n"))
+    return None
+
+
+def _interview(content: str) -> tuple[Turn, ...]:
+    """The turns of an onboarding interview, which a model leads: the person answers."""
+    marks = list(_INTERVIEW.finditer(content))
     turns = []
     for mark, after in zip(marks, [*marks[1:], None], strict=True):
-        text = content[mark.end() : after.start() if after else len(content)]
-        if after:
-            text = re.sub(r"(?:\r?\n[ \t]*-{3,}[ \t]*)?[\r\n]+\Z", "", text)
-        turns.append(Turn("user" if mark["user"] else "assistant", text))
-    return tuple(turns) if {turn.speaker for turn in turns} == {"user", "assistant"} else ()
+        text = content[mark.end() : after.start() if after else len(content)].rstrip("\r\n")
+        if mark[1] == "You":
+            turns.append(Turn("me", text, mark[1]))
+        else:
+            turns.append(Turn("other", text, mark[1], author="assistant"))
+    return tuple(turns)
 
 
-def _ruled_turns(content: str, event_type: str) -> tuple[Turn, ...]:
+def _without_head(event: MemoryEvent) -> str:
+    """Return a one-sided text less the words that a program put before it, or after a cut."""
+    content = event.content
+    if content.startswith("Conversation Summary:"):
+        return content[_SUMMARY.match(content).end() :]  # type: ignore[union-attr]
+    if event.type == "audio" and len(content) == _AUDIO_CUT + 3 and content.endswith("...") and not event.by_model:
+        return f"{content[:_AUDIO_CUT]}... [truncated]"
+    return content
+
+
+def _ruled_turns(content: str) -> tuple[Turn, ...]:
     """Two blocks parted by a rule are question and answer, in a conversation; elsewhere a rule is the writer's own."""
-    if event_type not in _CONVERSATIONS or not _RULE.search(content):
+    if not _RULE.search(content):
         return ()
     blocks = [block for block in _RULE.split(content) if block.strip()]
     if len(blocks) < 2 or len(blocks) % 2:
         return ()
     return tuple(Turn("assistant" if i % 2 else "user", block) for i, block in enumerate(blocks))
-
-
-def _chat_turns(block: str) -> tuple[Turn, ...]:
-    """The lines of an imported chat, of which there is one at least; a run of one speaker's messages is one turn."""
-    marks = list(_CHAT_LINE.finditer(block))
-    turns: list[tuple[str, list[str]]] = []
-    for mark, after in zip(marks, [*marks[1:], None], strict=True):
-        text = block[mark.end() : after.start() if after else len(block)].strip("\r\n")
-        if not text or text.startswith("📎"):
-            continue
-        speaker = "me" if mark[1] == "→" else "other"
-        if turns and turns[-1][0] == speaker:
-            turns[-1][1].append(text)
-        else:
-            turns.append((speaker, [text]))
-    return tuple(Turn(speaker, "\n".join(texts)) for speaker, texts in turns)  # type: ignore[arg-type]

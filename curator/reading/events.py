@@ -7,13 +7,11 @@ from typing import Any
 
 import msgspec
 
-from curator.reading import timestamps
-from curator.records import MemoryEvent, ToolCall, Turn
+from curator.reading import timestamps, writers
+from curator.reading.messages import message_text, read_messages
+from curator.records import MemoryEvent, ToolCall, Turn, TurnedDown
 
 _compact = msgspec.json.Encoder(order="sorted").encode
-_SPEAKERS = {"user": "user", "human": "user", "assistant": "assistant", "ai": "assistant", "metahuman": "assistant"}
-# Not MetaHuman's: how our own readers say that an answer is the person's own.
-_SPEAKERS |= {"me": "me", "other": "other"}
 _EMPTY: dict[str, Any] = {}
 
 
@@ -52,10 +50,8 @@ def event_from_json(data: Any, path: str, sha256: str, turn: int = 0) -> MemoryE
     if type(memory_id) is not str:
         memory_id = str(memory_id)
     content = get("content")
-    if content is None:
-        content = ""
-    elif type(content) is not str:
-        raise BadShape(f"content: expected text; found {_kind(content)}")
+    if type(content) is not str:
+        content = _content(content)
     response = get("response")
     if response is not None and type(response) is not str:
         raise BadShape(f"response: expected text; found {_kind(response)}")
@@ -64,9 +60,9 @@ def event_from_json(data: Any, path: str, sha256: str, turn: int = 0) -> MemoryE
     tags = get("tags")
     words = tuple([tag for tag in tags if type(tag) is str]) if type(tags) is list else ()
     event_type = get("type")
-    turns = _turns(data, meta)
+    turns, turned_down = _turns(data, meta)
     tool = _tool(meta, content) if "toolName" in meta or "skillId" in meta else None
-    if not (content or response or turns or tool):
+    if not (content or response or turns or turned_down or tool):
         raise BadShape("no content, response, messages, question or tool call: nothing to learn from")
     return MemoryEvent(
         key=event_key(path, sha256, turn),
@@ -79,6 +75,7 @@ def event_from_json(data: Any, path: str, sha256: str, turn: int = 0) -> MemoryE
         content=content,
         response=response,
         turns=turns,
+        turned_down=turned_down,
         tool=tool,
         mode=_text(meta, "cognitiveMode"),
         session=_text(meta, "conversationId") or _text(meta, "sessionId") or _chat_session(meta),
@@ -87,7 +84,39 @@ def event_from_json(data: Any, path: str, sha256: str, turn: int = 0) -> MemoryE
         pruned="_pruned/" in path,
         notes=notes,
         **_marks(data, meta, words),
+        **_writer(data, meta, words, event_type),
     )
+
+
+def _content(content: Any) -> str:
+    """Return the text of a content that is none: of parts, or the whole memory that MetaHuman's document ingestor put
+    there. Raises BadShape."""
+    if content is None:
+        return ""
+    text = message_text(content.get("content") if type(content) is dict else content)
+    if text is None:
+        raise BadShape(f"content: expected text; found {_kind(content)}")
+    return text
+
+
+def _writer(data: dict[str, Any], meta: dict[str, Any], tags: tuple[str, ...], event_type: Any) -> dict[str, Any]:
+    """Read which program wrote the memory; a person's, which are most, keep the record's defaults."""
+    marks: dict[str, Any] = {}
+    kind = event_type if type(event_type) is str else ""
+    program = writers.by_program(meta, tags, kind)
+    model = "" if program else writers.by_model(data, meta, tags, kind)
+    if program:
+        marks["by_program"] = program
+    if model:
+        marks["by_model"] = model
+    if meta:
+        if writers.captured(meta):
+            marks["captured"] = True
+        chat = meta.get("chat")
+        start = timestamps.parse(chat.get("startDate")) if type(chat) is dict else None
+        if start is not None:
+            marks["chat_start"] = start
+    return marks
 
 
 def _time(stamp: Any, memory_id: str, path: str) -> tuple[int, tuple[str, ...]]:
@@ -132,11 +161,15 @@ def _marks(data: dict[str, Any], meta: dict[str, Any], tags: tuple[str, ...]) ->
     return marks
 
 
-def _turns(data: dict[str, Any], meta: dict[str, Any]) -> tuple[Turn, ...]:
+def _turns(data: dict[str, Any], meta: dict[str, Any]) -> tuple[tuple[Turn, ...], tuple[TurnedDown, ...]]:
     """Read the shapes that hold their turns in keys: messages, prompt, question, observation, card responses."""
-    messages = data.get("messages")
-    if type(messages) is list:
-        return _messages(messages)
+    for key in ("messages", "conversations"):
+        if type(data.get(key)) is list:
+            return read_messages(data[key])
+    return _keyed_turns(data, meta), ()
+
+
+def _keyed_turns(data: dict[str, Any], meta: dict[str, Any]) -> tuple[Turn, ...]:
     if "prompt" in data or "question" in data:
         for ask_key, answer_key in (("prompt", "response"), ("question", "answer")):
             first, second = data.get(ask_key), data.get(answer_key)
@@ -147,17 +180,6 @@ def _turns(data: dict[str, Any], meta: dict[str, Any]) -> tuple[Turn, ...]:
     if type(meta.get("userMessage")) is str and type(meta.get("assistantResponse")) is str:
         return (Turn("user", meta["userMessage"]), Turn("assistant", meta["assistantResponse"]))
     return ()
-
-
-def _messages(messages: list[Any]) -> tuple[Turn, ...]:
-    turns = []
-    for message in messages:
-        if type(message) is not dict or type(message.get("content")) is not str:
-            raise BadShape("messages: expected objects with role and content")
-        speaker = _SPEAKERS.get(str(message.get("role")).lower())
-        if speaker:  # system and tool messages are instructions of a program, nobody's words
-            turns.append(Turn(speaker, message["content"]))  # type: ignore[arg-type]
-    return tuple(turns)
 
 
 def _tool(meta: dict[str, Any], content: str) -> ToolCall | None:

@@ -33,6 +33,9 @@ class Timeline:
         self.modes: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
         self.disliked: set[str] = set()
+        self._ids, self._rewrites = array("q"), set[str]()
+        self._rejected: tuple[set[str], set[str]] = (set(), set())  # ids: of memories, of curated rewrites
+        self.originals: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self._times)
@@ -53,10 +56,20 @@ class Timeline:
         self.modes[event.mode] += 1
         if event.signal < 0 and event.target:
             self.disliked.add(event.target)
+        if event.rewrite:
+            self._rewrites.add(event.id)
+        else:
+            self._ids.append(hash(event.id))
+        if event.rejected and event.id:
+            self._rejected[event.rewrite].add(event.id)
 
     def arrange(self) -> None:
-        """Put the events in order and work out what follows what."""
+        """Put the events in order and work out what follows what, and which curated rewrites have their original."""
         self._spool.flush()
+        if self._rewrites:
+            known = set(self._ids)
+            self.originals = frozenset(rewrite for rewrite in self._rewrites if rewrite and hash(rewrite) in known)
+        self._ids = array("q")
         times, keys = as_numpy(self._times), as_numpy(self._keys)
         self._order: npt.NDArray[np.int64] = np.lexsort((keys, times))
         sessions = as_numpy(self._sessions)[self._order]
@@ -109,6 +122,10 @@ class Timeline:
     def before(self, place: int) -> int:
         """Return the place of the event before this one in the same conversation, or -1."""
         return int(self._before[place])
+
+    def rejected_twins(self, rewrite: bool) -> set[str]:
+        """Return the ids of rejected memories (for a rewrite), or of rejected rewrites (for a memory)."""
+        return self._rejected[not rewrite]
 
     def close(self) -> None:
         """Give the disk space back."""

@@ -16,11 +16,19 @@ _ID_DIGITS = re.compile(r"(?:^|\D)((?:19|20)\d{2})(\d{2})(\d{2})(?:(\d{2})(\d{2}
 _PATH_DATE = re.compile(r"(?:^|/)(\d{4})(?:[/-](\d{2}))?(?:[/-](\d{2}))?(?=/|-)")
 # A timestamp outside these years is not believed where the id or the path has a date. Where neither has, it is kept for
 # the order but does not count as "the newest memory" of --days-recent.
+_DIGITS = re.compile(r"[0-9]{10,19}")
+_OUR_DAYS = (315_532_800_000, 4_102_444_800_000)  # 1980-01-01 .. 2100-01-01: what tells seconds from milliseconds
 PLAUSIBLE = (-11_676_096_000_000, 7_258_118_400_000)  # 1600-01-01 .. 2200-01-01
 
 
 def parse(text: object) -> int | None:
-    """Return the milliseconds of an ISO 8601 time (no zone: UTC) or of a number of ms; None where it is neither."""
+    """Return the milliseconds of an ISO 8601 time (no zone: UTC) or of a number; None where it is neither.
+
+    A number, or a text of ten digits and more, counts milliseconds, seconds or microseconds since 1970: the first of
+    these that falls into our days, else milliseconds.
+    """
+    if isinstance(text, str) and _DIGITS.fullmatch(text):
+        return _counted(int(text))
     if isinstance(text, str):
         try:
             when = datetime.fromisoformat(text)
@@ -30,9 +38,17 @@ def parse(text: object) -> int | None:
             return (when - _EPOCH) // _MILLISECOND
         except TypeError:  # no zone in the text
             return (when.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
-    if isinstance(text, int | float) and not isinstance(text, bool) and abs(text) < 1e15:
-        return int(text)
+    if isinstance(text, int | float) and not isinstance(text, bool):
+        return _counted(text)
     return None
+
+
+def _counted(number: float) -> int | None:
+    if not abs(number) < 1e20:  # infinite, or no number
+        return None
+    readings = (int(number), int(number * 1000), int(number / 1000), int(number / 1_000_000))
+    milliseconds = readings[0] if abs(number) < 1e15 else None
+    return next((time for time in readings if _OUR_DAYS[0] <= time < _OUR_DAYS[1]), milliseconds)
 
 
 def plausible(time: int) -> bool:

@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from curator.config import Settings
-from curator.contract.records import Source
 from curator.hooks import Pairing
 from curator.language.identify import language_of
+from curator.language.names import Names
 from curator.language.sentences import passages, sentences
 from curator.language.words import count_words
 from curator.records import Author, MemoryEvent, Pair, Shape
 from curator.sampling.talk import THOUGHT_IS_USER, conversation, exchanges
 from curator.sampling.tool_calls import render_tool, tool_call
-from curator.sampling.truncation import note_truncated, whole_shape
+from curator.sampling.truncation import note_left_out, whole_shape
 
 _NO_MARKS = str.maketrans(dict.fromkeys(",.!?;:", " "))
 
@@ -40,8 +40,19 @@ class PairingHelpers:
     outward: Callable[[MemoryEvent], MemoryEvent | None] = _nothing
     before: Callable[[MemoryEvent], MemoryEvent | None] = _nothing
     on_drop: Callable[[str, str, int | str], None] = lambda reason, detail, turn: None
+    twin_names: tuple[str, ...] = ()
     _shapes: dict[str, Shape] = field(default_factory=dict)
     _language: tuple[str, str] = ("", "")
+
+    @cached_property
+    def names(self) -> Names:
+        """The names by which speakers are known: those of persona/core.json and of etc/speakers.json."""
+        known = self.settings.speakers
+        users, assistants, placeholders = (
+            [name for names in kind.values() for name in names]
+            for kind in (known.users, known.assistants, known.placeholders)
+        )
+        return Names.of(self.owner_names, users, (*self.twin_names, *assistants), placeholders)
 
     def shape(self, event: MemoryEvent) -> Shape:
         """Return the turns or the one-sided text of `event`."""
@@ -127,12 +138,12 @@ def dual_pairs(event: MemoryEvent, pairing: Pairing) -> Iterator[Pair]:
 
 def answered_prompt(event: MemoryEvent, pairing: Pairing, mode: str, text: str) -> Iterator[Pair]:
     """Let the person's own text, cut into passages, answer questions of etc/prompts.json."""
-    source = (Source(event.path, event.sha256, event.turn),)
+    author = pairing.shape(event).author
     pieces = pairing.passages(text)
-    if not note_truncated(event, pairing) and not pieces:
+    if not note_left_out(event, pairing) and not pieces:
         pairing.on_drop("empty", "no text", 0)
     for turn, piece in enumerate(pieces):
-        yield Pair(pairing.prompt(mode, event.type, piece), piece, "person", turn, prompted=True, sources=source)
+        yield Pair(pairing.prompt(mode, event.type, piece), piece, author, turn, prompted=True, sources=event.sources)
 
 
 def thought_and_world(event: MemoryEvent, pairing: Pairing) -> Iterator[Pair]:
@@ -141,7 +152,7 @@ def thought_and_world(event: MemoryEvent, pairing: Pairing) -> Iterator[Pair]:
     Of a long thought, the last passage is paired, since it is the nearest to the world; the others answer questions.
     """
     text = pairing.shape(event).text
-    nothing_whole = pairing.shape(event).truncated and not text
+    nothing_whole = not text  # MetaHuman cut it, or nothing tells whose words it holds
     # What the world saw is no thought: an observation in dual mode answers a question, as other entries do.
     after = pairing.outward(event) if event.type not in pairing.settings.types.outward else None
     answer = world_text(after, pairing) if after else None
@@ -156,9 +167,9 @@ def thought_and_world(event: MemoryEvent, pairing: Pairing) -> Iterator[Pair]:
             yield pair
             turn = pair.turn + 1
     else:
-        note_truncated(event, pairing)
+        note_left_out(event, pairing)
     world, author = answer
-    sources = (Source(event.path, event.sha256, event.turn), Source(after.path, after.sha256, after.turn))
+    sources = (*event.sources, *after.sources)
     yield Pair(thought, world, author, turn, thought=True, events=(after.key,), sources=sources)
 
 
@@ -184,4 +195,4 @@ def world_text(event: MemoryEvent, pairing: Pairing) -> tuple[str, Author] | Non
         pairs = exchanges(shape.turns, "dual")
         return (pairs[0].answered, pairs[0].author) if pairs else None
     pieces = pairing.passages(shape.text)
-    return (pieces[0], "person") if pieces else None
+    return (pieces[0], shape.author) if pieces else None

@@ -17,7 +17,8 @@ import msgspec
 from curator.config import Settings
 from curator.contract.cli_frame import Progress
 from curator.contract.errors import PluginError, counted
-from curator.contract.records import Exchange, Record, Source
+from curator.contract.homes import PeopleNames
+from curator.contract.records import Exchange, Record
 from curator.contract.special_tokens import in_braces
 from curator.hooks import Reject
 from curator.language.words import count_words
@@ -103,7 +104,7 @@ class MemoryResult:
 
 
 class Sampler:
-    """Turns memories into screened samples; `counts` grows as they are asked for. `owners` are the person's names."""
+    """Turns memories into screened samples; `counts` grows as they are asked for. `people`: names of core.json."""
 
     def __init__(
         self,
@@ -112,13 +113,13 @@ class Sampler:
         settings: Settings,
         options: Options,
         mode_from: str,
-        owners: tuple[str, ...],
+        people: PeopleNames,
     ) -> None:
         self._timeline, self._registry, self._settings = timeline, registry, settings
         self._options, self._mode_from = options, mode_from
         self.counts = SampleCounts()
         self._pairing = PairingHelpers(
-            settings, owners, options.dual_direction, self._outward, self._before, self._turn_dropped
+            settings, people.owner, options.dual_direction, self._outward, self._before, self._turn_dropped, people.twin
         )
         self._result: MemoryResult | None = None  # of the memory at hand, for what pairing calls back
 
@@ -143,9 +144,16 @@ class Sampler:
                 progress("pairing and screening", place, len(self._timeline))
 
     def _judged(self, event: MemoryEvent) -> MemoryEvent:
-        """Return an event, marked where a feedback event says that it is disliked."""
-        disliked = event.id in self._timeline.disliked
-        return msgspec.structs.replace(event, disliked=True) if disliked else event
+        """Return an event, marked by what others say of it: dislikes, rejections, an original beside a rewrite."""
+        timeline = self._timeline
+        marks: dict[str, bool | str] = {}
+        if event.id in timeline.disliked:
+            marks["disliked"] = True
+        if event.rewrite and event.id in timeline.originals:
+            marks["superseded"] = True
+        if not event.rejected and event.id in timeline.rejected_twins(event.rewrite):
+            marks["rejected"] = f"{'its original' if event.rewrite else 'its curated rewrite'}, {event.id}, is rejected"
+        return msgspec.structs.replace(event, **marks) if marks else event
 
     def _memory(self, result: MemoryResult) -> None:
         event, counts = result.event, self.counts
@@ -203,7 +211,7 @@ class Sampler:
             timestamp=event.timestamp,
             mode_source=source,
             reply_author=pair.author,
-            sources=pair.sources or (Source(event.path, event.sha256, event.turn),),
+            sources=pair.sources or event.sources,
             multi_turn=event.multi_turn,
             long_output=len(reply) > 160 and count_words(reply) > self._settings.curate.reply.words,
             pair_flipped=pair.flipped,

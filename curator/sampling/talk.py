@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from curator.contract.records import Exchange, Source
+import msgspec
+
+from curator.contract.records import Exchange
 from curator.hooks import Pairing
 from curator.records import Author, MemoryEvent, Pair, Turn
-from curator.sampling.truncation import note_truncated, whole_shape
+from curator.sampling.truncation import note_left_out, whole_shape
 
 THOUGHT_IS_USER = "thought-is-user"
 THOUGHT_IS_ASSISTANT = "thought-is-assistant"
-AUTHORS: Final[dict[str, Author]] = {
-    "user": "person", "me": "person", "assistant": "assistant", "other": "other_human",
-}  # fmt: skip
 
 
 class Spoken(NamedTuple):
@@ -26,6 +25,18 @@ class Spoken(NamedTuple):
     author: Author
 
 
+def joined(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
+    """Join the messages that one speaker of an imported chat sent in a row; other shapes hold whole turns."""
+    runs: list[Turn] = []
+    for turn in turns:
+        last = runs[-1] if runs else None
+        if last and turn.time and last.speaker == turn.speaker and turn.speaker in ("me", "other"):
+            runs[-1] = msgspec.structs.replace(last, text=f"{last.text}\n{turn.text}")
+        else:
+            runs.append(turn)
+    return tuple(runs)
+
+
 def exchanges(turns: tuple[Turn, ...], mode: str) -> list[Spoken]:
     """Pair up turns.
 
@@ -33,9 +44,9 @@ def exchanges(turns: tuple[Turn, ...], mode: str) -> list[Spoken]:
     """
     asks, answers = _sides(mode)
     pairs = []
-    for first, second in pairwise(turns):
+    for first, second in pairwise(joined(turns)):
         if first.speaker in asks and second.speaker in answers:
-            pairs.append(Spoken(first.text, second.text, AUTHORS[second.speaker]))
+            pairs.append(Spoken(first.text, second.text, second.whose))
     return pairs
 
 
@@ -43,14 +54,14 @@ def conversation(event: MemoryEvent, pairing: Pairing, mode: str) -> Iterator[Pa
     """Make single-turn pairs of a conversation, or one sample of it all where it is tagged multi_turn."""
     shape = pairing.shape(event)
     pairs = exchanges(shape.turns, mode)
-    truncated = note_truncated(event, pairing)
+    left_out = note_left_out(event, pairing)
     if not pairs:
-        if not truncated:
+        if not left_out:
             pairing.on_drop("no_reply", "nobody answers in this conversation", 0)
         return
-    flip = mode == "dual" and pairing.dual_direction == THOUGHT_IS_ASSISTANT
-    source = (Source(event.path, event.sha256, event.turn),)
-    _note_unanswered(shape.turns, mode, pairing)
+    flip = mode == "dual" and pairing.dual_direction == THOUGHT_IS_ASSISTANT and not event.by_model
+    source = event.sources
+    _note_unanswered(joined(shape.turns), mode, pairing)
     pairs = _flipped(pairs) if flip else pairs
     if event.multi_turn and len(pairs) > 1:
         earlier = tuple([Exchange(said, answered) for said, answered, _ in pairs[:-1]])

@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from curator.contract.records import Source
 from curator.hooks import Pairing
 from curator.records import MemoryEvent, Pair, ToolCall
 from curator.sampling.truncation import whole_shape
@@ -17,19 +16,17 @@ def tool_call(event: MemoryEvent, pairing: Pairing, mode: str) -> Pair:
     assert event.tool is not None
     tool = event.tool
     action = render_tool(tool, pairing.settings.curate.pairing.tool_outcome_characters)
-    source = Source(event.path, event.sha256, event.turn)
     if tool.instruction.strip() and not pairing.only_acknowledges(tool.instruction):
-        return Pair(tool.instruction, action, "tool", sources=(source,))
+        return Pair(tool.instruction, action, "tool", sources=event.sources)
     asked = _asked_before(event, pairing)
     if asked:
         previous, instruction = asked
-        earlier = Source(previous.path, previous.sha256, previous.turn)
-        return Pair(instruction, action, "tool", events=(previous.key,), sources=(source, earlier))
+        return Pair(instruction, action, "tool", events=(previous.key,), sources=(*event.sources, *previous.sources))
     question = pairing.prompt(mode, event.type, tool.name + tool.inputs)
     if "{tool}" not in question:
         question = pairing.prompt("agent", "tool_invocation", tool.name + tool.inputs)
     instruction = question.replace("{tool}", tool.name).replace("{inputs}", tool.inputs)
-    return Pair(instruction, action, "tool", prompted=True, sources=(source,))
+    return Pair(instruction, action, "tool", prompted=True, sources=event.sources)
 
 
 def _asked_before(event: MemoryEvent, pairing: Pairing) -> tuple[MemoryEvent, str] | None:
@@ -37,7 +34,7 @@ def _asked_before(event: MemoryEvent, pairing: Pairing) -> tuple[MemoryEvent, st
     if previous is None or previous.tool is not None:
         return None
     for turn in reversed(whole_shape(previous, pairing).turns):
-        if turn.speaker in ("user", "me") and turn.text.strip() and not pairing.only_acknowledges(turn.text):
+        if turn.whose == "person" and turn.text.strip() and not pairing.only_acknowledges(turn.text):
             return previous, turn.text
     return None
 

@@ -20,7 +20,7 @@ def whole_shape(event: MemoryEvent, pairing: Pairing) -> Shape:
 
     A turn of which nothing whole is left is left out.
     """
-    shape = read_shape(event, pairing.owner_names)
+    shape = read_shape(event, pairing.names)
     language = pairing.settings.curate.pairing.sentence_language
     if not shape.turns:
         text, cut = _whole_sentences(shape.text, language)
@@ -46,9 +46,11 @@ def _whole_sentences(text: str, language: str) -> tuple[str, bool]:
     return text[:cut].rstrip(), True
 
 
-def note_truncated(event: MemoryEvent, pairing: Pairing) -> bool:
-    """Report a broken last sentence that was left out, and tell whether there was one."""
-    truncated = pairing.shape(event).truncated
-    if truncated:
+def note_left_out(event: MemoryEvent, pairing: Pairing) -> bool:
+    """Report turns and a broken last sentence that were left out of the shape, and tell whether there was anything."""
+    shape = pairing.shape(event)
+    for down in shape.turned_down:
+        pairing.on_drop(down.reason, down.detail, f"d{down.turn}")
+    if shape.truncated:
         pairing.on_drop("truncated", "MetaHuman cut this memory in mid-sentence", "cut-end")
-    return truncated
+    return shape.truncated or bool(shape.turned_down)

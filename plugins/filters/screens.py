@@ -5,6 +5,7 @@ from collections.abc import Callable
 import re2
 
 from curator import (
+    BadJson,
     CuratedSample,
     Family,
     Filter,
@@ -16,6 +17,7 @@ from curator import (
     find_tags,
     hookimpl,
     may_hold_tags,
+    parse_json,
 )
 
 
@@ -30,6 +32,7 @@ def register_filters(
         Filter("discarded", lambda event: "discarded: metadata.discard" if event.discard else None, on="memory"),
         Filter("rejected", lambda event: f"rejected: {event.rejected}" if event.rejected else None, on="memory"),
         Filter("disliked", lambda event: "disliked: a feedback event says so" if event.disliked else None, on="memory"),
+        Filter("rewritten", rewritten, on="memory"),
         Filter("feedback", feedback, on="memory"),
         Filter("bot_notice", bot_notices(settings), on="memory"),
         Filter("reserved_tag", finder.reserved_tag),
@@ -46,9 +49,21 @@ def pruned(event: MemoryEvent) -> str | None:
 
 
 def feedback(event: MemoryEvent) -> str | None:
-    """Turn down feedback events: their word counts for their target, they are nobody's reply."""
-    if event.target or event.content.startswith("[Feedback:"):
-        return "feedback: says something of another memory"
+    """Turn down feedback events: their word counts for their target, they are nobody's reply.
+
+    A memory that bears a bad mark itself is no reply to learn from either.
+    """
+    if event.target or event.type == "operator_feedback" or event.content.startswith("[Feedback:"):
+        return "feedback: says something of another memory, or of a task"
+    if event.signal < 0:
+        return "feedback: metadata.reinforcementSignal is negative"
+    return None
+
+
+def rewritten(event: MemoryEvent) -> str | None:
+    """Turn down a curated rewrite whose original is there: the original is the person's own."""
+    if event.superseded:
+        return f"rewritten: by MetaHuman's curator; the original, {event.id}, is in the profile"
     return None
 
 
@@ -74,12 +89,29 @@ def bot_notices(settings: Settings) -> Callable[[MemoryEvent], str | None]:
     anyone = re2.compile("|".join(f"(?:{pattern})" for pattern in settings.types.notices.values()), options)
 
     def check(event: MemoryEvent) -> str | None:
-        start = event.content[:200]
-        if not start or not notices or not anyone.search(start):
+        if event.by_program:
+            return f"bot_notice: {event.by_program}"
+        start = event.content[:400]
+        if not start:
+            return None
+        if start[0] in "{[" and event.response is None and _is_json(event.content):
+            return "bot_notice: a dump of JSON"
+        if not notices or not anyone.search(start):
             return None
         return next((f"bot_notice: {name}" for name, notice in notices.items() if notice.search(start)), None)
 
     return check
+
+
+def _is_json(text: str) -> bool:
+    """Tell whether a text is a JSON object or array, as programs leave it."""
+    if not text.rstrip().endswith(("}", "]")):
+        return False
+    try:
+        parse_json(text.encode("utf-8", "surrogatepass"))
+    except BadJson:
+        return False
+    return True
 
 
 class TagFinder:

@@ -15,12 +15,14 @@ from curator import (
     Drop,
     MemoryEvent,
     MemorySource,
+    Parts,
     Settings,
     Unreadable,
     event_from_json,
     event_key,
     hookimpl,
     parse_json,
+    part_of,
     printable,
     read_once,
     walk,
@@ -39,36 +41,64 @@ def register_sources() -> list[MemorySource]:
 
 
 def read(profile: Path, settings: Settings) -> Iterator[MemoryEvent | Drop]:
-    """Yield the memories of a profile folder, in the order of their paths within each of the four folders."""
-    root, most = os.fspath(profile), settings.curate.limits.max_file_bytes
+    """Yield the memories of a profile folder, in the order of their paths within each of the four folders.
+
+    Texts that an ingestor cut into parts come last, as the one memory that each was.
+    """
+    root, most, parts = os.fspath(profile), settings.curate.limits.max_file_bytes, Parts()
     for folder, shape in ((EPISODIC, None), (CURATED, curated), (ANSWERED, answered), (THERAPY, therapy)):
         for path, readable in walk(os.fspath(profile / folder)):
             relative = path[len(root) + 1 :].replace(os.sep, "/")
             if not readable:
                 yield _drop(relative, "unreadable", "the folder cannot be listed")
             elif relative.endswith(".json"):
-                yield from _file(path, relative, most, shape)
+                yield from _file(path, relative, most, shape) if shape else _memory(path, relative, most, parts)
             elif relative.endswith(_ENCRYPTED):
                 yield _drop(relative, "encrypted", "not read: the profile's encryption is on for this file")
+    yield from parts.joined()
 
 
-def _file(
-    path: str, relative: str, most: int, shape: Callable[[Any], list[dict[str, Any]]] | None
-) -> list[MemoryEvent | Drop]:
-    """Read one file; a file that cannot be read as a whole gives one Drop."""
+def _memory(path: str, relative: str, most: int, parts: Parts) -> list[MemoryEvent | Drop]:
+    """Read a file of one memory; a part of a text is left with `parts`, and what cannot be read gives a Drop."""
     digest = ""
     try:
         raw = read_once(path, most)
         digest = hashlib.sha256(raw).hexdigest()
         data, encoding = parse_json(raw)
-        name = printable(relative)
-        if shape is None:
-            return [_noted(event_from_json(data, name, digest), encoding)]
-        return [event_from_json(item, name, digest, turn) for turn, item in enumerate(shape(data))]
+        event = _noted(event_from_json(data, printable(relative), digest), encoding)
+        return [] if parts.take(event, part_of(data)) else [event]
     except (Unreadable, BadJson) as error:
         return [_drop(relative, error.reason, error.detail, digest)]
     except BadShape as error:
         return [_drop(relative, error.reason, str(error), digest)]
+
+
+def _file(
+    path: str, relative: str, most: int, shape: Callable[[Any], list[dict[str, Any] | BadShape]]
+) -> list[MemoryEvent | Drop]:
+    """Read a file of several memories; one that cannot be read as a whole, or one of its memories, gives a Drop."""
+    digest = ""
+    try:
+        raw = read_once(path, most)
+        digest = hashlib.sha256(raw).hexdigest()
+        items = shape(parse_json(raw)[0])
+    except (Unreadable, BadJson) as error:
+        return [_drop(relative, error.reason, error.detail, digest)]
+    except BadShape as error:
+        return [_drop(relative, error.reason, str(error), digest)]
+    return [_item(item, relative, digest, turn, shape is curated) for turn, item in enumerate(items)]
+
+
+def _item(item: dict[str, Any] | BadShape, relative: str, digest: str, turn: int, rewrite: bool) -> MemoryEvent | Drop:
+    """Read one memory of a file. A bad one costs the others nothing."""
+    name = printable(relative)
+    try:
+        if isinstance(item, BadShape):
+            raise item
+        event = event_from_json(item, name, digest, turn)
+    except BadShape as error:
+        return Drop((event_key(name, digest, turn),), "read", error.reason, str(error), name)
+    return msgspec.structs.replace(event, rewrite=True) if rewrite else event
 
 
 def _noted(event: MemoryEvent, encoding: str) -> MemoryEvent:
@@ -80,7 +110,7 @@ def _drop(relative: str, reason: str, detail: str, digest: str = "") -> Drop:
     return Drop((event_key(path, digest),), "read", reason, detail, path)
 
 
-def curated(data: Any) -> list[dict[str, Any]]:
+def curated(data: Any) -> list[dict[str, Any] | BadShape]:
     """A conversation that MetaHuman's curator rewrote; one it found unsuitable keeps its verdict as a rejection.
 
     Raises BadShape.
@@ -104,7 +134,7 @@ def curated(data: Any) -> list[dict[str, Any]]:
     ]
 
 
-def answered(data: Any) -> list[dict[str, Any]]:
+def answered(data: Any) -> list[dict[str, Any] | BadShape]:
     """A question of the curiosity service that the person answered: the answer is the person's own.
 
     Raises BadShape.
@@ -117,10 +147,10 @@ def answered(data: Any) -> list[dict[str, Any]]:
     return [_answer(data, data.get("id"), data["question"], reply, data.get("answeredAt") or data.get("askedAt"))]
 
 
-def therapy(data: Any) -> list[dict[str, Any]]:
+def therapy(data: Any) -> list[dict[str, Any] | BadShape]:
     """A therapy session: answers joined to their questions by questionId, since a question may have been skipped.
 
-    Raises BadShape.
+    An answer that cannot be read stands as the BadShape that says why. Raises BadShape where the whole file cannot.
     """
     if not isinstance(data, dict) or not isinstance(data.get("questions"), list):
         raise BadShape("expected an object with questions and answers")
@@ -132,17 +162,21 @@ def therapy(data: Any) -> list[dict[str, Any]]:
         for question in data["questions"]
         if isinstance(question, dict) and _is_name(question.get("id"))
     }
-    answers = []
-    for answer in given or ():
-        if not isinstance(answer, dict):
-            raise BadShape("answers: expected objects with questionId and content")
-        asked = answer.get("questionId")
-        if not _is_name(asked) or asked not in questions:
-            raise BadShape(f"answers: no question has the id {str(asked)[:60]!r}")
-        name = f"{data.get('sessionId')}/{asked}"
-        when = answer.get("capturedAt") or data.get("createdAt")
-        answers.append(_answer(data, name, questions[asked], answer.get("content"), when, "therapy_session"))
-    return answers
+    return [_therapy_answer(data, questions, answer) for answer in given or ()]
+
+
+def _therapy_answer(data: dict[str, Any], questions: dict[Any, Any], answer: Any) -> dict[str, Any] | BadShape:
+    if not isinstance(answer, dict):
+        return BadShape("answers: expected objects with questionId and content")
+    asked = answer.get("questionId")
+    if not _is_name(asked) or asked not in questions:
+        return BadShape(f"answers: no question has the id {str(asked)[:60]!r}")
+    name = f"{data.get('sessionId')}/{asked}"
+    when = answer.get("capturedAt") or data.get("createdAt")
+    try:
+        return _answer(data, name, questions[asked], answer.get("content"), when, "therapy_session")
+    except BadShape as error:
+        return error
 
 
 def _is_name(value: Any) -> bool:
@@ -169,6 +203,6 @@ def _answer(
         "timestamp": when or data.get("timestamp") or data.get("createdAt"),
         "type": kind,
         "content": question or "",
-        "messages": [{"role": "other", "content": question or ""}, {"role": "me", "content": reply or ""}],
+        "messages": [{"role": "interviewer", "content": question or ""}, {"role": "me", "content": reply or ""}],
         "metadata": {"sessionId": data.get("sessionId")},
     }
