@@ -114,6 +114,8 @@ class Pair(Record, frozen=True, gc=False):
     trimmed) or "tool" (rendered by us). `prompted` is True where `user_text` is a question of
     etc/prompts.json, `thought` where it is a one-sided thought and the reply comes from the event that followed it,
     `flipped` where --dual-direction turned a conversation round. `events` are the keys of the other memories in it.
+    `follows` is True where it goes on from the exchange before it, or from the memory before it where it is its
+    memory's first: with --turns such pairs become one sample.
     """
 
     user_text: str
@@ -127,12 +129,14 @@ class Pair(Record, frozen=True, gc=False):
     changes: tuple[Change, ...] = ()
     events: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
+    follows: bool = False
 
 
 class SampleMetadata(Record, frozen=True, gc=False):
     """What a sample carries beside its two texts; names as MetaHuman OS has them where it has them.
 
-    `language` is the reply's, as ISO 639-1 has it; "und" where it cannot be told.
+    `language` is the reply's, as ISO 639-1 has it; "und" where it cannot be told. `multi_turn` is True where replies
+    of the context are trained too.
     """
 
     sample_id: str

@@ -92,11 +92,13 @@ class ConversationReader:
         messages: list[Message] = []
         if self.tags == "none":
             messages.append(Message("system", self._system(sample.mode)))
+        # An earlier answer that is context alone is trained in a sample of its own. Older runs mark a conversation as a
+        # whole, and then every answer is trained.
+        every = sample.metadata.multi_turn and not any(exchange.trained for exchange in sample.context)
         for exchange in sample.context:
-            # An earlier answer kept as context is trained in a sample of its own; in a whole conversation, here.
             messages.append(Message("user", self._plain(exchange.user_text, tagged)))
             answer = self._plain(exchange.assistant_text, tagged)
-            messages.append(Message("assistant", answer, sample.metadata.multi_turn))
+            messages.append(Message("assistant", answer, exchange.trained or every))
         messages.append(Message("user", self._plain(asked, tagged)))
         messages.append(Message("assistant", self._plain(answered, tagged), True))
         return Conversation(sample.metadata.sample_id, sample.mode, sample.metadata.split, tuple(messages))

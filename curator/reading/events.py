@@ -10,7 +10,7 @@ import msgspec
 from curator.reading import timestamps
 from curator.records import MemoryEvent, ToolCall, Turn
 
-_compact = msgspec.json.Encoder(order="sorted").encode
+_compact = msgspec.json.Encoder().encode
 _SPEAKERS = {"user": "user", "human": "user", "assistant": "assistant", "ai": "assistant", "metahuman": "assistant"}
 # Not MetaHuman's: how our own readers say that an answer is the person's own.
 _SPEAKERS |= {"me": "me", "other": "other"}
@@ -156,7 +156,8 @@ def _messages(messages: list[Any]) -> tuple[Turn, ...]:
             raise BadShape("messages: expected objects with role and content")
         speaker = _SPEAKERS.get(str(message.get("role")).lower())
         if speaker:  # system and tool messages are instructions of a program, nobody's words
-            turns.append(Turn(speaker, message["content"]))  # type: ignore[arg-type]
+            time = timestamps.parse(message.get("timestamp", message.get("time"))) or 0
+            turns.append(Turn(speaker, message["content"], time=time))  # type: ignore[arg-type]
     return tuple(turns)
 
 

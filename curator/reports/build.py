@@ -42,12 +42,14 @@ class Tally:
     beside: set[str] = field(default_factory=set)  # keys of memories that only stand beside another's text
 
     changes: Counter[str] = field(default_factory=Counter)
+    turns: Counter[int] = field(default_factory=Counter)  # replies that are trained -> samples
 
     def add(self, sample: CuratedSample, characters: int, time: int, changes: tuple[Change, ...] = ()) -> None:
         """Count one sample; `characters` is its wrapped length, `time` its memory's in milliseconds, `changes` what was
         done to its reply."""
         words = count_words(sample.assistant_text)
         self.samples += 1
+        self.turns[1 + sum([exchange.trained for exchange in sample.context])] += 1
         self.train += sample.metadata.split == "train"
         self.words += words
         self.short += words <= self.targets.short_words
@@ -238,6 +240,9 @@ def _funnel(collected: Collected, choice: Choice, tally: Tally) -> tuple[Step, .
         ("chosen", "select", "samples"),
     ):
         steps.append(_step(name, steps[-1].count, unit, stages.get(stage, {})))
+        if stage == "screen" and collected.counts.joined:
+            joined = {"in another's sample": collected.counts.joined}
+            steps.append(_step("joined", steps[-1].count, "samples", joined))
     assert steps[-1].count == tally.samples, "what was formed and what was dropped do not add up to the set"
     return (*steps, _step("training", tally.samples, "samples", held))
 

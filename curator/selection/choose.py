@@ -108,4 +108,5 @@ def _drop_row(collected: Collected, row: int, stage: Stage, reason: str, detail:
             sample_id=metadata.sample_id,
         )
     )
-    collected.outcomes.note(collected.store.columns.places[row], Reason(stage, reason))
+    for place in (collected.store.columns.places[row], *collected.store.beside.get(row, ())):
+        collected.outcomes.note(place, Reason(stage, reason))

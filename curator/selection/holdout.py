@@ -85,7 +85,8 @@ def hold_out(all_of: Candidates, config: HoldoutConfig, threshold: float, seed: 
     count = len(all_of.rows)
     wanted = holdout_size(count, config)
     order = sorted(set(all_of.groups.tolist()), key=lambda group: (hash64(f"{seed}/holdout/{group}"), group))
-    for most in (wanted + wanted // 4 + 50, count):  # of all, which costs much, only where a part gave too few
+    # Of all, which costs much, only where parts gave too few.
+    for most in (wanted + wanted // 4 + 50, 2 * wanted + 50, count):
         pool = _fill(all_of, order, set(), min(most, count))
         if not wanted or not len(pool):
             return Holdout(np.zeros(0, dtype=np.int64), wanted, 0.0, 0)

@@ -14,7 +14,9 @@ from curator.reading.drop_log import DropLog, Outcomes, Reason
 from curator.reading.spool import FirstSeen, Spool, as_numpy
 from curator.reading.timeline import Timeline
 from curator.records import CuratedSample, MemoryEvent
-from curator.sampling.sampler import SampleCounts, Sampler, ScreenedSample
+from curator.sampling.joining import ScreenedSample
+from curator.sampling.sampler import SampleCounts, Sampler
+from curator.sampling.tool_calls import OUTCOME
 from curator.selection import near_duplicates
 from curator.selection.near_duplicates import Rows
 from curator.selection.spread import Columns
@@ -39,8 +41,9 @@ class SampleStore:
         self._texts: list[str] = []
         self._shingles = array("I")  # 32 bits
         self._ends = array("q", [0])
-        self.thoughts: array[int] = array("l")
+        self.partly: array[int] = array("l")
         self.links: list[tuple[int, int]] = []
+        self.beside: dict[int, tuple[int, ...]] = {}  # row -> places of the other memories that it holds exchanges of
         self._signatures: list[np.ndarray[tuple[int, int], np.dtype[np.uint16]]] = []
         self._seen = FirstSeen()
 
@@ -59,8 +62,8 @@ class SampleStore:
         if older != len(self.spool):
             return older
         self.spool.add(screened)
-        if screened.sample.metadata.thought:
-            self.thoughts.append(older)
+        if screened.sample.metadata.thought or screened.sample.metadata.reply_author == "tool":
+            self.partly.append(older)
         number = self._type_numbers.get(event.type)
         if number is None:
             number = self._type_numbers[event.type] = len(self.type_names)
@@ -105,13 +108,15 @@ class SampleStore:
         return near_duplicates.ShingleSets(as_numpy(self._shingles), as_numpy(self._ends))
 
     def whole_sets(self, sets: near_duplicates.ShingleSets) -> tuple[near_duplicates.ShingleSets, Rows]:
-        """Return sets in which thoughts stand with their answers, and for each sample the number of its set.
+        """Return sets in which thoughts stand with their answers and calls with their outcomes, and the number of each
+        sample's set.
 
-        Two thoughts that the same words of the world answer are no duplicates, but must not straddle the split.
+        Two thoughts that the same words of the world answer are no duplicates, but must not straddle the split; nor
+        two calls with one outcome.
 
         The numbers have the shape (samples,).
         """
-        rows = as_numpy(self.thoughts).astype(np.int64)
+        rows = as_numpy(self.partly).astype(np.int64)
         samples = (self.spool.get(row).sample for row in rows.tolist())
         texts = [near_duplicates.plain(f"{sample.user_text}\n{sample.assistant_text}") for sample in samples]
         whole = near_duplicates.shingle_sets(texts, self.settings.curate.near_duplicates.shingle_words)
@@ -121,12 +126,21 @@ class SampleStore:
 
 
 def compared_text(sample: CuratedSample) -> str:
-    """Return the text by which duplicates are found: both sides, or only the own text of a one-sided memory."""
+    """Return the text by which duplicates are found: both sides of each exchange that is trained.
+
+    Of a one-sided memory it is only its own text; of a tool call what asked for it and the call, not how it ended,
+    since another call may end alike.
+    """
     if sample.metadata.prompted and sample.metadata.reply_author == "person":
         return sample.assistant_text
     if sample.metadata.thought:
         return sample.user_text
-    return f"{sample.user_text}\n{sample.assistant_text}"
+    if sample.metadata.reply_author == "tool":
+        return f"{sample.user_text}\n{sample.assistant_text.partition(OUTCOME)[0]}"
+    last = f"{sample.user_text}\n{sample.assistant_text}"
+    if not sample.metadata.multi_turn:
+        return last
+    return "\n".join([*(f"{one.user_text}\n{one.assistant_text}" for one in sample.context if one.trained), last])
 
 
 @dataclass(frozen=True)
@@ -149,10 +163,15 @@ def collect(sampler: Sampler, timeline: Timeline, store: SampleStore, log: DropL
             metadata = screened.sample.metadata
             if metadata.thought and result.answered_by >= 0:
                 store.links.append((group, timeline.group(result.answered_by)))
+            beside, row = result.beside.get(metadata.sample_id, ()), len(store)
             older = store.add(screened, result.event, result.place, group)
             if older >= 0:
                 twin = store.spool.get(older).sample.metadata.sample_id
                 result.drop("screen", "duplicate", f"the same text as {twin}", metadata.sample_id)
+                for place in beside:
+                    outcomes.note(place, Reason("screen", "duplicate"))
+            elif beside:
+                store.beside[row] = beside
         for drop in result.drops:
             log(drop)
             outcomes.note(result.place, Reason(drop.stage, drop.reason))
