@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -47,7 +47,7 @@ class ConversationReader:
     """Reads a run's conversations. `tags` "content" keeps the mode tags in the texts, "none" leaves them out and puts
     the mode into a system message. `tokens` are control tokens, which are spelled in braces wherever a text holds one.
 
-    After a whole pass `samples` and `braced` (tokens spelled in braces) hold.
+    After a whole pass `samples` and `braced` (tokens spelled in braces) hold, and `cut`, which who cuts them counts.
     """
 
     folder: Path
@@ -56,6 +56,7 @@ class ConversationReader:
     tokens: tuple[str, ...]
     samples: int = 0
     braced: int = 0
+    cut: int = 0
     _systems: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -64,7 +65,7 @@ class ConversationReader:
 
     def __iter__(self) -> Iterator[Conversation]:
         """Yield every conversation in the order of the run. Raises JobError where the file is not the run's."""
-        self.samples = self.braced = 0
+        self.samples = self.braced = self.cut = 0
         digest = hashlib.sha256()
         try:
             with (self.folder / self.name).open("rb") as file:
@@ -116,6 +117,38 @@ class ConversationReader:
         plain, count = in_braces(body, self.tokens)
         self.braced += count
         return tag + plain if count else text
+
+
+def size(messages: Sequence[Message]) -> int:
+    """Return about how many characters messages take in a row, their template's text among them."""
+    return sum([len(message.content) + 24 for message in messages])
+
+
+def fitting(conversation: Conversation, most: float) -> list[Conversation]:
+    """Cut a conversation of more than `most` characters at its exchanges; one that fits is returned as it is.
+
+    Each trained reply is in one of the parts, and only in one. A part begins with the exchange before it, untrained,
+    where there is room, since people refer to what was said last. An exchange longer than `most` is a part of its own.
+    """
+    if size(conversation.messages) <= most:
+        return [conversation]
+    head = [message for message in conversation.messages if message.role == "system"]
+    talk = conversation.messages[len(head) :]
+    pairs = [talk[place : place + 2] for place in range(0, len(talk), 2)]
+    parts: list[list[Message]] = []
+    for number, pair in enumerate(pairs):
+        if parts and size([*head, *parts[-1], *pair]) <= most:
+            parts[-1] += pair
+            continue
+        before = [msgspec.structs.replace(message, train=False) for message in pairs[number - 1]] if number else []
+        parts.append([*before, *pair] if size([*head, *before, *pair]) <= most else [*pair])
+    whole = [_up_to_trained(part) for part in parts]
+    return [msgspec.structs.replace(conversation, messages=(*head, *part)) for part in whole if part]
+
+
+def _up_to_trained(part: list[Message]) -> list[Message]:
+    """Return a part up to its last trained reply: what follows that is context for the next part alone."""
+    return part[: max((place + 1 for place, message in enumerate(part) if message.train), default=0)]
 
 
 def last_replies(conversation: Conversation) -> Iterator[Conversation]:

@@ -19,9 +19,10 @@ from curator.contract.files import HashedFile, whole_folder
 from curator.contract.finetune_config import Keys, require_mode, share_notes, size_note
 from curator.contract.records import MAKE_AGAIN, SUMMARY
 from curator.exports.card import dataset_card
+from curator.exports.conversations import size
 from curator.exports.costs import cost_lines, model_size
 from curator.exports.hyperparameters import keys_for, steps_of
-from curator.exports.plan import Plan, conversations
+from curator.exports.plan import Plan, conversations, cut_note, most_characters
 from curator.exports.preview import rows_note
 from curator.hooks import ExportJob, Recipe
 from curator.plugin_errors import defined, raised
@@ -109,7 +110,7 @@ def _write_text(folder: Path, name: str, text: str) -> str:
 def _write_rows(plan: Plan, folder: Path, progress: Progress) -> tuple[_Counts, dict[str, str]]:
     """Write the data of both splits and the index, one row after the other. An empty validation split has no file."""
     counts, job, exporter = _Counts(), plan.job, plan.exporter
-    most = plan.config.max_seq_length * plan.settings.targets.characters_per_token
+    most = most_characters(plan)
     total = int(plan.reader.summary["counts"]["samples"])
     hashes: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
@@ -122,7 +123,7 @@ def _write_rows(plan: Plan, folder: Path, progress: Progress) -> tuple[_Counts, 
             file = files[conversation.split]
             file.add(row)
             index.add(ExportIndex(file.path.name, file.count, conversation.sample_id, conversation.mode))
-            characters = sum([len(message.content) + 24 for message in conversation.messages])
+            characters = size(conversation.messages)
             counts.long += characters > most
             if conversation.split == "train":
                 counts.train += 1
@@ -213,8 +214,10 @@ def unused_keys(job: ExportJob, recipe: Recipe) -> dict[str, str]:
 def _set_notes(plan: Plan, counts: _Counts) -> Iterator[str]:
     """Yield the facts of this set with this configuration that its counts alone do not tell."""
     samples = plan.reader.samples
-    if why := rows_note(counts.train + counts.holdout, samples, plan.exporter.title):
+    if why := rows_note(counts.train + counts.holdout, samples, plan.exporter):
         yield why
+    if cut := cut_note(plan):
+        yield cut
     if plan.reader.braced:
         yield (
             f"{counted(plan.reader.braced, 'control token')} in the texts: written in braces (<|im_end|> as "

@@ -60,8 +60,8 @@ class Options:
 class SampleCounts:
     """What a run tells of its second pass: the pairs formed, counts by name, and how its conversations are cut.
 
-    `joined` are exchanges that stand in the sample of a later one, `sessions` talks without a long silence, `gaps` the silences between messages, and between memories of one
-    conversation.
+    `joined` are exchanges that stand in the sample of a later one, `sessions` talks without a long silence, `gaps` the
+    silences between messages, and between memories of one conversation.
     """
 
     pairs: int = 0

@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 
 from curator.config import PairingConfig
-from curator.contract.records import Source
+from curator.contract.records import Exchange, Source
 from curator.hooks import Pairing
 from curator.records import Change, MemoryEvent, Pair, ToolCall
 from curator.sampling.truncation import whole_shape
-from curator.sampling.turns import sessions
+from curator.sampling.turns import exchanges, sessions
 
 _MOST_TURNS = 12  # turns before a call among which its instruction is looked for
 OUTCOME = "\n=> "  # between a call and how it ended
@@ -39,12 +39,15 @@ def tool_call(event: MemoryEvent, pairing: Pairing, mode: str) -> Pair:
     changes = (Change("masked", f"{hidden} masked", len(event.tool.inputs), len(tool.inputs)),) if hidden else ()
     source = Source(event.path, event.sha256, event.turn)
     if tool.instruction.strip() and not pairing.asks_nothing(tool.instruction):
-        return Pair(tool.instruction, action, "tool", changes=changes, sources=(source,))
+        memory, context = _confirmed(event, pairing, mode) if config.context == "keep" else (None, ())
+        events, sources = ((memory.key,), (source, _source(memory))) if memory else ((), (source,))
+        return Pair(
+            tool.instruction, action, "tool", changes=changes, context=context, events=events, sources=sources
+        )  # fmt: skip
     asked = _asked_before(event, pairing)
     if asked:
         previous, instruction = asked
-        earlier = Source(previous.path, previous.sha256, previous.turn)
-        both = (source, earlier)
+        both = (source, _source(previous))
         return Pair(instruction, action, "tool", changes=changes, events=(previous.key,), sources=both)
     question = pairing.prompt(mode, event.type, tool.name + tool.inputs)
     if "{tool}" not in question:
@@ -52,6 +55,33 @@ def tool_call(event: MemoryEvent, pairing: Pairing, mode: str) -> Pair:
     inputs = _within(tool.inputs, config.tool_input_characters)
     instruction = question.replace("{tool}", tool.name).replace("{inputs}", inputs)
     return Pair(instruction, action, "tool", prompted=True, changes=changes, sources=(source,))
+
+
+def _source(memory: MemoryEvent) -> Source:
+    return Source(memory.path, memory.sha256, memory.turn)
+
+
+def _confirmed(event: MemoryEvent, pairing: Pairing, mode: str) -> tuple[MemoryEvent | None, tuple[Exchange, ...]]:
+    """Return the exchanges before an instruction that names no input of its call ("Yes, that would work."), and their
+    memory: what is confirmed there. None where it names one, or nothing stands before it in its session."""
+    assert event.tool is not None
+    instruction = event.tool.instruction.strip()
+    if _names(instruction, _values(event.tool)):
+        return None, ()
+    config = pairing.settings.curate.pairing
+    for memory in pairing.earlier(event):
+        if memory is None:
+            break
+        talks = [] if memory.tool else sessions(whole_shape(memory, pairing).turns, config)
+        said = (
+            [turn.text.strip() if turn.speaker in ("user", "me") else "" for turn in talks[-1].turns] if talks else []
+        )
+        if instruction in said:
+            place = said.index(instruction)
+            before = [one for one in exchanges(talks[-1], mode) if one.answer < place][-config.context_turns :]
+            found = tuple([Exchange(one.said, one.answered) for one in before])
+            return (memory, found) if found else (None, ())
+    return None, ()
 
 
 def _asked_before(event: MemoryEvent, pairing: Pairing) -> tuple[MemoryEvent, str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from curator.config import Settings
 from curator.contract.cli_frame import Progress
+from curator.language.words import count_words
 from curator.reading.drop_log import DropLog, Outcomes, Reason
 from curator.reading.spool import FirstSeen, Spool, as_numpy
 from curator.reading.timeline import Timeline
@@ -42,6 +44,7 @@ class SampleStore:
         self._shingles = array("I")  # 32 bits
         self._ends = array("q", [0])
         self.partly: array[int] = array("l")
+        self.with_context: array[int] = array("l")
         self.links: list[tuple[int, int]] = []
         self.beside: dict[int, tuple[int, ...]] = {}  # row -> places of the other memories that it holds exchanges of
         self._signatures: list[np.ndarray[tuple[int, int], np.dtype[np.uint16]]] = []
@@ -64,6 +67,8 @@ class SampleStore:
         self.spool.add(screened)
         if screened.sample.metadata.thought or screened.sample.metadata.reply_author == "tool":
             self.partly.append(older)
+        if screened.sample.context:
+            self.with_context.append(older)
         number = self._type_numbers.get(event.type)
         if number is None:
             number = self._type_numbers[event.type] = len(self.type_names)
@@ -79,6 +84,13 @@ class SampleStore:
         if len(self._texts) >= _BLOCK:
             self._sign()
         return -1
+
+    def memories(self, rows: Rows) -> int:
+        """Return how many memories have a sample, or an exchange in one, among these rows."""
+        places = set(as_numpy(self.columns.places)[rows].tolist())
+        if self.beside:
+            places.update(place for row in rows.tolist() for place in self.beside.get(row, ()))
+        return len(places)
 
     def modes(self) -> dict[str, int]:
         """Return how many samples there are of each mode."""
@@ -123,6 +135,35 @@ class SampleStore:
         numbers = np.arange(len(sets))
         numbers[rows] = len(sets) + np.arange(len(rows))
         return sets.followed_by(whole), numbers
+
+    def context_sets(self, rows: Rows) -> tuple[near_duplicates.ShingleSets, Rows]:
+        """Return the sets of the single exchanges in samples of several, and for each its sample's place in `rows`.
+
+        What stands in a held-out conversation, as context or trained, must not be near a training sample either. The
+        places have the shape (exchanges,); `rows` are ascending.
+        """
+        texts: list[str] = []
+        places: list[int] = []
+        wanted = set(rows.tolist())
+        for row in self.with_context:
+            if row in wanted:
+                found = [text for text in _exchanges(self.spool.get(row).sample) if count_words(text) >= _TELLING_WORDS]
+                texts += map(near_duplicates.plain, found)
+                places += [int(np.searchsorted(rows, row))] * len(found)
+        sets = near_duplicates.shingle_sets(texts, self.settings.curate.near_duplicates.shingle_words)
+        return sets, np.array(places, dtype=np.int64)
+
+
+# Shorter exchanges ("Thanks." "You're welcome.") stand in any conversation and tell nothing of one.
+_TELLING_WORDS = 8
+
+
+def _exchanges(sample: CuratedSample) -> Iterator[str]:
+    """Yield the exchanges of a sample one by one: those of its context, and its own where all are one text else."""
+    for one in sample.context:
+        yield f"{one.user_text}\n{one.assistant_text}"
+    if sample.metadata.multi_turn:
+        yield f"{sample.user_text}\n{sample.assistant_text}"
 
 
 def compared_text(sample: CuratedSample) -> str:
