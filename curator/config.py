@@ -28,11 +28,18 @@ class PairingConfig(ConfigFile):
     """How memories become pairs."""
 
     outward_window_hours: float = Field(6.0, ge=0, description="how long after a thought the world may answer it")
-    context: Literal["drop", "keep"] = Field("drop", description="a reply that cannot stand alone")
-    context_turns: int = Field(2, ge=1, description="earlier exchanges kept where context is kept")
+    context: Literal["drop", "keep"] = Field("keep", description="an exchange that leans on what went before it")
+    context_turns: int = Field(2, ge=1, description="exchanges of its session that such a one takes along")
+    turns: int = Field(1, ge=1, description="exchanges in a sample at most; the reply of each is trained")
+    burst_minutes: float = Field(5.0, ge=0, description="messages of one speaker no further apart are one turn")
+    session_minutes: float = Field(60.0, gt=0, description="a longer silence begins a new session of a conversation")
+    agent_talk: Literal["emulation", "agent"] = Field(
+        "emulation", description="mode of an agent's exchanges that hold no tool call"
+    )
     passage_words: int = Field(40, ge=5, description="words in a passage of a long entry, whole sentences apart")
     passage_sentences: int = Field(3, ge=1, description="sentences in such a passage")
     thought_words: int = Field(120, ge=5, description="words in a thought that the world answers")
+    tool_input_characters: int = Field(400, ge=40, description="longer inputs of a tool are shortened item by item")
     tool_outcome_characters: int = Field(400, ge=40, description="a longer outcome of a tool is shortened item by item")
     sentence_language: str = Field("en", pattern="^[a-z]{2,3}$", description="whose abbreviations end no sentence")
 
@@ -147,6 +154,9 @@ class ContextConfig(ConfigFile):
     """etc/context.json: per language, how to tell that a reply cannot stand without the turn before it."""
 
     languages: dict[str, ContextLanguage] = Field(description="language -> its phrases; all languages are looked for")
+    closings: dict[str, tuple[str, ...]] = Field(
+        {}, description="language -> what one says to end a talk, in lower case; it asks for nothing"
+    )
 
 
 class ContextLanguage(ConfigFile):

@@ -72,6 +72,12 @@ class Pairing(Protocol):
         ...
 
     @property
+    def earlier(self) -> Callable[[MemoryEvent], Iterator[MemoryEvent | None]]:
+        """Gives the memories before this one in the same session, the latest first; None and no more where one of
+        them was turned down."""
+        ...
+
+    @property
     def on_drop(self) -> Callable[[str, str, int | str], None]:
         """Takes note of a turn that makes no pair: (reason, detail, turn)."""
         ...
@@ -98,6 +104,10 @@ class Pairing(Protocol):
 
     def only_acknowledges(self, text: str) -> bool:
         """Tell whether an utterance says nothing by itself ("Yes, that's right.")."""
+        ...
+
+    def asks_nothing(self, text: str) -> bool:
+        """Tell whether an utterance only acknowledges, or ends the talk ("No, that's all, thanks.")."""
         ...
 
 

@@ -22,7 +22,7 @@ EXPORT_VERSION = 1
 # Whose words a text is. "person": the one whose memories these are. "assistant": their digital twin, or any model.
 Author = Literal["person", "other_human", "assistant", "tool"]
 AUTHORS: Final[tuple[Author, ...]] = get_args(Author)
-_AUTHORS: dict[str, Author] = {
+_WHOSE: dict[str, Author] = {
     "user": "person", "me": "person", "assistant": "assistant", "other": "other_human",
 }  # fmt: skip
 
@@ -46,7 +46,7 @@ class Turn(Record, frozen=True, gc=False):
     @property
     def whose(self) -> Author:
         """Whose words these are."""
-        return self.author or _AUTHORS[self.speaker]
+        return self.author or _WHOSE[self.speaker]
 
 
 class TurnedDown(Record, frozen=True, gc=False):
@@ -153,6 +153,8 @@ class Pair(Record, frozen=True, gc=False):
     trimmed) or "tool" (rendered by us). `prompted` is True where `user_text` is a question of
     etc/prompts.json, `thought` where it is a one-sided thought and the reply comes from the event that followed it,
     `flipped` where --dual-direction turned a conversation round. `events` are the keys of the other memories in it.
+    `follows` is True where it goes on from the exchange before it, or from the memory before it where it is its
+    memory's first: with --turns such pairs become one sample.
     """
 
     user_text: str
@@ -166,12 +168,14 @@ class Pair(Record, frozen=True, gc=False):
     changes: tuple[Change, ...] = ()
     events: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
+    follows: bool = False
 
 
 class SampleMetadata(Record, frozen=True, gc=False):
     """What a sample carries beside its two texts; names as MetaHuman OS has them where it has them.
 
-    `language` is the reply's, as ISO 639-1 has it; "und" where it cannot be told.
+    `language` is the reply's, as ISO 639-1 has it; "und" where it cannot be told. `multi_turn` is True where replies
+    of the context are trained too.
     """
 
     sample_id: str

@@ -31,7 +31,8 @@ from curator.reports.report import Report
 from curator.reports.validation import SampleChecker
 from curator.reports.voice import Voice
 from curator.run_folder import RunFiles, run_folder, stoppable, tagged, wrapped, write_summary
-from curator.sampling.sampler import Options, Sampler, ScreenedSample
+from curator.sampling.joining import ScreenedSample
+from curator.sampling.sampler import Options, Sampler
 from curator.selection.choose import Choice, choose
 from curator.selection.holdout import ENOUGH, Holdout
 from curator.selection.sample_store import Collected, SampleStore, collect
@@ -51,6 +52,7 @@ class Request:
     schema: Path | None = None
     max_file_bytes: int | None = None
     context: str | None = None
+    turns: int | None = None
     disabled: tuple[str, ...] = ()
     dry_run: bool = False
 
@@ -66,7 +68,7 @@ def rebuild_command(request: Request, home: Path, family: str) -> tuple[str, ...
         "--source": request.source and request.source.absolute(), "--days-recent": options.days_recent,
         "--old-samples": options.old_samples, "--mode-from": options.mode_from,
         "--dual-direction": options.dual_direction, "--author": options.author,
-        "--context": request.context, "--holdout": options.holdout,
+        "--context": request.context, "--turns": request.turns, "--holdout": options.holdout,
         "--max-file-bytes": request.max_file_bytes,
     }  # fmt: skip
     words = ["curate", "run"]
@@ -123,8 +125,9 @@ def _overridden(settings: Settings, request: Request) -> Settings:
     if request.max_file_bytes:
         limits = curate.limits.model_copy(update={"max_file_bytes": request.max_file_bytes})
         curate = curate.model_copy(update={"limits": limits})
-    if request.context:
-        curate = curate.model_copy(update={"pairing": curate.pairing.model_copy(update={"context": request.context})})
+    asked = {"context": request.context, "turns": request.turns}
+    if given := {name: value for name, value in asked.items() if value}:
+        curate = curate.model_copy(update={"pairing": curate.pairing.model_copy(update=given)})
     return replace(settings, curate=curate)
 
 

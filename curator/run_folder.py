@@ -42,8 +42,9 @@ def tagged(sample: CuratedSample, tags: Tags) -> FormattedSample:
     """Return a sample with the mode's tags before its two texts, and before those of the context."""
     context = sample.context
     if context:
-        pairs = [(tags.user + turn.user_text, tags.assistant + turn.assistant_text) for turn in context]
-        context = tuple([Exchange(*pair) for pair in pairs])
+        context = tuple(
+            [Exchange(tags.user + one.user_text, tags.assistant + one.assistant_text, one.trained) for one in context]
+        )
     asked, answered = tags.user + sample.user_text, tags.assistant + sample.assistant_text
     return FormattedSample(sample.mode, asked, answered, sample.metadata, context)
 

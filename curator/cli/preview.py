@@ -30,6 +30,7 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from curator.contract.errors import counted
+    from curator.exports.plan import cut_note
     from curator.exports.preview import HOW_TO_MEND, preview, require_clean, require_rows, rows_note, show
     from curator.exports.tokenizer import ChatTokenizer
 
@@ -51,8 +52,9 @@ def _run(options: argparse.Namespace) -> int:
         print(f"{counted(result.rows, 'row')} for {plan.exporter.title}: {problems}{how}")
     for warning in plan.warnings:
         log(f"! {warning}")
-    if note := rows_note(result.rows, result.samples, plan.exporter.title):
-        log(note)
+    for note in (rows_note(result.rows, result.samples, plan.exporter), cut_note(plan)):
+        if note:
+            log(note)
     if options.strict:
         require_clean(result)
     if result.count:

@@ -53,7 +53,10 @@ def add(commands: Any) -> None:
     run.add_argument("--old-samples", type=count, metavar="M", help="and M samples of what is older")
     run.add_argument("--mode-from", choices=MODES_FROM, default="hybrid", help="where a memory's mode comes from")
     run.add_argument("--dual-direction", choices=DIRECTIONS, default=DIRECTIONS[0], help="who thinks in a conversation")
-    run.add_argument("--context", choices=("drop", "keep"), help="replies that cannot stand alone (default: of etc/)")
+    run.add_argument(
+        "--context", choices=("drop", "keep"), help="exchanges that lean on what went before (default: of etc/)"
+    )
+    run.add_argument("--turns", type=positive, metavar="N", help="up to N exchanges a sample, each reply trained")
     run.add_argument("--holdout", type=share, metavar="SHARE", help="share to hold out (default: 0.05)")
     run.add_argument("--max-file-bytes", type=positive, metavar="N", help="drop larger files unread")
     run.add_argument(
@@ -87,6 +90,7 @@ def _run(options: argparse.Namespace) -> int:
         schema=options.schema,
         max_file_bytes=options.max_file_bytes,
         context=options.context,
+        turns=options.turns,
         disabled=tuple(options.no_plugin),
         dry_run=options.dry_run,
         options=Options(

@@ -33,10 +33,15 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
 
 
 class Exchange(Record, frozen=True, gc=False):
-    """An earlier turn kept as context: what was said and what was answered; tagged once its sample is."""
+    """An earlier exchange of a sample: what was said and what was answered; tagged once its sample is.
+
+    `trained` is True where the sample is a conversation of which this reply is learnt too, False where the exchange
+    stands there as context alone.
+    """
 
     user_text: str
     assistant_text: str
+    trained: bool = False
 
 
 class Source(Record, frozen=True, gc=False):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -15,8 +15,10 @@ from curator.contract.errors import JobError, printable
 from curator.contract.modes import untag
 from curator.contract.records import CURATED, FORMATTED, MAKE_AGAIN, Exchange, Family, Message, read_summary
 from curator.contract.special_tokens import in_braces
+from curator.language.tokens import estimated_tokens
 from curator.records import Conversation
 
+_AROUND = 6  # tokens that a chat template puts around a message, about
 # The keys of run-summary.json that an export is made with.
 NEEDED = ("username", "label", "family", "mode", "seed", "counts", "options", "files")
 
@@ -47,7 +49,7 @@ class ConversationReader:
     """Reads a run's conversations. `tags` "content" keeps the mode tags in the texts, "none" leaves them out and puts
     the mode into a system message. `tokens` are control tokens, which are spelled in braces wherever a text holds one.
 
-    After a whole pass `samples` and `braced` (tokens spelled in braces) hold.
+    After a whole pass `samples` and `braced` (tokens spelled in braces) hold, and `cut`, which who cuts them counts.
     """
 
     folder: Path
@@ -56,6 +58,7 @@ class ConversationReader:
     tokens: tuple[str, ...]
     samples: int = 0
     braced: int = 0
+    cut: int = 0
     _systems: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -64,7 +67,7 @@ class ConversationReader:
 
     def __iter__(self) -> Iterator[Conversation]:
         """Yield every conversation in the order of the run. Raises JobError where the file is not the run's."""
-        self.samples = self.braced = 0
+        self.samples = self.braced = self.cut = 0
         digest = hashlib.sha256()
         try:
             with (self.folder / self.name).open("rb") as file:
@@ -92,11 +95,13 @@ class ConversationReader:
         messages: list[Message] = []
         if self.tags == "none":
             messages.append(Message("system", self._system(sample.mode)))
+        # An earlier answer that is context alone is trained in a sample of its own. Older runs mark a conversation as a
+        # whole, and then every answer is trained.
+        every = sample.metadata.multi_turn and not any(exchange.trained for exchange in sample.context)
         for exchange in sample.context:
-            # An earlier answer kept as context is trained in a sample of its own; in a whole conversation, here.
             messages.append(Message("user", self._plain(exchange.user_text, tagged)))
             answer = self._plain(exchange.assistant_text, tagged)
-            messages.append(Message("assistant", answer, sample.metadata.multi_turn))
+            messages.append(Message("assistant", answer, exchange.trained or every))
         messages.append(Message("user", self._plain(asked, tagged)))
         messages.append(Message("assistant", self._plain(answered, tagged), True))
         return Conversation(sample.metadata.sample_id, sample.mode, sample.metadata.split, tuple(messages))
@@ -114,6 +119,42 @@ class ConversationReader:
         plain, count = in_braces(body, self.tokens)
         self.braced += count
         return tag + plain if count else text
+
+
+def row_tokens(messages: Sequence[Message], characters_per_token: float) -> int:
+    """Return about how many tokens messages take in a row, their template's text among them; the figure is English's."""
+    return sum([estimated_tokens(message.content, characters_per_token) + _AROUND for message in messages])
+
+
+def fitting(conversation: Conversation, most: int, characters_per_token: float) -> list[Conversation]:
+    """Cut a conversation of more than `most` tokens at its exchanges; one that fits is returned as it is.
+
+    Each trained reply is in one of the parts, and only in one. A part begins with the exchange before it, untrained,
+    where there is room, since people refer to what was said last. An exchange longer than `most` is a part of its own.
+    """
+
+    def fits(*messages: Message) -> bool:
+        return row_tokens(messages, characters_per_token) <= most
+
+    if fits(*conversation.messages):
+        return [conversation]
+    head = [message for message in conversation.messages if message.role == "system"]
+    talk = conversation.messages[len(head) :]
+    pairs = [talk[place : place + 2] for place in range(0, len(talk), 2)]
+    parts: list[list[Message]] = []
+    for number, pair in enumerate(pairs):
+        if parts and fits(*head, *parts[-1], *pair):
+            parts[-1] += pair
+            continue
+        before = [msgspec.structs.replace(message, train=False) for message in pairs[number - 1]] if number else []
+        parts.append([*before, *pair] if fits(*head, *before, *pair) else [*pair])
+    whole = [_up_to_trained(part) for part in parts]
+    return [msgspec.structs.replace(conversation, messages=(*head, *part)) for part in whole if part]
+
+
+def _up_to_trained(part: list[Message]) -> list[Message]:
+    """Return a part up to its last trained reply: what follows that is context for the next part alone."""
+    return part[: max((place + 1 for place, message in enumerate(part) if message.train), default=0)]
 
 
 def last_replies(conversation: Conversation) -> Iterator[Conversation]:

@@ -21,10 +21,9 @@ from curator.contract.records import MAKE_AGAIN, SUMMARY
 from curator.exports.card import dataset_card
 from curator.exports.costs import cost_lines, model_size
 from curator.exports.hyperparameters import keys_for, steps_of
-from curator.exports.plan import Plan, conversations
+from curator.exports.plan import Plan, conversations, cut_note
 from curator.exports.preview import rows_note
 from curator.hooks import ExportJob, Recipe
-from curator.language.tokens import estimated_tokens
 from curator.plugin_errors import defined, raised
 from curator.plugin_manager import call_plugin
 from curator.records import EXPORT_FORMAT, EXPORT_VERSION, Conversation, ExportIndex, ExportSummary
@@ -32,7 +31,6 @@ from curator.run_folder import stoppable
 
 CARD, INDEX, MANIFEST = "README.md", "index.jsonl", "export.json"
 _BATCH = 256
-_AROUND = 6  # tokens that a chat template puts around a message, about
 _encode_lines = msgspec.json.Encoder().encode_lines
 
 
@@ -112,7 +110,8 @@ def _write_text(folder: Path, name: str, text: str) -> str:
 def _write_rows(plan: Plan, folder: Path, progress: Progress) -> tuple[_Counts, dict[str, str]]:
     """Write the data of both splits and the index, one row after the other. An empty validation split has no file."""
     counts, job, exporter = _Counts(), plan.job, plan.exporter
-    most, english = plan.config.max_seq_length, plan.settings.targets.characters_per_token
+    english = plan.settings.targets.characters_per_token
+    most = plan.config.max_seq_length
     total = int(plan.reader.summary["counts"]["samples"])
     hashes: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
@@ -125,8 +124,7 @@ def _write_rows(plan: Plan, folder: Path, progress: Progress) -> tuple[_Counts, 
             file = files[conversation.split]
             file.add(row)
             index.add(ExportIndex(file.path.name, file.count, conversation.sample_id, conversation.mode))
-            texts = [message.content for message in conversation.messages]
-            tokens = sum(estimated_tokens(text, english) + _AROUND for text in texts)
+            tokens = row_tokens(conversation.messages, english)
             counts.long += tokens > most
             if conversation.split == "train":
                 counts.train += 1
@@ -217,8 +215,10 @@ def unused_keys(job: ExportJob, recipe: Recipe) -> dict[str, str]:
 def _set_notes(plan: Plan, counts: _Counts) -> Iterator[str]:
     """Yield the facts of this set with this configuration that its counts alone do not tell."""
     samples = plan.reader.samples
-    if why := rows_note(counts.train + counts.holdout, samples, plan.exporter.title):
+    if why := rows_note(counts.train + counts.holdout, samples, plan.exporter):
         yield why
+    if cut := cut_note(plan):
+        yield cut
     if plan.reader.braced:
         yield (
             f"{counted(plan.reader.braced, 'control token')} in the texts: written in braces (<|im_end|> as "

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from curator.config import ExportConfig, Settings, load_export, load_settings
 from curator.contract.chat_format import ChatFormat, detect_family, named_family
-from curator.contract.errors import UsageError, unknown_name
+from curator.contract.errors import UsageError, counted, unknown_name
 from curator.contract.finetune_config import FineTuneConfig, load_fine_tune
 from curator.contract.jinja_chat import family_template
 from curator.contract.records import Family, read_summary
@@ -17,6 +17,7 @@ from curator.exports.conversations import (
     NEEDED,
     ConversationReader,
     check_alternation,
+    fitting,
     last_replies,
     system_in_user_turn,
 )
@@ -144,8 +145,24 @@ def _family(
 
 def conversations(plan: Plan) -> Iterator[Conversation]:
     """Yield the rows of an export as conversations, checked: what the tool's own file is made of, in its order."""
+    most, english = plan.config.max_seq_length, plan.settings.targets.characters_per_token
     for whole in plan.reader:
         check_alternation(whole)
-        for row in (whole,) if plan.exporter.per_message else last_replies(whole):
-            # Row by row: a system text that belongs into the last user's turn must be in every row.
-            yield row if plan.exporter.template == "server" else system_in_user_turn(row, plan.family)
+        parts = fitting(whole, most, english) if len(whole.messages) > 3 else [whole]
+        plan.reader.cut += parts[0] is not whole
+        for part in parts:
+            for row in (part,) if plan.exporter.per_message else last_replies(part):
+                # Row by row: a system text that belongs into the last user's turn must be in every row.
+                yield row if plan.exporter.template == "server" else system_in_user_turn(row, plan.family)
+
+
+def cut_note(plan: Plan) -> str:
+    """Say after a whole pass which conversations were cut; "" where none was."""
+    cut, most = plan.reader.cut, plan.config.max_seq_length
+    if not cut:
+        return ""
+    were = counted(cut, "conversation was", "conversations were")
+    return (
+        f"{were} longer than max_seq_length {most:,}, by an estimate, and cut between exchanges into rows that fit: "
+        "every reply that is to be trained is in one of them"
+    )

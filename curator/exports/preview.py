@@ -17,6 +17,7 @@ from curator.contract.errors import JobError, UsageError, counted, printable
 from curator.contract.records import Message
 from curator.exports.plan import Plan, conversations
 from curator.exports.tokenizer import ChatTokenizer
+from curator.hooks import Exporter
 from curator.language.tokens import estimated_tokens
 from curator.records import Conversation
 
@@ -330,12 +331,12 @@ def _table(row: Row) -> Any:
     return table
 
 
-def rows_note(rows: int, samples: int, title: str) -> str:
-    """Return why there are more rows than samples, in words; "" where there are as many."""
-    if rows <= samples:
+def rows_note(rows: int, samples: int, exporter: Exporter) -> str:
+    """Return why there are more rows than samples, in words; "" where a row can have several replies to train."""
+    if rows <= samples or exporter.per_message:
         return ""
     return (
-        f"{counted(samples, 'sample makes', 'samples make')} {counted(rows, 'row')}: in a row for {title} "
+        f"{counted(samples, 'sample makes', 'samples make')} {counted(rows, 'row')}: in a row for {exporter.title} "
         "only the last reply can be trained, so a conversation with several replies to train gives a row for "
         "each of them"
     )

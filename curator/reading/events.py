@@ -11,7 +11,7 @@ from curator.reading import timestamps, writers
 from curator.reading.messages import message_text, read_messages
 from curator.records import MemoryEvent, ToolCall, Turn, TurnedDown
 
-_compact = msgspec.json.Encoder(order="sorted").encode
+_compact = msgspec.json.Encoder().encode
 _EMPTY: dict[str, Any] = {}
 
 

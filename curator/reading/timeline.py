@@ -127,6 +127,11 @@ class Timeline:
         """Return the ids of rejected memories (for a rewrite), or of rejected rewrites (for a memory)."""
         return self._rejected[not rewrite]
 
+    def silence_before(self, place: int) -> int:
+        """Return the milliseconds from the event before this one in the same conversation to it, or -1."""
+        before = self._before[place]
+        return int(self._sorted_times[place] - self._sorted_times[before]) if before >= 0 else -1
+
     def close(self) -> None:
         """Give the disk space back."""
         self._spool.close()

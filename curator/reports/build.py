@@ -62,11 +62,13 @@ class Tally:
 
     changes: Counter[str] = field(default_factory=Counter)
     secrets: Counter[str] = field(default_factory=Counter)
+    turns: Counter[int] = field(default_factory=Counter)  # replies that are trained -> samples
 
     def add(self, sample: CuratedSample, whole: SchemaSample, time: int, changes: tuple[Change, ...] = ()) -> None:
         """Count one sample; `whole` is it wrapped, `time` its memory's in ms, `changes` what was done to its reply."""
         words = count_words(sample.assistant_text)
         self.samples += 1
+        self.turns[1 + sum([exchange.trained for exchange in sample.context])] += 1
         self.train += sample.metadata.split == "train"
         self.words += words
         self.short += words <= self.targets.short_words
@@ -307,6 +309,9 @@ def _funnel(collected: Collected, choice: Choice, tally: Tally) -> tuple[Step, .
         ("chosen", "select", "samples"),
     ):
         steps.append(_step(name, steps[-1].count, unit, stages.get(stage, {})))
+        if stage == "screen" and collected.counts.joined:
+            joined = {"in another's sample": collected.counts.joined}
+            steps.append(_step("joined", steps[-1].count, "samples", joined))
     assert steps[-1].count == tally.samples, "what was formed and what was dropped do not add up to the set"
     return (*steps, _step("training", tally.samples, "samples", held))
 

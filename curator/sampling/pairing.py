@@ -19,9 +19,10 @@ from curator.language.names import Names
 from curator.language.sentences import passages, sentences
 from curator.language.words import count_words
 from curator.records import Author, MemoryEvent, Pair, Shape
-from curator.sampling.talk import THOUGHT_IS_USER, conversation, exchanges
-from curator.sampling.tool_calls import render_tool, tool_call
+from curator.sampling.talk import THOUGHT_IS_USER, conversation
+from curator.sampling.tool_calls import closes, render_tool, tool_call
 from curator.sampling.truncation import note_left_out, whole_shape
+from curator.sampling.turns import exchanges, sessions
 
 _NO_MARKS = str.maketrans(dict.fromkeys(",.!?;:", " "))
 
@@ -30,15 +31,20 @@ def _nothing(event: MemoryEvent) -> MemoryEvent | None:
     return None
 
 
+def _nobody(event: MemoryEvent) -> Iterator[MemoryEvent | None]:
+    return iter(())
+
+
 @dataclass
 class PairingHelpers:
-    """`hooks.Pairing` on the settings of a run. The Sampler gives `outward`, `before` and `on_drop`."""
+    """`hooks.Pairing` on the settings of a run. The Sampler gives `outward`, `before`, `earlier` and `on_drop`."""
 
     settings: Settings
     owner_names: tuple[str, ...] = ()
     dual_direction: str = THOUGHT_IS_USER
     outward: Callable[[MemoryEvent], MemoryEvent | None] = _nothing
     before: Callable[[MemoryEvent], MemoryEvent | None] = _nothing
+    earlier: Callable[[MemoryEvent], Iterator[MemoryEvent | None]] = _nobody
     on_drop: Callable[[str, str, int | str], None] = lambda reason, detail, turn: None
     twin_names: tuple[str, ...] = ()
     _shapes: dict[str, Shape] = field(default_factory=dict)
@@ -117,6 +123,15 @@ class PairingHelpers:
         words = text.lower().translate(_NO_MARKS).split() if len(text) < 40 else ()
         return bool(words) and self._leaning[2].issuperset(words)
 
+    def asks_nothing(self, text: str) -> bool:
+        """Tell whether an utterance only acknowledges, or ends the talk (`closings` of etc/context.json)."""
+        return self.only_acknowledges(text) or closes(text, self._closings, self._leaning[2])
+
+    @cached_property
+    def _closings(self) -> tuple[str, ...]:
+        phrases = (phrase for phrases in self.settings.context.closings.values() for phrase in phrases)
+        return tuple(sorted(phrases, key=len, reverse=True))
+
 
 def default_pairs(event: MemoryEvent, pairing: Pairing, mode: str) -> Iterator[Pair]:
     """Tool calls become agent samples, conversations their turns, everything else answers a prompt."""
@@ -189,10 +204,12 @@ def _split_thought(text: str, words: int) -> tuple[str, str]:
 def world_text(event: MemoryEvent, pairing: Pairing) -> tuple[str, Author] | None:
     """Return what the world saw of `event` and whose words they are; None where it saw nothing."""
     if event.tool is not None:
-        return render_tool(event.tool, pairing.settings.curate.pairing.tool_outcome_characters), "tool"
+        return render_tool(event.tool, pairing.settings.curate.pairing), "tool"
     shape = whole_shape(event, pairing)
     if shape.turns:
-        pairs = exchanges(shape.turns, "dual")
+        pairs = [
+            one for talk in sessions(shape.turns, pairing.settings.curate.pairing) for one in exchanges(talk, "dual")
+        ]
         return (pairs[0].answered, pairs[0].author) if pairs else None
     pieces = pairing.passages(shape.text)
     return (pieces[0], shape.author) if pieces else None

@@ -18,7 +18,7 @@ from curator.config import Settings
 from curator.contract.cli_frame import Progress
 from curator.contract.errors import PluginError, counted
 from curator.contract.homes import PeopleNames
-from curator.contract.records import Exchange, Record
+from curator.contract.records import Exchange
 from curator.contract.special_tokens import in_braces
 from curator.hooks import Reject
 from curator.language.words import count_words
@@ -33,9 +33,11 @@ from curator.plugin_manager import (
 from curator.reading.drop_log import Stage
 from curator.reading.timeline import Timeline
 from curator.records import Change, CuratedSample, Drop, MemoryEvent, Pair, SampleMetadata
+from curator.sampling.joining import Joiner, Piece, ScreenedSample, may_join
 from curator.sampling.pairing import PairingHelpers, default_pairs
+from curator.sampling.turns import Gaps, silences
 
-# Events after a thought that are looked at for its answer: more than this many rejected in a row are hardly met.
+# Events that are looked at after a thought for its answer, or before a call for who asked for it: more are hardly met.
 _MOST_ASKED = 32
 
 
@@ -56,21 +58,20 @@ class Options:
     keep_secrets: bool = False
 
 
-class ScreenedSample(Record, frozen=True, gc=False):
-    """A sample that passed every screen, with its lineage; it waits to be chosen."""
-
-    sample: CuratedSample
-    events: tuple[str, ...]
-    changes: tuple[Change, ...] = ()
-
-
 @dataclass
 class SampleCounts:
-    """What a run tells of its second pass: the pairs formed, and counts by name."""
+    """What a run tells of its second pass: the pairs formed, counts by name, and how its conversations are cut.
+
+    `joined` are exchanges that stand in the sample of a later one, `sessions` talks without a long silence, `gaps` the
+    silences between messages, and between memories of one conversation.
+    """
 
     pairs: int = 0
+    joined: int = 0
     mode_sources: Counter[str] = field(default_factory=Counter)
     unknown_types: Counter[str] = field(default_factory=Counter)
+    sessions: int = 0
+    gaps: Gaps = field(default_factory=Gaps)
     foreign_modes: Counter[str] = field(default_factory=Counter)
 
 
@@ -78,7 +79,8 @@ class SampleCounts:
 class MemoryResult:
     """What one memory gave: its place in the order of time, its samples and its drops.
 
-    `answered_by` is the place of the event that answers its thought, -1 where none does.
+    `answered_by` is the place of the event that answers its thought, -1 where none does. `pieces` are exchanges that
+    wait for others to become one sample with; `beside` holds, for a sample id, the places of the other memories in it.
     """
 
     event: MemoryEvent
@@ -86,6 +88,8 @@ class MemoryResult:
     samples: list[ScreenedSample] = field(default_factory=list)
     drops: list[Drop] = field(default_factory=list)
     answered_by: int = -1
+    pieces: list[Piece] = field(default_factory=list)
+    beside: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def drop(self, stage: Stage, reason: str, detail: str = "", sample_id: str = "") -> None:
         """Add a drop of this memory, or of one of its samples."""
@@ -119,8 +123,16 @@ class Sampler:
         self._options, self._mode_from = options, mode_from
         self.counts = SampleCounts()
         self._pairing = PairingHelpers(
-            settings, people.owner, options.dual_direction, self._outward, self._before, self._turn_dropped, people.twin
+            settings,
+            people.owner,
+            options.dual_direction,
+            self._outward,
+            self._before,
+            self._earlier,
+            self._turn_dropped,
+            people.twin,
         )
+        self._silence = round(settings.curate.pairing.session_minutes * 60_000)
         self._result: MemoryResult | None = None  # of the memory at hand, for what pairing calls back
 
     def memories(self, progress: Progress) -> Iterator[MemoryResult]:
@@ -128,6 +140,7 @@ class Sampler:
 
         Raises PluginError where a plugin fails, unless the run keeps going: then that memory is dropped as a whole.
         """
+        joiner = Joiner(self._settings.curate.pairing)
         for place, event in enumerate(self._timeline):
             result = self._result = MemoryResult(self._judged(event), place)
             pairs = self.counts.pairs
@@ -137,11 +150,14 @@ class Sampler:
                 if not self._options.keep_going:
                     raise
                 self.counts.pairs = pairs
-                result.samples, result.drops = [], []
+                result.samples, result.drops, result.pieces = [], [], []
                 result.drop("event", "plugin_error", error.what)
-            yield result
+            yield from joiner.take(result, self._timeline.group(place))
+            self.counts.joined = joiner.joined
             if not place & 1023:
                 progress("pairing and screening", place, len(self._timeline))
+        yield from joiner.rest()
+        self.counts.joined = joiner.joined
 
     def _judged(self, event: MemoryEvent) -> MemoryEvent:
         """Return an event, marked by what others say of it: dislikes, rejections, an original beside a rewrite."""
@@ -161,20 +177,45 @@ class Sampler:
         if down:
             result.drop("event", *down)
             return
-        mode, source = map_mode(self._registry, event, self._mode_from)
+        mode, source = self._mode(event)
         counts.mode_sources[source] += 1
         if source == "mapping" and not self._settings.types.knows(event.type, event.tags):
             counts.unknown_types[event.type] += 1
         if event.mode and event.mode not in self._registry.modes:
             counts.foreign_modes[event.mode] += 1
+        self._count_talk(result)
         pairs = self._pairs(event, mode)
         if not pairs and not result.drops:
             result.drop("pair", "no_pair", f"the mode {mode} makes nothing of it")
         counts.pairs += len(pairs)
+        joins = event.multi_turn or self._settings.curate.pairing.turns > 1
         for pair in pairs:
             sample = self._screened(result, pair, mode, source)
-            if sample is not None:
+            if joins and may_join(pair):
+                result.pieces.append(Piece(self._plain(pair), sample, result.drops[-1] if sample is None else None))
+            elif sample is not None:
                 result.samples.append(sample)
+
+    def _mode(self, event: MemoryEvent) -> tuple[str, str]:
+        """Return an event's mode and what chose it. Talk with an agent, no tool call, is talk unless etc/ says not."""
+        mode, source = map_mode(self._registry, event, self._mode_from)
+        talk = self._settings.curate.pairing.agent_talk
+        if mode != "agent" or source == "mapping" or event.tool is not None or talk not in self._registry.modes:
+            return mode, source
+        return (mode, source) if talk == mode or not self._pairing.shape(event).turns else (talk, "agent_talk")
+
+    def _count_talk(self, result: MemoryResult) -> None:
+        """Count the sessions that a memory begins, and the silences before and within it."""
+        if result.event.tool is not None or not (messages := self._pairing.shape(result.event).turns):
+            return
+        counts, silence = self.counts, self._timeline.silence_before(result.place)
+        found = [silence] if silence >= 0 else []
+        counts.sessions += not found
+        if messages[0].time:
+            found += silences(messages)
+        for gap in found:
+            counts.gaps.add(gap)
+            counts.sessions += gap > self._silence
 
     def _pairs(self, event: MemoryEvent, mode: str) -> list[Pair]:
         own = self._registry.modes[mode].pairs
@@ -212,7 +253,6 @@ class Sampler:
             mode_source=source,
             reply_author=pair.author,
             sources=pair.sources or event.sources,
-            multi_turn=event.multi_turn,
             long_output=len(reply) > 160 and count_words(reply) > self._settings.curate.reply.words,
             pair_flipped=pair.flipped,
             prompted=pair.prompted,
@@ -225,6 +265,13 @@ class Sampler:
             result.drop("screen", down[0], down[1], sample_id)
             return None
         return ScreenedSample(sample, (event.key, *pair.events), changes)
+
+    def _plain(self, pair: Pair) -> Pair:
+        """Return a pair as it may stand in another one's context."""
+        if self._settings.curate.control_tokens == "drop":
+            return pair
+        said, answered, _, _ = self._spelled(pair.user_text, pair.assistant_text, ())
+        return msgspec.structs.replace(pair, user_text=said, assistant_text=answered)
 
     def _spelled(
         self, user_text: str, reply: str, context: tuple[Exchange, ...]
@@ -275,6 +322,20 @@ class Sampler:
         assert self._result is not None
         place = self._timeline.before(self._result.place)
         return self._timeline.event(place) if place >= 0 else None
+
+    def _earlier(self, event: MemoryEvent) -> Iterator[MemoryEvent | None]:
+        """Yield the memories before the one at hand in its session, the latest first; None where one is unfit."""
+        assert self._result is not None
+        place = self._result.place
+        for _ in range(_MOST_ASKED):
+            silence, place = self._timeline.silence_before(place), self._timeline.before(place)
+            if place < 0 or silence > self._silence:
+                return
+            previous = self._judged(self._timeline.event(place))
+            if apply_filters(self._registry.memory_filters, previous, previous.path):
+                yield None
+                return
+            yield previous
 
 
 def _described(before: str, after: str) -> str:

@@ -42,13 +42,12 @@ def choose(collected: Collected, settings: Settings, options: Options, progress:
     sets = store.sets()
     older, similarity = near_duplicates.nearest_older(*pairs, sets, near.threshold)
     del pairs
-    places = as_numpy(store.columns.places)
-    screened = len(np.unique(places))
+    screened = store.memories(np.arange(len(store)))
     for row in np.flatnonzero(older >= 0).tolist():
         twin = store.spool.get(int(older[row])).sample.metadata.sample_id
         _drop_row(collected, row, "screen", "near_duplicate", f"of {twin}, similarity {similarity[row]:.2f}")
     rows = np.flatnonzero(older < 0)
-    unique, unique_memories = len(rows), len(np.unique(places[rows]))
+    unique, unique_memories = len(rows), store.memories(rows)
     progress("choosing", 0, 1)
     rows = _narrowed(collected, rows, settings, options)
     progress("proving the holdout", 0, 1)
@@ -82,7 +81,10 @@ def _held_out(store: SampleStore, sets: ShingleSets, rows: Rows, settings: Setti
     whole, numbers = store.whole_sets(sets)
     groups = joined_groups(store.columns, rows, store.links)
     modes = as_numpy(store.columns.modes)[rows]
-    candidates = Candidates(modes, groups, rows, numbers[rows], whole)
+    parts, owners = store.context_sets(rows)
+    texts = np.concatenate([numbers[rows], len(whole) + np.arange(len(parts))])
+    owners = np.concatenate([np.arange(len(rows)), owners])
+    candidates = Candidates(modes, groups, rows, texts, whole.followed_by(parts), owners)
     return hold_out(candidates, config, settings.curate.near_duplicates.threshold, options.seed)
 
 
@@ -113,4 +115,5 @@ def _drop_row(collected: Collected, row: int, stage: Stage, reason: str, detail:
             sample_id=metadata.sample_id,
         )
     )
-    collected.outcomes.note(collected.store.columns.places[row], Reason(stage, reason))
+    for place in (collected.store.columns.places[row], *collected.store.beside.get(row, ())):
+        collected.outcomes.note(place, Reason(stage, reason))

@@ -66,13 +66,18 @@ def joined_groups(columns: Columns, rows: Rows, links: Sequence[tuple[int, int]]
 
 @dataclass(frozen=True)
 class Candidates:
-    """The chosen samples as the holdout sees them, one entry each: mode, conversation, row, shingle set's number."""
+    """The chosen samples as the holdout sees them, one entry each: mode, conversation, row.
+
+    `numbers` are those of the shingle sets of their texts; `owners` says for each of which sample it is, by the place
+    here: without it there is one for each.
+    """
 
     modes: npt.NDArray[np.int16]
     groups: npt.NDArray[np.int64]
     rows: Rows
     numbers: Rows
     sets: ShingleSets
+    owners: Rows | None = None
 
 
 def hold_out(all_of: Candidates, config: HoldoutConfig, threshold: float, seed: int) -> Holdout:
@@ -85,7 +90,8 @@ def hold_out(all_of: Candidates, config: HoldoutConfig, threshold: float, seed: 
     count = len(all_of.rows)
     wanted = holdout_size(count, config)
     order = sorted(set(all_of.groups.tolist()), key=lambda group: (hash64(f"{seed}/holdout/{group}"), group))
-    for most in (wanted + wanted // 4 + 50, count):  # of all, which costs much, only where a part gave too few
+    # Of all, which costs much, only where parts gave too few.
+    for most in (wanted + wanted // 4 + 50, 2 * wanted + 50, count):
         pool = _fill(all_of, order, set(), min(most, count))
         if not wanted or not len(pool):
             return Holdout(np.zeros(0, dtype=np.int64), wanted, 0.0, 0)
@@ -97,9 +103,11 @@ def hold_out(all_of: Candidates, config: HoldoutConfig, threshold: float, seed: 
 
 def _hold_out_of(all_of: Candidates, pool: Rows, order: list[int], wanted: int, threshold: float) -> Holdout:
     """Hold out conversations of `pool`, places of samples."""
-    held, other, similarity, compared = neighbours(all_of.sets, all_of.numbers[pool], all_of.numbers, threshold)
-    place = np.argsort(all_of.numbers)
-    held, other = (place[np.searchsorted(all_of.numbers[place], side)] for side in (held, other))
+    owners = np.arange(len(all_of.numbers)) if all_of.owners is None else all_of.owners
+    mine = all_of.numbers[np.isin(owners, pool)]
+    held, other, similarity, compared = neighbours(all_of.sets, mine, all_of.numbers, threshold)
+    sorting = np.argsort(all_of.numbers)
+    held, other = (owners[sorting[np.searchsorted(all_of.numbers[sorting], side)]] for side in (held, other))
     near = similarity >= threshold
     near_groups, near_places = all_of.groups[held[near]], other[near]
     outside, too_near = set(order) - set(all_of.groups[pool].tolist()), set[int]()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,11 +11,14 @@ import numpy as np
 
 from curator.config import Settings
 from curator.contract.cli_frame import Progress
+from curator.language.words import count_words
 from curator.reading.drop_log import DropLog, Outcomes, Reason
 from curator.reading.spool import FirstSeen, Spool, as_numpy
 from curator.reading.timeline import Timeline
 from curator.records import AUTHORS, CuratedSample, MemoryEvent
-from curator.sampling.sampler import SampleCounts, Sampler, ScreenedSample
+from curator.sampling.joining import ScreenedSample
+from curator.sampling.sampler import SampleCounts, Sampler
+from curator.sampling.tool_calls import OUTCOME
 from curator.selection import near_duplicates
 from curator.selection.near_duplicates import Rows
 from curator.selection.spread import Columns
@@ -39,8 +43,10 @@ class SampleStore:
         self._texts: list[str] = []
         self._shingles = array("I")  # 32 bits
         self._ends = array("q", [0])
-        self.thoughts: array[int] = array("l")
+        self.partly: array[int] = array("l")
+        self.with_context: array[int] = array("l")
         self.links: list[tuple[int, int]] = []
+        self.beside: dict[int, tuple[int, ...]] = {}  # row -> places of the other memories that it holds exchanges of
         self._signatures: list[np.ndarray[tuple[int, int], np.dtype[np.uint16]]] = []
         self._seen = FirstSeen()
 
@@ -59,8 +65,10 @@ class SampleStore:
         if older != len(self.spool):
             return older
         self.spool.add(screened)
-        if screened.sample.metadata.thought:
-            self.thoughts.append(older)
+        if screened.sample.metadata.thought or screened.sample.metadata.reply_author == "tool":
+            self.partly.append(older)
+        if screened.sample.context:
+            self.with_context.append(older)
         number = self._type_numbers.get(event.type)
         if number is None:
             number = self._type_numbers[event.type] = len(self.type_names)
@@ -77,6 +85,13 @@ class SampleStore:
         if len(self._texts) >= _BLOCK:
             self._sign()
         return -1
+
+    def memories(self, rows: Rows) -> int:
+        """Return how many memories have a sample, or an exchange in one, among these rows."""
+        places = set(as_numpy(self.columns.places)[rows].tolist())
+        if self.beside:
+            places.update(place for row in rows.tolist() for place in self.beside.get(row, ()))
+        return len(places)
 
     def modes(self) -> dict[str, int]:
         """Return how many samples there are of each mode."""
@@ -106,13 +121,15 @@ class SampleStore:
         return near_duplicates.ShingleSets(as_numpy(self._shingles), as_numpy(self._ends))
 
     def whole_sets(self, sets: near_duplicates.ShingleSets) -> tuple[near_duplicates.ShingleSets, Rows]:
-        """Return sets in which thoughts stand with their answers, and for each sample the number of its set.
+        """Return sets in which thoughts stand with their answers and calls with their outcomes, and the number of each
+        sample's set.
 
-        Two thoughts that the same words of the world answer are no duplicates, but must not straddle the split.
+        Two thoughts that the same words of the world answer are no duplicates, but must not straddle the split; nor
+        two calls with one outcome.
 
         The numbers have the shape (samples,).
         """
-        rows = as_numpy(self.thoughts).astype(np.int64)
+        rows = as_numpy(self.partly).astype(np.int64)
         samples = (self.spool.get(row).sample for row in rows.tolist())
         texts = [near_duplicates.plain(f"{sample.user_text}\n{sample.assistant_text}") for sample in samples]
         whole = near_duplicates.shingle_sets(texts, self.settings.curate.near_duplicates.shingle_words)
@@ -120,14 +137,52 @@ class SampleStore:
         numbers[rows] = len(sets) + np.arange(len(rows))
         return sets.followed_by(whole), numbers
 
+    def context_sets(self, rows: Rows) -> tuple[near_duplicates.ShingleSets, Rows]:
+        """Return the sets of the single exchanges in samples of several, and for each its sample's place in `rows`.
+
+        What stands in a held-out conversation, as context or trained, must not be near a training sample either. The
+        places have the shape (exchanges,); `rows` are ascending.
+        """
+        texts: list[str] = []
+        places: list[int] = []
+        wanted = set(rows.tolist())
+        for row in self.with_context:
+            if row in wanted:
+                found = [text for text in _exchanges(self.spool.get(row).sample) if count_words(text) >= _TELLING_WORDS]
+                texts += map(near_duplicates.plain, found)
+                places += [int(np.searchsorted(rows, row))] * len(found)
+        sets = near_duplicates.shingle_sets(texts, self.settings.curate.near_duplicates.shingle_words)
+        return sets, np.array(places, dtype=np.int64)
+
+
+# Shorter exchanges ("Thanks." "You're welcome.") stand in any conversation and tell nothing of one.
+_TELLING_WORDS = 8
+
+
+def _exchanges(sample: CuratedSample) -> Iterator[str]:
+    """Yield the exchanges of a sample one by one: those of its context, and its own where all are one text else."""
+    for one in sample.context:
+        yield f"{one.user_text}\n{one.assistant_text}"
+    if sample.metadata.multi_turn:
+        yield f"{sample.user_text}\n{sample.assistant_text}"
+
 
 def compared_text(sample: CuratedSample) -> str:
-    """Return the text by which duplicates are found: both sides, or only the own text of a one-sided memory."""
+    """Return the text by which duplicates are found: both sides of each exchange that is trained.
+
+    Of a one-sided memory it is only its own text; of a tool call what asked for it and the call, not how it ended,
+    since another call may end alike.
+    """
     if sample.metadata.prompted and sample.metadata.reply_author == "person":
         return sample.assistant_text
     if sample.metadata.thought:
         return sample.user_text
-    return f"{sample.user_text}\n{sample.assistant_text}"
+    if sample.metadata.reply_author == "tool":
+        return f"{sample.user_text}\n{sample.assistant_text.partition(OUTCOME)[0]}"
+    last = f"{sample.user_text}\n{sample.assistant_text}"
+    if not sample.metadata.multi_turn:
+        return last
+    return "\n".join([*(f"{one.user_text}\n{one.assistant_text}" for one in sample.context if one.trained), last])
 
 
 @dataclass(frozen=True)
@@ -150,10 +205,15 @@ def collect(sampler: Sampler, timeline: Timeline, store: SampleStore, log: DropL
             metadata = screened.sample.metadata
             if metadata.thought and result.answered_by >= 0:
                 store.links.append((group, timeline.group(result.answered_by)))
+            beside, row = result.beside.get(metadata.sample_id, ()), len(store)
             older = store.add(screened, result.event, result.place, group)
             if older >= 0:
                 twin = store.spool.get(older).sample.metadata.sample_id
                 result.drop("screen", "duplicate", f"the same text as {twin}", metadata.sample_id)
+                for place in beside:
+                    outcomes.note(place, Reason("screen", "duplicate"))
+            elif beside:
+                store.beside[row] = beside
         for drop in result.drops:
             log(drop)
             outcomes.note(result.place, Reason(drop.stage, drop.reason))

@@ -115,7 +115,7 @@ def read_run(folder: Path) -> Dataset:
     dialogues = []
     for number, row in enumerate(rows, 1):
         try:
-            dialogues.append(_of_run(row, tags))
+            dialogues += _of_run(row, tags)
         except (KeyError, TypeError, AttributeError):
             raise UsageError(f"{path}: sample {number} is not what a run holds", MAKE_AGAIN) from None
     if not dialogues:
@@ -136,27 +136,29 @@ def _whole_array(path: Path) -> list[Any]:
     return rows
 
 
-def _of_run(row: dict[str, Any], tags: dict[str, list[str]]) -> Dialogue:
+def _of_run(row: dict[str, Any], tags: dict[str, list[str]]) -> list[Dialogue]:
+    """Return a dialogue for each reply of a sample that is trained, with the exchanges before it. The last is."""
     mode = row["mode"]
     if not isinstance(mode, str):
         raise TypeError(f"mode: {mode!r}")
     user_tag, prompt = untag(row["raw_input"])
     assistant_tag, reply = untag(row["raw_output"])
     tags.setdefault(mode, [user_tag, assistant_tag])
-    history = tuple(
-        (untag(exchange["user_text"])[1], untag(exchange["assistant_text"])[1]) for exchange in row.get("context") or ()
-    )
+    context = row.get("context") or ()
+    history = tuple((untag(exchange["user_text"])[1], untag(exchange["assistant_text"])[1]) for exchange in context)
     meta = row["metadata"]
     split: Literal["train", "holdout"] = "holdout" if meta.get("split") == "holdout" else "train"
-    return Dialogue(
-        name=str(meta["sample_id"]),
-        prompt=prompt,
-        reply=reply,
-        history=history,
-        mode=mode,
-        split=split,
-        conversation=str(meta["sample_id"]),
-    )
+    trained = [exchange.get("trained", False) for exchange in context]
+    if meta.get("multi_turn") and not any(trained):  # older runs mark a conversation as a whole
+        trained = [True] * len(context)
+    name = str(meta["sample_id"])
+    last = Dialogue(name, prompt, reply, history, mode, split, conversation=name)
+    earlier = [
+        replace(last, name=f"{name}, reply {place + 1}", prompt=said, reply=answered, history=history[:place])
+        for place, (said, answered) in enumerate(history)
+        if trained[place]
+    ]
+    return [*earlier, last]
 
 
 def read_file(path: Path, template: Template) -> Dataset:
@@ -298,7 +300,7 @@ def emphasised(
     """Return a sample with other weights for its end mark and for the words of its prompt.
 
     The template's own text is never trained: a model that learnt it would write the next question by itself. Earlier
-    exchanges are not trained either, since each is a sample of its own.
+    exchanges are not trained either, since each that is to be is a sample of its own.
     """
     lead, tail = template.around(dialogue.mode)
     before, after = len(tokenizer.encode(lead.rstrip(" "))), len(tokenizer.encode_after(tail))  # a word has its blank
