@@ -25,9 +25,10 @@ def tool_call(event: MemoryEvent, pairing: Pairing, mode: str) -> Pair:
         previous, instruction = asked
         earlier = Source(previous.path, previous.sha256, previous.turn)
         return Pair(instruction, action, "tool", events=(previous.key,), sources=(source, earlier))
-    question = pairing.prompt(mode, event.type, tool.name + tool.inputs)
+    called, language = tool.name + tool.inputs, pairing.language(event)
+    question = pairing.prompt(mode, event.type, called, language)
     if "{tool}" not in question:
-        question = pairing.prompt("agent", "tool_invocation", tool.name + tool.inputs)
+        question = pairing.prompt("agent", "tool_invocation", called, language)
     instruction = question.replace("{tool}", tool.name).replace("{inputs}", tool.inputs)
     return Pair(instruction, action, "tool", prompted=True, sources=(source,))
 
