@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from functools import cache
+from itertools import pairwise
 from typing import Final
 
 from curator.language.identify import UNDETERMINED, language_of
@@ -22,7 +23,9 @@ OPENING_SIGNS: Final = "¡¿\"'“‘«»„‹*_([「『（【《〈"
 _BEFORE_WORDS: Final = OPENING_SIGNS + " \t\n"
 _EMOJI: Final = re.compile("[\u2600-\u27bf\u2b00-\u2bff\U0001f1e6-\U0001f1ff\U0001f300-\U0001faff]")
 _BLANKS_END_CLAUSES: Final = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")  # Thai, Lao, Burmese, Khmer
-_PIECE: Final = re.compile(r"\S+\s*")
+_BETWEEN_CLAUSES: Final = re.compile(
+    r"(?<=[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff])\s+(?=[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff])"
+)
 
 # What a clause begins with that only limits or goes on with the yes before it: "Sure, but only when the water is warm."
 _LIMITS: Final = {
@@ -87,20 +90,22 @@ _SENTENCE: Final = re.compile(r"[^.!?。！？؟।…\n]+[.!?。！？؟।…]
 # Phrases that are no clause of their own, but the "as" of one: with them the whole sentence is the program's.
 _AS: Final = re.compile(
     r"^(?:as an? |als |en tant qu|como |in quanto |come |enquanto |sendo |на правах |как |будучи |作为|作為|身为|身為|"
-    r"بصفتي|كوني|ك|ในฐานะ|เนื่องจาก|एक )|(?:として|なので|ですから|로서|이라서|이기 때문에|के रूप में|होने के नाते|के नाते)$",
+    r"بصفتي|كوني|ك|ในฐานะ|เนื่องจาก|एक )|(?:として|なので|ですから|로서|라서|때문에|के रूप में|के नाते)$",
     re.IGNORECASE,
 )
 # What may follow such an "as" without punctuation: the program itself, or what it cannot do.
 _FIRST_PERSON: Final = re.compile(
     r"\s+(?:(?:i|i'm|i’m|my|ich|mir|je|j'\w+|j’\w+|no|puedo|tengo|soy|yo|mi|mis|non|posso|ho|sono|io|não|tenho|sou|eu|meu|"
     r"minha|я|у меня|мне|меня|мой|моя|не|मैं|मेरे|मेरी|मुझे|मेरा|لا|ليس|ليست|لم|لن|يمكنني|أستطيع|أنا|فأنا|فإنني|"
-    r"저는|제가|저도|나는|제|전|저의|저에게는)(?!\w)|\w+\s+(?:ich|mir)(?!\w))",
+    r"저는|제가|저도|나는|제|전|저의|저에게는)(?!\w)|ฉัน|ผม|ดิฉัน|เรา|ไม่|จึง|我|私|\w+\s+(?:ich|mir)(?!\w))",
     re.IGNORECASE,
 )
 _UNSPACED_FIRST: Final = re.compile("我|本|无法|無法|不|没|沒|只|ฉัน|ผม|ดิฉัน|เรา|ไม่|จึง|私|僕")
 # "AIとして" is closed by its particle, unless it goes on to name what is done to an AI.
-_CLOSED_BY_PARTICLE: Final = re.compile("(?:として|なので|ですから|だから|ので)$")
-_PARTICLE_GOES_ON: Final = re.compile("の|知られ|作ら|開発|生まれ|使|働|動作|登場|扱|紹介|有名|成功|進化|訓練")
+_CLOSED_BY_PARTICLE: Final = re.compile("(?:として|なので|ですから|だから|ので|로서|라서|때문에|के रूप में|के नाते)$")
+_PARTICLE_GOES_ON: Final = re.compile(
+    r"\s*(?:の|知られ|作ら|開発|生まれ|使|働|動作|登場|扱|紹介|有名|成功|進化|訓練|알려|개발|만들|태어|유명|जान|प्रसिद्ध|मशहूर|विकसित|बना)"
+)
 _SOFTENERS: Final = re.compile("[哦呢吧呀啊啦喔噢嘛ね～~]+|นะคะ|นะครับ|นะ|ค่ะ|ครับ|คะ|จ้า|จ้ะ")
 # A contrast begins something of its own: "As an AI I cannot see it, but the valve must be closed."
 _CONTRAST: Final = re.compile(
@@ -130,11 +135,21 @@ def without_blanks(text: str) -> bool:
     return bool(text) and _UNSPACED.match(text[-1]) is not None
 
 
+class _BlanksForMarks(dict[int, int | str]):
+    """A table for str.translate: letters, their marks and digits stay, all other characters become blanks."""
+
+    def __missing__(self, code: int) -> int | str:
+        self[code] = code if unicodedata.category(chr(code))[0] in "LMN" else " "
+        return self[code]
+
+
+_BLANKS: Final = _BlanksForMarks()
+
+
 def clause_words(text: str) -> list[str]:
     """Return the words of a text in lower case without any script's punctuation; where there are no blanks between
     words, its clauses."""
-    kept = [character if unicodedata.category(character)[0] in "LMN" else " " for character in text.lower()]
-    return "".join(kept).split()
+    return text.lower().translate(_BLANKS).split()
 
 
 class Beginnings:
@@ -190,10 +205,18 @@ def needs_the_yes(rest: str, languages: frozenset[str], after_sentence: bool) ->
     `after_sentence`: the yes ended in a full stop, so that "If it drips, close the valve." may follow as a sentence of
     its own.
     """
+    if _says_little(rest):
+        return True
     if not _needs_the_yes(rest, languages, after_sentence):
         return False
     language = language_of(rest) if len(languages) > 1 else UNDETERMINED
     return language not in languages or _needs_the_yes(rest, frozenset({language}), after_sentence)
+
+
+def _says_little(rest: str) -> bool:
+    """Tell whether what follows a yes is one word: "Of course, Ruth.", "当然，明天。" """
+    words = clause_words(rest)
+    return not words[1:] and all(not without_blanks(word) or len(word) < 3 for word in words)
 
 
 def _needs_the_yes(rest: str, languages: frozenset[str], after_sentence: bool) -> bool:
@@ -214,9 +237,8 @@ def clauses_at_blanks(sentence: str) -> list[str]:
     """Cut a sentence at its blanks where they are what ends a clause: Thai, Lao, Khmer, Burmese. Nothing is lost."""
     if not _BLANKS_END_CLAUSES.search(sentence):
         return [sentence]
-    lead = len(sentence) - len(sentence.lstrip())
-    pieces: list[str] = _PIECE.findall(sentence)
-    return [sentence[:lead] + pieces[0], *pieces[1:]] if pieces else [sentence]
+    ends = [0, *(blank.end() for blank in _BETWEEN_CLAUSES.finditer(sentence)), len(sentence)]
+    return [sentence[start:end] for start, end in pairwise(ends)]
 
 
 class TakenOut:
@@ -256,14 +278,14 @@ class TakenOut:
         if without_blanks(phrase):
             if rest[0].isspace() or not self._letter.match(rest):
                 return True
-            if _CLOSED_BY_PARTICLE.search(phrase):
-                return not _PARTICLE_GOES_ON.match(rest)
-            return _AS.search(phrase) is not None and _UNSPACED_FIRST.match(rest) is not None
-        if not self._end_of_word.match(rest):
+        elif not self._end_of_word.match(rest):
             return False
-        if rest.lstrip()[:1] in tuple(",;:،؛，、；：.!…。！–—"):
+        elif rest.lstrip()[:1] in tuple(",;:،؛，、；：.!…。！–—"):
             return True
-        return _AS.search(phrase) is not None and _FIRST_PERSON.match(rest) is not None
+        if _CLOSED_BY_PARTICLE.search(phrase):
+            return not _PARTICLE_GOES_ON.match(rest)
+        said = _UNSPACED_FIRST if without_blanks(phrase) else _FIRST_PERSON
+        return _AS.search(phrase) is not None and said.match(rest) is not None
 
 
 def _after_contrast(rest: str) -> str:

@@ -166,10 +166,11 @@ class Openers:
         ways += [f"(?P<unspaced>{'|'.join(unspaced) or _NEVER})(?P<end2>{_ENDS_UNSPACED})"]
         self._opener = re2.compile(rf"(?P<lead>[¡*_]*)(?:{'|'.join(ways)})", _ignoring_case())
         self._firsts = frozenset(phrase[:2] for phrase in self._languages)
+        self._signs = frozenset("¡*_").union(phrase for phrase in self._languages if len(phrase) == 1)
 
     def taken_off(self, text: str) -> str:
         """Return the text without the openers it begins with; one that is the whole text, or its yes, stays."""
-        while text[:2].lower() in self._firsts or text[:1] in ("¡", "*", "_"):
+        while text[:2].lower() in self._firsts or text[:1].lower() in self._signs:
             match = self._opener.match(text)
             rest = text[match.end() :] if match else ""
             if not match or not rest.strip("!?.…。！？*_ "):
@@ -186,7 +187,7 @@ class Openers:
         if key in self._remarks:
             return False
         sentence = any(sign in end for sign in _SENTENCE_END)
-        return count_words(rest) < 2 or needs_the_yes(rest, frozenset(self._languages.get(key, ())), sentence)
+        return needs_the_yes(rest, frozenset(self._languages.get(key, ())), sentence)
 
 
 def _unclosed(lead: str, end: str) -> str:
