@@ -66,6 +66,10 @@ _WHERE = {
     "first_sentences": "curator.language.sentences",
     "sentences": "curator.language.sentences",
     "chosen_by_hash": "curator.language.sentences",
+    "TakenOut": "curator.language.clauses",
+    "clauses_at_blanks": "curator.language.clauses",
+    "needs_the_yes": "curator.language.clauses",
+    "without_blanks": "curator.language.clauses",
 }
 __all__ = sorted([*_WHERE, "__version__"])
 
@@ -109,6 +113,10 @@ if TYPE_CHECKING:
     from curator.hooks import Recipe as Recipe
     from curator.hooks import Reject as Reject
     from curator.hooks import hookimpl as hookimpl
+    from curator.language.clauses import TakenOut as TakenOut
+    from curator.language.clauses import clauses_at_blanks as clauses_at_blanks
+    from curator.language.clauses import needs_the_yes as needs_the_yes
+    from curator.language.clauses import without_blanks as without_blanks
     from curator.language.sentences import chosen_by_hash as chosen_by_hash
     from curator.language.sentences import ends_sentence as ends_sentence
     from curator.language.sentences import first_sentences as first_sentences

@@ -141,12 +141,24 @@ class FillersConfig(ConfigFile):
 
     languages: dict[str, FillerLanguage] = Field(description="language -> its fillers; all languages are looked for")
 
+    def covers(self, language: str) -> bool:
+        """Tell whether this file lists any filler of a language (ISO 639-1)."""
+        own = self.languages.get(language)
+        return own is not None and any((own.openers, own.remarks, own.sentences, own.patterns))
+
 
 class FillerLanguage(ConfigFile):
     """The fillers of one language. Plain phrases, matched without regard to case."""
 
-    openers: tuple[str, ...] = Field((), description="taken off where a comma, dash or sentence end follows")
-    sentences: tuple[str, ...] = Field((), description="a sentence that begins so is taken out whole")
+    openers: tuple[str, ...] = Field(
+        (), description="a yes before the answer: taken off where punctuation and a main clause follow"
+    )
+    remarks: tuple[str, ...] = Field(
+        (), description="what is no answer at all: taken off where punctuation follows, whatever comes then"
+    )
+    sentences: tuple[str, ...] = Field(
+        (), description="a sentence that is this phrase is taken out; with … at its end, one that begins so"
+    )
     patterns: tuple[str, ...] = Field((), description="RE2 patterns taken off the start of a reply")
 
 
@@ -154,28 +166,46 @@ class ContextConfig(ConfigFile):
     """etc/context.json: per language, how to tell that a reply cannot stand without the turn before it."""
 
     languages: dict[str, ContextLanguage] = Field(description="language -> its phrases; all languages are looked for")
-    closings: dict[str, tuple[str, ...]] = Field(
-        {}, description="language -> what one says to end a talk, in lower case; it asks for nothing"
-    )
 
 
 class ContextLanguage(ConfigFile):
     """Phrases of one language, in lower case."""
 
-    replies: tuple[str, ...] = Field((), description="a reply that begins so leans on what was said before")
+    replies: tuple[str, ...] = Field(
+        (),
+        description="a reply whose first clause it is leans on the turn before; with … at its end, any that begins so",
+    )
     users: tuple[str, ...] = Field((), description="so does the answer to an utterance that begins so")
     acknowledgements: tuple[str, ...] = Field(
         (), description="an utterance of these words alone says nothing by itself"
     )
+    closings: tuple[str, ...] = Field((), description="what one says to end a talk; it asks for nothing")
+
+
+class PromptLanguage(ConfigFile):
+    """The questions of one language; a mode or a memory type that has none takes the default of the mode."""
+
+    dual: dict[str, tuple[str, ...]] = Field({}, description="memory type, or default -> questions put to oneself")
+    emulation: dict[str, tuple[str, ...]] = Field({}, description="memory type, or default -> questions")
+    agent: dict[str, tuple[str, ...]] = Field({}, description="the same; {tool} and {inputs} are filled in")
+    modes: dict[str, dict[str, tuple[str, ...]]] = Field({}, description="the same for modes of other plugins")
+
+    @field_validator("dual", "emulation", "agent")
+    @classmethod
+    def _no_empty_lists(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        return no_empty_lists(value)
 
 
 class PromptsConfig(ConfigFile):
-    """etc/prompts.json: questions that one-sided memories answer."""
+    """etc/prompts.json: questions that one-sided memories answer, in the memory's language where it has them."""
 
     dual: dict[str, tuple[str, ...]] = Field(description="memory type, or default -> questions put to oneself")
     emulation: dict[str, tuple[str, ...]] = Field(description="memory type, or default -> questions")
     agent: dict[str, tuple[str, ...]] = Field(description="the same; {tool} and {inputs} are filled in")
     modes: dict[str, dict[str, tuple[str, ...]]] = Field({}, description="the same for modes of other plugins")
+    languages: dict[str, PromptLanguage] = Field(
+        {}, description="language (ISO 639-1) -> its questions; a language that is not here has those above"
+    )
 
     @model_validator(mode="after")
     def _has_defaults(self) -> PromptsConfig:
@@ -187,15 +217,33 @@ class PromptsConfig(ConfigFile):
     @field_validator("dual", "emulation", "agent")
     @classmethod
     def _no_empty_lists(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        empty = [name for name, questions in value.items() if not questions or not all(q.strip() for q in questions)]
-        if empty:
-            raise ValueError(f"no questions, or an empty one, for {', '.join(empty)}")
-        return value
+        return no_empty_lists(value)
 
-    def questions(self, mode: str, memory_type: str) -> tuple[str, ...]:
-        """Return the questions for a memory type in a mode."""
-        lists = self.modes.get(mode) or getattr(self, mode, None) or self.emulation
-        return lists.get(memory_type) or lists.get("default") or self.emulation["default"]
+    def questions(self, mode: str, memory_type: str, language: str = "und") -> tuple[str, ...]:
+        """Return the questions for a memory type in a mode, in the language given where it has any for that mode."""
+        own = self.languages.get(language, _NO_QUESTIONS)
+        # A plugin's mode without questions of its own is asked as emulation is, in the memory's language too.
+        for lists in (_lists(own, mode), _lists(self, mode), own.emulation, self.emulation):
+            if found := lists.get(memory_type) or lists.get("default"):
+                return found
+        return self.emulation["default"]
+
+
+def no_empty_lists(value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Return the lists as they are. Raises ValueError that names those without a question, or with an empty one."""
+    empty = [name for name, questions in value.items() if not questions or not all(q.strip() for q in questions)]
+    if empty:
+        raise ValueError(f"no questions, or an empty one, for {', '.join(empty)}")
+    return value
+
+
+_NO_QUESTIONS = PromptLanguage()
+
+
+def _lists(questions: PromptLanguage | PromptsConfig, mode: str) -> dict[str, tuple[str, ...]]:
+    """Return a mode's lists: of a plugin's mode, or of one of ours."""
+    built_in = {"dual": questions.dual, "emulation": questions.emulation, "agent": questions.agent}
+    return questions.modes.get(mode) or built_in.get(mode, {})
 
 
 class Range(ConfigFile):

@@ -94,8 +94,8 @@ class Pairing(Protocol):
         """Cut the person's own text into passages of reply length, each a slice of it."""
         ...
 
-    def prompt(self, mode: str, memory_type: str, text: str) -> str:
-        """Return the question that `text` answers: one of etc/prompts.json."""
+    def prompt(self, mode: str, memory_type: str, text: str, language: str = "und") -> str:
+        """Return the question that `text` answers: one of etc/prompts.json, in `language` where it has any."""
         ...
 
     def leans_on_context(self, user_text: str, reply: str) -> bool:

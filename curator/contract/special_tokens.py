@@ -33,6 +33,15 @@ _ANY_TAG = re.compile(
     f'|[{re.escape(_OPEN_SQUARES)}][^"{{}}{re.escape(_OPEN_SQUARES + _CLOSE_SQUARES)}]+[{re.escape(_CLOSE_SQUARES)}]'
 )
 _ASCII_TAG = re.compile(f"{_ASCII_ANGLES.pattern}|{_ASCII_SQUARES.pattern}")
+# Generics of programming languages: the name of a type, of a generic container or of a call right before a plain tag.
+# `List<User>`, `vector<action> v`, `std::map<user>` and `load<User>()` are code. What a turn looks like is not:
+# `List<user>:`, `a<user>b`, `said<user> hello`.
+_TYPE_BEFORE = re.compile(
+    r"(?:(?P<capital>[A-Z][a-z0-9]*)|[A-Za-z0-9]+(?:[A-Z]|_)[A-Za-z0-9_]*|(?:::|\.)[A-Za-z_][A-Za-z0-9_]*|(?<![A-Za-z0-9_])(?:"
+    r"vector|list|map|set|array|deque|queue|stack|pair|tuple|optional|variant|span|future|promise|atomic|function|"
+    r"multimap|multiset|dict|seq|slice|chan|option|result|iterator|observable|class|extends|implements|typename|template))\Z"
+)
+_AFTER_GENERIC = re.compile(r"(?![ \t]*[:：])[^A-Za-z0-9_]|\Z")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _ENTITY = re.compile(r"&(?:amp;)*(?:#[xX]?[0-9a-fA-F]{1,7}|[a-zA-Z]{2,32});?")
 # Look-alikes that neither compatibility folding nor Unicode's table of confusables (see `_look_alikes`) makes plain:
@@ -173,9 +182,25 @@ def find_tags(text: str, tags: tuple[str, ...], tokens: tuple[str, ...]) -> tupl
         folded, places = fold(text[start:end])
         for match in _pattern(tags, tokens).finditer(folded):
             kind = 0 if match["tag"] is not None else 1
+            first, last = start + places[match.start()], start + places[match.end()]
+            if kind == 0 and _is_generic(text, first, last):
+                continue
             name = _plain_name("".join(match[0].split()), tags, tokens)
-            findings[kind].append(Finding(name, start + places[match.start()], start + places[match.end()]))
+            findings[kind].append(Finding(name, first, last))
     return findings
+
+
+def _is_generic(text: str, start: int, end: int) -> bool:
+    """Tell whether the tag at these places is the parameter of a type in code, `List<User>`, undisguised."""
+    tag = text[start + 1 : end - 1]
+    if not (start and text[start] == "<" and text[end - 1] == ">" and tag.isascii() and tag.isalpha()):
+        return False
+    before = _TYPE_BEFORE.search(text, max(0, start - 60), start)
+    if before is None:
+        return text[end : end + 1] == "(" and text[start - 1].isascii() and text[start - 1].isidentifier()
+    # "Hello<user> there" is no code; the types in `List<User>` both have capitals.
+    types = before["capital"] is None or tag[:1].isupper()
+    return types and _AFTER_GENERIC.match(text, end) is not None
 
 
 def _plain_name(name: str, tags: tuple[str, ...], tokens: tuple[str, ...]) -> str:

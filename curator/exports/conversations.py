@@ -122,7 +122,7 @@ class ConversationReader:
 
 
 def row_tokens(messages: Sequence[Message], characters_per_token: float) -> int:
-    """Return about how many tokens messages take in a row, their template's text among them; the figure is English's."""
+    """Return about how many tokens messages take in a row, with their template's text; the figure is English's."""
     return sum([estimated_tokens(message.content, characters_per_token) + _AROUND for message in messages])
 
 

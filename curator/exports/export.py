@@ -19,6 +19,7 @@ from curator.contract.files import HashedFile, whole_folder
 from curator.contract.finetune_config import Keys, require_mode, share_notes, size_note
 from curator.contract.records import MAKE_AGAIN, SUMMARY
 from curator.exports.card import dataset_card
+from curator.exports.conversations import row_tokens
 from curator.exports.costs import cost_lines, model_size
 from curator.exports.hyperparameters import keys_for, steps_of
 from curator.exports.plan import Plan, conversations, cut_note

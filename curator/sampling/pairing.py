@@ -14,6 +14,7 @@ from functools import cached_property
 
 from curator.config import Settings
 from curator.hooks import Pairing
+from curator.language.clauses import Beginnings, OnlyWords
 from curator.language.identify import language_of
 from curator.language.names import Names
 from curator.language.sentences import passages, sentences
@@ -23,8 +24,6 @@ from curator.sampling.talk import THOUGHT_IS_USER, conversation
 from curator.sampling.tool_calls import closes, render_tool, tool_call
 from curator.sampling.truncation import note_left_out, whole_shape
 from curator.sampling.turns import exchanges, sessions
-
-_NO_MARKS = str.maketrans(dict.fromkeys(",.!?;:", " "))
 
 
 def _nothing(event: MemoryEvent) -> MemoryEvent | None:
@@ -88,40 +87,35 @@ class PairingHelpers:
             )
         )
 
-    def prompt(self, mode: str, memory_type: str, text: str) -> str:
+    def prompt(self, mode: str, memory_type: str, text: str, language: str = "und") -> str:
         """Return the question that `text` answers: one of etc/prompts.json, chosen by the text's hash."""
-        questions = self._questions.get((mode, memory_type))
+        kind = (mode, memory_type, language)
+        questions = self._questions.get(kind)
         if questions is None:
-            questions = self._questions[mode, memory_type] = self.settings.prompts.questions(mode, memory_type)
+            questions = self._questions[kind] = self.settings.prompts.questions(*kind)
         return questions[zlib.crc32(text.encode()) % len(questions)]
 
     @cached_property
-    def _questions(self) -> dict[tuple[str, str], tuple[str, ...]]:
+    def _questions(self) -> dict[tuple[str, str, str], tuple[str, ...]]:
         return {}
 
     @cached_property
-    def _leaning(self) -> tuple[tuple[str, ...], tuple[str, ...], frozenset[str]]:
+    def _leaning(self) -> tuple[Beginnings, Beginnings, OnlyWords]:
         languages = self.settings.context.languages.values()
         return (
-            tuple(phrase for language in languages for phrase in language.replies),
-            tuple(phrase for language in languages for phrase in language.users),
-            frozenset(word for language in languages for word in language.acknowledgements),
+            Beginnings(phrase for language in languages for phrase in language.replies),
+            Beginnings(phrase for language in languages for phrase in language.users),
+            OnlyWords(word for language in languages for word in language.acknowledgements),
         )
 
     def leans_on_context(self, user_text: str, reply: str) -> bool:
         """Tell whether the exchange makes no sense without the turn before it (phrases of etc/context.json)."""
         replies, users, _ = self._leaning
-        if reply[:40].lower().startswith(replies):
-            return True
-        said = user_text[:80].lower()
-        if said.startswith(users):
-            return True
-        return self.only_acknowledges(said)
+        return replies.begin(reply) or users.begin(user_text) or self.only_acknowledges(user_text)
 
     def only_acknowledges(self, text: str) -> bool:
-        """Tell whether an utterance says nothing by itself ("Yes, that's right.")."""
-        words = text.lower().translate(_NO_MARKS).split() if len(text) < 40 else ()
-        return bool(words) and self._leaning[2].issuperset(words)
+        """Tell whether an utterance says nothing by itself ("Yes, that's right.", "好的，谢谢", "👍")."""
+        return len(text) < 40 and self._leaning[2].make_up(text)
 
     def asks_nothing(self, text: str) -> bool:
         """Tell whether an utterance only acknowledges, or ends the talk (`closings` of etc/context.json)."""
@@ -129,7 +123,7 @@ class PairingHelpers:
 
     @cached_property
     def _closings(self) -> tuple[str, ...]:
-        phrases = (phrase for phrases in self.settings.context.closings.values() for phrase in phrases)
+        phrases = (phrase for language in self.settings.context.languages.values() for phrase in language.closings)
         return tuple(sorted(phrases, key=len, reverse=True))
 
 
@@ -157,8 +151,10 @@ def answered_prompt(event: MemoryEvent, pairing: Pairing, mode: str, text: str) 
     pieces = pairing.passages(text)
     if not note_left_out(event, pairing) and not pieces:
         pairing.on_drop("empty", "no text", 0)
+    language = pairing.language(event) if pieces else "und"
     for turn, piece in enumerate(pieces):
-        yield Pair(pairing.prompt(mode, event.type, piece), piece, author, turn, prompted=True, sources=event.sources)
+        question = pairing.prompt(mode, event.type, piece, language)
+        yield Pair(question, piece, author, turn, prompted=True, sources=event.sources)
 
 
 def thought_and_world(event: MemoryEvent, pairing: Pairing) -> Iterator[Pair]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -13,6 +12,7 @@ import msgspec
 from curator.config import PairingConfig
 from curator.contract.records import Exchange
 from curator.hooks import Pairing
+from curator.language.clauses import OnlyWords
 from curator.records import Change, MemoryEvent, Pair, ToolCall
 from curator.sampling.truncation import whole_shape
 from curator.sampling.turns import exchanges, sessions
@@ -48,9 +48,10 @@ def tool_call(event: MemoryEvent, pairing: Pairing, mode: str) -> Pair:
         previous, instruction = asked
         both = (*event.sources, *previous.sources)
         return Pair(instruction, action, "tool", changes=changes, events=(previous.key,), sources=both)
-    question = pairing.prompt(mode, event.type, tool.name + tool.inputs)
+    called, language = tool.name + tool.inputs, pairing.language(event)
+    question = pairing.prompt(mode, event.type, called, language)
     if "{tool}" not in question:
-        question = pairing.prompt("agent", "tool_invocation", tool.name + tool.inputs)
+        question = pairing.prompt("agent", "tool_invocation", called, language)
     inputs = _within(tool.inputs, config.tool_input_characters)
     instruction = question.replace("{tool}", tool.name).replace("{inputs}", inputs)
     return Pair(instruction, action, "tool", prompted=True, changes=changes, sources=event.sources)
@@ -130,7 +131,7 @@ def _whole(value: str, text: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text) is not None
 
 
-def closes(text: str, closings: tuple[str, ...], acknowledgements: frozenset[str]) -> bool:
+def closes(text: str, closings: tuple[str, ...], acknowledgements: OnlyWords) -> bool:
     """Tell whether an utterance ends a talk and asks for nothing: beside such a phrase hardly a word is left.
 
     `closings` are phrases in lower case, the longest first.
@@ -145,8 +146,7 @@ def closes(text: str, closings: tuple[str, ...], acknowledgements: frozenset[str
             rest = re.sub(f"{bounds[0]}{re.escape(phrase)}{bounds[1]}", " ", rest)
     if rest == text.lower().replace("’", "'"):
         return False
-    marks = "".join(sign if unicodedata.category(sign)[0] in "LMN" or sign == "'" else " " for sign in rest)
-    left = [word for word in marks.split() if word not in acknowledgements]
+    left = acknowledgements.others(rest)
     return len(left) <= 2 and sum(map(len, left)) <= 14
 
 

@@ -1,7 +1,7 @@
 """Cleaners of replies: leftovers of the program that wrote them, white space, fillers, trimming at sentence ends."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import re2
 
@@ -10,18 +10,42 @@ from curator import (
     MemoryEvent,
     Reject,
     Settings,
+    TakenOut,
     UsageError,
     chosen_by_hash,
+    clauses_at_blanks,
     count_words,
     counted,
     ends_sentence,
     first_sentences,
     hookimpl,
+    needs_the_yes,
     sentences,
+    without_blanks,
 )
 
-_THINK = re.compile(r"<think>.*?(?:</think>|\Z)\s*", re.DOTALL | re.IGNORECASE)
-_SOURCES = re.compile(r"\s*\n+\s*(?:Sources|References):[ \t]*(?:\n.*|\S.*)\Z", re.DOTALL | re.IGNORECASE)
+# A block of thinking: at the start, or closed. In running text <think> is a word that somebody writes about.
+_THINK_FIRST = re.compile(r"\s*<think>.*?(?:</think>|\Z)\s*", re.DOTALL | re.IGNORECASE)
+_THINK = re.compile(
+    r"(?<![`'\"“‘«「])<think>(?! ?\S* ?</think>[ .,])(?:(?!<think>).)*?</think>\s*", re.DOTALL | re.IGNORECASE
+)
+# A chat template may write the opening tag itself, so that the reply has only the closing one.
+_THOUGHT_BEFORE = re.compile(
+    r"\A.*(?:(?<=\n)|(?<=[^\s`'\"“‘«「(\[]))</think>(?=\s*\n|\w|\Z)\s*", re.DOTALL | re.IGNORECASE
+)
+# Heads of a list of sources, in the languages of etc/fillers.json.
+_HEADS = (
+    "sources?|references?|citations?|quellen|quellenangaben|referenzen|références|fuentes|referencias|fonti|riferimenti|"
+    "fontes|referências|источники|источник|ссылки|来源|來源|参考资料|參考資料|参考文献|资料来源|出典|参考|参照|情報源|출처|참고|"
+    "참고 자료|참고문헌|المصادر|المراجع|स्रोत|संदर्भ|แหล่งที่มา|แหล่งอ้างอิง|อ้างอิง"
+)
+_SOURCES = re2.compile(rf"(?i)\n[ \t]*[*_#]*[ \t]*(?:{_HEADS})[ \t]*[:：][*_]*")
+# A link, a file, a memory's id, a number in brackets, a year in brackets: no sentence of a reply is only that.
+_CITATION = re.compile(
+    r"https?://\S|\bwww\.\S|\bevt-\d|\b[\w-]+\.(?:md|txt|json|jsonl|pdf|html?|docx?|csv|py|ts|js|org|com|net|edu|gov)\b|"
+    r"^\W*\[\d{1,3}\]|[(（](?:19|20)\d\d[a-z]?[)）]",
+    re.IGNORECASE,
+)
 _TRUNCATED = re.compile(r"\s*(?:\.\.\.|…)\s*\[truncated\]\s*\Z", re.IGNORECASE)
 # Control characters but for tab and newline, zero-width spaces, and the bidi embeddings, overrides and isolates: they
 # can hide text. The zero-width joiners stay, which emoji and Persian need.
@@ -43,15 +67,29 @@ def register_cleaners(settings: Settings) -> list[Cleaner]:
 
 
 def take_out_leftovers(reply: str, event: MemoryEvent) -> str:
-    """Take out <think> blocks, a list of sources at the end, and a cut-off last sentence with its [truncated] mark."""
+    """Take out <think> blocks, lists of sources, and a cut-off last sentence with its [truncated] mark."""
     if "<" in reply and "think>" in reply.lower():
-        reply = _THINK.sub("", reply)
-        reply = reply.split("</think>")[-1]
-    if "\n" in reply and ("ources:" in reply or "eferences:" in reply):
-        reply = _SOURCES.sub("", reply)
+        reply = _THINK_FIRST.sub("", reply, count=1) if _THINK_FIRST.match(reply) else reply
+        reply = _THOUGHT_BEFORE.sub("", _THINK.sub("", reply), count=1)
+    if "\n" in reply and _SOURCES.search(reply):
+        reply = _without_sources(reply)
     if reply.endswith("]") and (cut := _TRUNCATED.sub("", reply)) != reply:
         kept = [piece for piece in sentences(cut) if ends_sentence(piece)]
         reply = "".join(kept).rstrip()
+    return reply
+
+
+def _without_sources(reply: str) -> str:
+    """Take out each head like "Sources:" with the lines of links and citations below it; other lines stay."""
+    for match in reversed(list(_SOURCES.finditer(reply))):
+        start = end = match.end()
+        for line in reply[start:].splitlines(keepends=True):
+            if line.strip(" \t\r\n-*•") and not _CITATION.search(line):
+                break
+            end += len(line)
+        if _CITATION.search(reply[start:end]) and (end == len(reply) or reply[start:end].endswith("\n")):
+            rest = reply[end:].lstrip("\n")
+            reply = reply[: match.start()].rstrip() + (f"\n\n{rest}" if rest.strip() else "")
     return reply
 
 
@@ -78,57 +116,117 @@ def _one_space(match: re.Match[str]) -> str:
 
 def filler_cleaner(settings: Settings) -> Callable[[str, MemoryEvent], str]:
     """Build the cleaner from etc/fillers.json. An opener goes only where punctuation follows it as a sentence or a
-    clause of its own, so that "Okay, the pump" loses it and "Oklahoma" and "Let me think about the boat" do not."""
-    openers, starts, patterns = _phrases(settings)
-    opener = re.compile(
-        rf"(?:{'|'.join(map(re.escape, openers))})(?P<mark>\s*[!.…]+(?=\s)|\s*[,;:](?=\s)|\s+[-–—]+(?=\s))\s+",
-        re.IGNORECASE,
-    )
-    whole = tuple(start.lower() for start in starts)
-    ignore_case = re2.Options()
-    ignore_case.case_sensitive = False
-    anywhere = re2.compile("|".join(map(re2.escape, whole)) or r"[^\x00-\x{10FFFF}]", ignore_case)
-    firsts = frozenset(phrase[:2].lower() for phrase in openers)
+    clause of its own, and only where what comes then can do without it: "Okay, the pump" loses it; "Oklahoma", "Let me
+    think about the boat" and "Sure, but only when the water is warm" do not."""
+    openers = Openers(settings)
+    listed = TakenOut(phrase for language in settings.fillers.languages.values() for phrase in language.sentences)
+    patterns = _patterns(settings)
+    anywhere = re2.compile("|".join(map(re2.escape, _both_quotes(listed.phrases))) or _NEVER, _ignoring_case())
 
     def clean(reply: str, event: MemoryEvent) -> str:
         text, before = once(reply), reply
         while text != before:  # a sentence taken out may uncover an opener
             text, before = once(text), text
-        return text
+        # In running text <think> is a word; first in a reply it would be taken for a block that never ends.
+        return reply if text[:7].lower() == "<think>" else text
 
     def once(text: str) -> str:
-        if text[:2].lower() in firsts:
-            while (match := opener.match(text)) and (rest := text[match.end() :]):
-                text = rest[0].upper() + rest[1:]
+        text = openers.taken_off(text)
         for pattern in patterns:
             match = pattern.match(text)
             if match and match.end() and (rest := text[match.end() :].lstrip()):
-                text = rest[0].upper() + rest[1:]
+                text = _capital(rest)
         if anywhere.search(text):
-            kept = [piece for piece in sentences(text) if not _starts_so(piece, whole)]
-            text = "".join(kept).strip()
+            text = _without(listed, text)
         return text
 
     return clean
 
 
-def _starts_so(sentence: str, starts: tuple[str, ...]) -> bool:
-    """Tell whether the sentence begins with one of the phrases, as whole words."""
-    lowered = sentence.strip().lower()
-    return any(lowered.startswith(start) and not lowered[len(start) : len(start) + 1].isalnum() for start in starts)
+_NEVER = r"[^\x00-\x{10FFFF}]"
+_SENTENCE_END = "!.…。！।"
+_ENDS_SPACED = r"\s*[!.…।]+[*_]*\s+|\s*[,;:،؛][*_]*\s+|\s+[-–—]+\s+|\s*[，。！、；：]+[*_]*\s*"
+_ENDS_UNSPACED = r"\s*[!.…,;:，。！、；：～~—–]+[*_]*\s*|\s+"
 
 
-def _phrases(settings: Settings) -> tuple[list[str], list[str], list[re.Pattern[str]]]:
-    languages = settings.fillers.languages.values()
-    openers = sorted({phrase for language in languages for phrase in language.openers}, key=len, reverse=True)
-    starts = [phrase for language in languages for phrase in language.sentences]
-    patterns = []
+class Openers:
+    """The openers and remarks of etc/fillers.json, and the reply without those that it begins with."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._languages: dict[str, set[str]] = {}
+        self._remarks: set[str] = set()
+        for name, language in settings.fillers.languages.items():
+            for phrase in (*language.openers, *language.remarks):
+                self._languages.setdefault(phrase.lower(), set()).add(name)
+            self._remarks.update(phrase.lower() for phrase in language.remarks)
+        longest = sorted(self._languages, key=len, reverse=True)
+        spaced = [re2.escape(phrase) for phrase in _both_quotes(longest) if not without_blanks(phrase)]
+        unspaced = [re2.escape(phrase) for phrase in longest if without_blanks(phrase)]
+        ways = [f"(?P<spaced>{'|'.join(spaced) or _NEVER})(?P<end>{_ENDS_SPACED})"]
+        ways += [f"(?P<unspaced>{'|'.join(unspaced) or _NEVER})(?P<end2>{_ENDS_UNSPACED})"]
+        self._opener = re2.compile(rf"(?P<lead>[¡*_]*)(?:{'|'.join(ways)})", _ignoring_case())
+        self._firsts = frozenset(phrase[:2] for phrase in self._languages)
+        self._signs = frozenset("¡*_").union(phrase for phrase in self._languages if len(phrase) == 1)
+
+    def taken_off(self, text: str) -> str:
+        """Return the text without the openers it begins with; one that is the whole text, or its yes, stays."""
+        while text[:2].lower() in self._firsts or text[:1].lower() in self._signs:
+            match = self._opener.match(text)
+            rest = text[match.end() :] if match else ""
+            if not match or not rest.strip("!?.…。！？*_ "):
+                break
+            phrase, end = match["spaced"] or match["unspaced"], match["end"] or match["end2"]
+            if self._is_answer(phrase, end, rest):
+                break
+            text = _unclosed(match["lead"], end) + _capital(rest)
+        return text
+
+    def _is_answer(self, phrase: str, end: str, rest: str) -> bool:
+        """Tell whether the reply would lose its yes with the opener."""
+        key = phrase.lower().replace("’", "'")
+        if key in self._remarks:
+            return False
+        sentence = any(sign in end for sign in _SENTENCE_END)
+        return needs_the_yes(rest, frozenset(self._languages.get(key, ())), sentence)
+
+
+def _unclosed(lead: str, end: str) -> str:
+    """Return of the signs before an opener those that the rest still needs: ¡Claro, ven! keeps its ¡."""
+    return "".join(sign for sign in lead if not (sign in end or (sign == "¡" and "!" in end)))
+
+
+def _capital(rest: str) -> str:
+    """Begin as a sentence does; iPhone and eBay stay as they are."""
+    return rest if rest[1:2].isupper() else rest[:1].upper() + rest[1:]
+
+
+def _without(listed: TakenOut, text: str) -> str:
+    """Take out the listed sentences; what follows a contrast in one stays."""
+    kept = []
+    for piece in (clause for sentence in sentences(text) for clause in clauses_at_blanks(sentence)):
+        left = listed.left_of(piece)
+        kept.append(piece if left is None else _capital(left))
+    return "".join(kept).strip() if kept else text
+
+
+def _both_quotes(phrases: Iterable[str]) -> list[str]:
+    """Return the phrases, and those with an apostrophe in both of its forms."""
+    return [form for phrase in phrases for form in dict.fromkeys((phrase, phrase.replace("'", "’")))]
+
+
+def _ignoring_case() -> re2.Options:
     options = re2.Options()
     options.log_errors = False
     options.case_sensitive = False
-    for pattern in (pattern for language in languages for pattern in language.patterns):
+    return options
+
+
+def _patterns(settings: Settings) -> list[re.Pattern[str]]:
+    """Return the patterns of etc/fillers.json. Raises UsageError for one that RE2 does not accept."""
+    patterns = []
+    for pattern in (pattern for language in settings.fillers.languages.values() for pattern in language.patterns):
         try:
-            patterns.append(re2.compile(pattern, options))
+            patterns.append(re2.compile(pattern, _ignoring_case()))
         except re2.error as error:
             reason = error.args[0] if error.args else "too large"
             reason = reason.decode() if isinstance(reason, bytes) else reason
@@ -136,7 +234,7 @@ def _phrases(settings: Settings) -> tuple[list[str], list[str], list[re.Pattern[
                 f"etc/fillers.json: the pattern {pattern[:60]!r} is not accepted: {reason[:200]}",
                 "patterns are RE2: no look-around and no back-references; mend it or take it out",
             ) from None
-    return openers or ["\0"], starts, patterns
+    return patterns
 
 
 def trimmer(settings: Settings) -> Callable[[str, MemoryEvent], str | Reject]:

@@ -112,6 +112,43 @@ INNOCENT: Final = (
 )
 
 
+GENERICS: Final = (
+    "val found: List<User> = load()",
+    "vector<action> moves;",
+    "std::map<user>",
+    "load<User>()",
+    "user_map<user>;",
+    "List<List<User>>",
+    "Vec<Action>, Promise<World>",
+    "Map<Action> in Kotlin",
+    "a page of <user-card> and <world-map> elements",
+    "class Box<User> { }",
+    "他写了 List<User> 这个类型。",
+)
+NO_GENERICS: Final = {
+    "List<User>: hello": ("<user>", 4, 10),
+    "List<User> : hello": ("<user>", 4, 10),
+    "q<user>r": ("<user>", 1, 7),
+    "she said<user> hello": ("<user>", 8, 14),
+    "Hello<user> there": ("<user>", 5, 11),
+    "List<ｕser> x": ("<user>", 4, 10),
+    "List‹User› x": ("<user>", 4, 10),
+    "List< User > x": ("<user>", 4, 12),
+    "да<user> x": ("<user>", 2, 8),
+    "List <User> x": ("<user>", 5, 11),
+}
+
+
+@pytest.mark.parametrize("text", GENERICS)
+def test_the_parameter_of_a_type_in_code_is_no_tag(text: str) -> None:
+    assert tags_in(text) == []
+
+
+@pytest.mark.parametrize(("text", "found"), NO_GENERICS.items())
+def test_what_opens_a_turn_or_is_disguised_is_a_tag_behind_a_name_too(text: str, found: tuple[str, int, int]) -> None:
+    assert tags_in(text) == [Finding(*found)]
+
+
 def look_alikes() -> list[tuple[str, str, str]]:
     """Every letter of Unicode's table that looks like a letter of a tag: (tag, its letter, the look-alike)."""
     data = confusables.confusables_data

@@ -126,6 +126,12 @@ LOOK_ALIKES = str.maketrans(
 )
 # Whatever white space and other characters stand between the letters.
 TAG = re.compile(r"</?(?:thought|world|user|assistant|instruction|action)/?>:?")
+# The parameter of a type in code: List<User>, vector<action>, load<user>(); never before a colon or a letter.
+CODE = re.compile(
+    r"(?:\b[A-Z][A-Za-z0-9]*<(?:Thought|World|User|Assistant|Instruction|Action)>"
+    r"|(?:\b(?:vector|list|map|set|array|queue|promise|optional)|\w*_\w+|::\w+|\w+[A-Z]\w*)"
+    r"<(?:thought|world|user|assistant|instruction|action)>)(?![A-Za-z0-9]|[ \t]*:)"
+)
 TOKEN = re.compile(
     r"<\|[^<>|]{1,40}\|>|\[/?inst\]|<</?sys>>|</?s>|<(?:start|end)_of_turn>|<[be]os>|<pad>|<unk>|</?think>"
     r"|\[/?(?:system_prompt|available_tools|tool_calls|tool_results)\]"
@@ -146,7 +152,7 @@ def marks(text: str) -> list[str]:
     """Tags and control tokens that a text contains, in any disguise."""
     if text.isascii() and not re.search(r"[<\[&]", text):
         return []
-    naked = plain(text)
+    naked = plain(CODE.sub(" ", text))
     return TAG.findall(naked) + TOKEN.findall(naked)
 
 
