@@ -37,8 +37,8 @@ class SampleStore:
         self._type_numbers: dict[str, int] = {}
         self._mode_numbers = {name: number for number, name in enumerate(self.mode_names)}
         self._texts: list[str] = []
-        self._shingles = array("I")  # 32 bits
-        self._ends = array("q", [0])
+        self._shingles, self._reply_shingles = array("I"), array("I")  # 32 bits
+        self._ends, self._reply_ends = array("q", [0]), array("q", [0])
         self.thoughts: array[int] = array("l")
         self.links: list[tuple[int, int]] = []
         self._signatures: list[np.ndarray[tuple[int, int], np.dtype[np.uint16]]] = []
@@ -72,7 +72,7 @@ class SampleStore:
         columns.groups.append(group)
         columns.places.append(place)
         columns.priority.append(event.priority)
-        self._texts.append(near_duplicates.plain(text))
+        self._texts.append(near_duplicates.compared(*_sides(screened.sample)))
         if len(self._texts) >= _BLOCK:
             self._sign()
         return -1
@@ -84,11 +84,14 @@ class SampleStore:
 
     def _sign(self) -> None:
         near = self.settings.curate.near_duplicates
-        sets = near_duplicates.shingle_sets(self._texts, near.shingle_words)
+        found = near_duplicates.shingles(self._texts, near.shingle_words)
+        self._texts = []
+        sets, replies = near_duplicates.whole_sets(found), near_duplicates.reply_sets(found)
         self._signatures.append(near_duplicates.signatures(sets, near.bands * near.rows))
         self._ends.extend((sets.offsets[1:] + self._ends[-1]).tolist())
         self._shingles.frombytes(sets.values.tobytes())
-        self._texts = []
+        self._reply_ends.extend((replies.offsets[1:] + self._reply_ends[-1]).tolist())
+        self._reply_shingles.frombytes(replies.values.tobytes())
 
     def signatures(self) -> np.ndarray[tuple[int, int], np.dtype[np.uint16]]:
         """Return the MinHash signatures of all samples, shape (samples, permutations), and forget them."""
@@ -104,29 +107,38 @@ class SampleStore:
         """Return the word shingles of all samples; to be asked for after `signatures`."""
         return near_duplicates.ShingleSets(as_numpy(self._shingles), as_numpy(self._ends))
 
-    def whole_sets(self, sets: near_duplicates.ShingleSets) -> tuple[near_duplicates.ShingleSets, Rows]:
-        """Return sets in which thoughts stand with their answers, and for each sample the number of its set.
+    def whole_sets(self) -> tuple[near_duplicates.ShingleSets, near_duplicates.ShingleSets, Rows]:
+        """Return sets in which thoughts stand with their answers, those of the replies, and where each sample's are.
 
         Two thoughts that the same words of the world answer are no duplicates, but must not straddle the split.
 
         The numbers have the shape (samples,).
         """
+        sets = self.sets()
+        replies = near_duplicates.ShingleSets(as_numpy(self._reply_shingles), as_numpy(self._reply_ends))
         rows = as_numpy(self.thoughts).astype(np.int64)
         samples = (self.spool.get(row).sample for row in rows.tolist())
-        texts = [near_duplicates.plain(f"{sample.user_text}\n{sample.assistant_text}") for sample in samples]
-        whole = near_duplicates.shingle_sets(texts, self.settings.curate.near_duplicates.shingle_words)
+        texts = [near_duplicates.compared(sample.user_text, sample.assistant_text) for sample in samples]
+        found = near_duplicates.shingles(texts, self.settings.curate.near_duplicates.shingle_words)
         numbers = np.arange(len(sets))
         numbers[rows] = len(sets) + np.arange(len(rows))
-        return sets.followed_by(whole), numbers
+        whole = sets.followed_by(near_duplicates.whole_sets(found))
+        return whole, replies.followed_by(near_duplicates.reply_sets(found)), numbers
 
 
 def compared_text(sample: CuratedSample) -> str:
     """Return the text by which duplicates are found: both sides, or only the own text of a one-sided memory."""
+    prompt, reply = _sides(sample)
+    return f"{prompt}\n{reply}" if prompt and reply else prompt + reply
+
+
+def _sides(sample: CuratedSample) -> tuple[str, str]:
+    """Return what is compared of the prompt and of the reply; nothing where the other side alone tells a duplicate."""
     if sample.metadata.prompted and sample.metadata.reply_author == "person":
-        return sample.assistant_text
+        return "", sample.assistant_text
     if sample.metadata.thought:
-        return sample.user_text
-    return f"{sample.user_text}\n{sample.assistant_text}"
+        return sample.user_text, ""
+    return sample.user_text, sample.assistant_text
 
 
 @dataclass(frozen=True)
