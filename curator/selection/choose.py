@@ -5,32 +5,63 @@ SampleStore --choose--> Choice; what is turned down goes to the DropLog
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
 
 from curator.config import Settings
 from curator.contract.cli_frame import Progress
+from curator.language.corrections import Facts, facts, is_correction
+from curator.language.folding import plain
 from curator.reading.drop_log import Reason, Stage
 from curator.reading.spool import as_numpy
 from curator.records import AUTHORS, Drop
 from curator.sampling.sampler import Options
 from curator.selection import near_duplicates
-from curator.selection.holdout import Candidates, Holdout, hold_out, joined_groups
-from curator.selection.near_duplicates import Rows, ShingleSets
-from curator.selection.sample_store import Collected, SampleStore
+from curator.selection.holdout import Candidates, Holdout, Nearness, hold_out, joined_groups
+from curator.selection.near_duplicates import Rows
+from curator.selection.sample_store import Collected, SampleStore, compared_text
 from curator.selection.spread import recent_and_old, spread, type_mix
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The chosen rows of the store, in the order of time, those held out among them, and the counts on the way."""
+    """The chosen rows of the store, in the order of time, those held out among them, and the counts on the way.
+
+    `corrections` counts the samples that are near-duplicates of an older one and yet kept: they say another thing.
+    """
 
     rows: Rows
     holdout: Holdout
     unique: int
     unique_memories: int
     screened_memories: int
+    corrections: int = 0
+
+
+class Meanings:
+    """What the samples of a store say, by row; each is worked out when it is first asked for."""
+
+    def __init__(self, store: SampleStore) -> None:
+        self._store = store
+        self._known: dict[int, Facts] = {}
+
+    def _of(self, row: int) -> Facts:
+        if row not in self._known:
+            sample = self._store.spool.get(row).sample
+            # A tool's reply holds the call: the words in which it was asked for say nothing more.
+            by_tool = sample.metadata.reply_author == "tool"
+            self._known[row] = facts(sample.assistant_text if by_tool else compared_text(sample))
+        return self._known[row]
+
+    def parts(self, younger: int, older: int) -> bool:
+        """Tell whether the younger of two near-duplicates corrects the older."""
+        return is_correction(self._of(older), self._of(younger))
+
+    def kind(self, text: int) -> Hashable:
+        """Return the facts that a sample has in common with a copy of it."""
+        return self._of(text).kind
 
 
 def choose(collected: Collected, settings: Settings, options: Options, progress: Progress) -> Choice:
@@ -40,7 +71,7 @@ def choose(collected: Collected, settings: Settings, options: Options, progress:
     near = settings.curate.near_duplicates
     pairs = near_duplicates.candidates(store.signatures(), near.bands, near.threshold)
     sets = store.sets()
-    older, similarity = near_duplicates.nearest_older(*pairs, sets, near.threshold)
+    older, similarity, corrections = near_duplicates.nearest_older(*pairs, sets, near.threshold, Meanings(store))
     del pairs
     screened = store.memories(np.arange(len(store)))
     for row in np.flatnonzero(older >= 0).tolist():
@@ -51,7 +82,8 @@ def choose(collected: Collected, settings: Settings, options: Options, progress:
     progress("choosing", 0, 1)
     rows = _narrowed(collected, rows, settings, options)
     progress("proving the holdout", 0, 1)
-    return Choice(rows, _held_out(store, sets, rows, settings, options), unique, unique_memories, screened)
+    holdout = _held_out(store, rows, corrections, settings, options)
+    return Choice(rows, holdout, unique, unique_memories, screened, len(np.unique(corrections[:, 0])))
 
 
 def _narrowed(collected: Collected, rows: Rows, settings: Settings, options: Options) -> Rows:
@@ -74,18 +106,24 @@ def _narrowed(collected: Collected, rows: Rows, settings: Settings, options: Opt
     return rows
 
 
-def _held_out(store: SampleStore, sets: ShingleSets, rows: Rows, settings: Settings, options: Options) -> Holdout:
+def _held_out(store: SampleStore, rows: Rows, corrections: Rows, settings: Settings, options: Options) -> Holdout:
+    """Hold out a part of `rows`; a correction and what it corrects count as one conversation."""
     config = settings.curate.holdout
     if options.holdout is not None:
         config = config.model_copy(update={"share": options.holdout})
-    whole, numbers = store.whole_sets(sets)
-    groups = joined_groups(store.columns, rows, store.links)
-    modes = as_numpy(store.columns.modes)[rows]
+    corrected = [tuple(pair) for pair in as_numpy(store.columns.groups)[corrections].tolist()]
+    groups = joined_groups(store.columns, rows, [*store.links, *corrected])
+    whole, replies, numbers = store.whole_sets()
     parts, owners = store.context_sets(rows)
-    texts = np.concatenate([numbers[rows], len(whole) + np.arange(len(parts))])
-    owners = np.concatenate([np.arange(len(rows)), owners])
-    candidates = Candidates(modes, groups, rows, texts, whole.followed_by(parts), owners)
-    return hold_out(candidates, config, settings.curate.near_duplicates.threshold, options.seed)
+    modes = as_numpy(store.columns.modes)[rows]
+    candidates = Candidates(modes, groups, rows, numbers[rows], whole, replies, parts, owners)
+    near = settings.curate.near_duplicates
+
+    def text_of(place: int) -> tuple[str, str]:
+        sample = store.spool.get(int(rows[place])).sample
+        return plain(sample.user_text), plain(sample.assistant_text)
+
+    return hold_out(candidates, config, Nearness(near.threshold, near.shingle_words, text_of), options.seed)
 
 
 def _narrow(collected: Collected, before: Rows, after: Rows, reason: str) -> Rows:

@@ -1,24 +1,23 @@
 """Exact and near-duplicates, and the proof that the holdout has none of the training set's.
 
-A text becomes the set of its word shingles (case, punctuation, white space and invisible characters do not count).
+A text becomes the set of its word shingles (what does not count is folded first: curator/language/folding.py).
 `rensa` computes MinHash signatures; texts that agree in one band are candidates and are compared by their shingles, so
-nothing is dropped on an estimate; the oldest of a cluster is kept. The holdout is not left to chance either:
-`neighbours` finds every pair at or above the threshold.
+nothing is dropped on an estimate; the oldest of a cluster is kept, and a correction of it too. The holdout is not left
+to chance either: `neighbours` finds every pair at or above the threshold.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import lru_cache
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from rensa import RMinHash
 
+from curator.language.folding import plain
 from curator.reading.spool import hash64
 
 U64 = npt.NDArray[np.uint64]
@@ -26,6 +25,9 @@ Rows = npt.NDArray[np.int64]
 _SEED = 42
 _BASE = 0x9E3779B97F4A7C15 | 1
 _INVERSE = pow(_BASE, -1, 1 << 64)
+REPLY: Final = "\x01"  # stands in a compared text before the reply; part of no word
+LEAST_REPLY: Final = 8  # of fewer words ("Yes, of course."), equal replies are no twins
+LEAST_SHINGLES: Final = 4  # a set of fewer tells equal texts from others and no more
 
 
 def _byte_tables() -> tuple[U64, npt.NDArray[np.bool_]]:
@@ -40,67 +42,94 @@ def _byte_tables() -> tuple[U64, npt.NDArray[np.bool_]]:
 
 
 _LETTER, _WORD = _byte_tables()
-_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
 # Shingles are numbers of 32 bits, so that with a text's number they sort as one 64-bit integer; the chance
 # that two of the few dozen shingles of one text collide is one in millions.
 _BITS = 32
 _MOST_CHARACTERS, _TABLE = 1 << 19, 1 << 20
 
 
-def plain(text: str) -> str:
-    """Return the copy of a text on which duplicates are found: compatibility forms folded, invisible signs out."""
-    if text.isascii():
-        return text
-    if _INVISIBLE.search(text):
-        text = _INVISIBLE.sub("", text)
-    if not unicodedata.is_normalized("NFKC", text):
-        text = unicodedata.normalize("NFKC", text)
-    return text.lower()
+def compared(prompt: str, reply: str) -> str:
+    """Return the text by which a sample is compared, in which `shingle_sets` finds the reply."""
+    sides = [plain(side).replace(REPLY, " ") if REPLY in side else plain(side) for side in (prompt, reply)]
+    return REPLY.join(sides)
 
 
-def shingle_hashes(texts: Sequence[str], words: int) -> tuple[U64, Rows]:
-    """Return the hashes of all word shingles of `texts`, one after the other, and the text each belongs to (ascending).
+class Shingles(NamedTuple):
+    """The shingles of many texts, one text after the other.
+
+    `values` are their hashes, `owners` the texts they belong to (ascending), `in_reply` tells which begin in a reply;
+    all of shape (shingles,). `words` and `reply_words` count those of each text, shape (texts,).
+    """
+
+    values: U64
+    owners: Rows
+    in_reply: npt.NDArray[np.bool_]
+    words: Rows
+    reply_words: Rows
+
+
+def shingles(texts: Sequence[str], words: int) -> Shingles:
+    """Return the hashes of all word shingles of `texts`.
 
     A text of fewer words than a shingle has gives one, of all its words; a text without words one, of its bytes.
-
-    Both have the shape (shingles,).
     """
     if not texts:
-        return np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64)
+        none = np.zeros(0, dtype=np.int64)
+        return Shingles(np.zeros(0, dtype=np.uint64), none, np.zeros(0, dtype=bool), none, none)
     if len(texts) > 1 and sum(map(len, texts)) > _MOST_CHARACTERS:
         return _in_halves(texts, words)
     blob = b"\x00".join([text.encode("utf-8", "surrogatepass") for text in texts]) + b"\x00"
     data = np.frombuffer(blob, dtype=np.uint8)
     is_end = data == 0
     if int(is_end.sum()) != len(texts):  # a text holds NUL itself
-        return shingle_hashes([text.replace("\0", " ") for text in texts], words)
+        return shingles([text.replace("\0", " ") for text in texts], words)
     starts, stops = _words(data)
     owner = (np.cumsum(is_end, dtype=np.int32) - is_end)[starts].astype(np.int64)
     hashes = _word_hashes(data, starts, stops)
     counts = np.bincount(owner, minlength=len(texts))
-    rolled = hashes.copy()
-    for step in range(1, words):
-        rolled[:-step] += hashes[step:] * np.uint64(pow(_BASE, step + 1, 1 << 64))
+    in_reply = _in_reply(data, is_end, starts, owner)
+    reply_words = np.bincount(owner[in_reply], minlength=len(texts))
+    rolled = _rolled(hashes, owner, counts, words)
     first = np.concatenate([[0], np.cumsum(counts)])
     whole = np.arange(len(owner)) - first[owner] <= np.maximum(counts[owner] - words, 0)
-    if (counts < words).any():
-        short = counts[owner] < words
-        rolled[short] = _of_short(hashes, first, counts)[owner[short]]
-    owner, rolled = owner[whole], rolled[whole]
+    owner, rolled, in_reply = owner[whole], rolled[whole], in_reply[whole]
     empty = np.flatnonzero(counts == 0)
     if len(empty):
         owner = np.concatenate([owner, empty])
         hashed = np.array([hash64(texts[row]) for row in empty.tolist()], dtype=np.uint64)
         rolled = np.concatenate([rolled, hashed])
+        in_reply = np.concatenate([in_reply, np.zeros(len(empty), dtype=bool)])
         order = np.argsort(owner, kind="stable")
-        owner, rolled = owner[order], rolled[order]
-    return rolled >> np.uint64(64 - _BITS), owner
+        owner, rolled, in_reply = owner[order], rolled[order], in_reply[order]
+    return Shingles(rolled >> np.uint64(64 - _BITS), owner, in_reply, counts, reply_words)
 
 
-def _in_halves(texts: Sequence[str], words: int) -> tuple[U64, Rows]:
+def _in_halves(texts: Sequence[str], words: int) -> Shingles:
     middle = len(texts) // 2
-    first, second = shingle_hashes(texts[:middle], words), shingle_hashes(texts[middle:], words)
-    return np.concatenate([first[0], second[0]]), np.concatenate([first[1], second[1] + middle])
+    first, second = shingles(texts[:middle], words), shingles(texts[middle:], words)
+    second = second._replace(owners=second.owners + middle)
+    return Shingles(*(np.concatenate(both) for both in zip(first, second, strict=True)))
+
+
+def _in_reply(data: npt.NDArray[np.uint8], is_end: npt.NDArray[np.bool_], starts: Rows, owner: Rows) -> Any:
+    """Tell which words stand behind their text's mark REPLY, shape (words,)."""
+    marks = np.flatnonzero(data == ord(REPLY))
+    behind = np.full(int(is_end.sum()), len(data), dtype=np.int64)
+    whose = np.searchsorted(np.flatnonzero(is_end), marks)
+    behind[whose[::-1]] = marks[::-1]  # the first mark of a text counts
+    return starts > behind[owner]
+
+
+def _rolled(hashes: U64, owner: Rows, counts: Rows, words: int) -> U64:
+    """Return the hash of the shingle that begins at each word; in a short text, that of all its words."""
+    rolled = hashes.copy()
+    for step in range(1, words):
+        rolled[:-step] += hashes[step:] * np.uint64(pow(_BASE, step + 1, 1 << 64))
+    if (counts < words).any():
+        first = np.concatenate([[0], np.cumsum(counts)])
+        short = counts[owner] < words
+        rolled[short] = _of_short(hashes, first, counts)[owner[short]]
+    return rolled
 
 
 class ShingleSets:
@@ -159,12 +188,26 @@ def _keys(sets: ShingleSets) -> U64:
 
 def shingle_sets(texts: Sequence[str], words: int) -> ShingleSets:
     """Return the distinct shingles of each text."""
-    values, owners = shingle_hashes(texts, words)
+    return whole_sets(shingles(texts, words))
+
+
+def reply_sets(found: Shingles) -> ShingleSets:
+    """Return the distinct shingles of each text's reply; none where the reply has fewer than LEAST_REPLY words."""
+    wanted = found.in_reply & (found.reply_words >= LEAST_REPLY)[found.owners]
+    return _distinct(found.values[wanted], found.owners[wanted], len(found.words))
+
+
+def whole_sets(found: Shingles) -> ShingleSets:
+    """Return the distinct shingles of each text."""
+    return _distinct(found.values, found.owners, len(found.words))
+
+
+def _distinct(values: U64, owners: Rows, texts: int) -> ShingleSets:
     keys = owners.astype(np.uint64) << np.uint64(_BITS) | values
     keys.sort()
     if len(keys):
         keys = keys[np.concatenate([[True], keys[1:] != keys[:-1]])]
-    return ShingleSets(keys.astype(np.uint32), _offsets((keys >> np.uint64(_BITS)).astype(np.int64), len(texts)))
+    return ShingleSets(keys.astype(np.uint32), _offsets((keys >> np.uint64(_BITS)).astype(np.int64), texts))
 
 
 def _offsets(owners: Rows, texts: int) -> Rows:
@@ -174,23 +217,24 @@ def _offsets(owners: Rows, texts: int) -> Rows:
 def _words(data: npt.NDArray[np.uint8]) -> tuple[Rows, Rows]:
     """Return start and stop of each word of UTF-8 `data`, which ends in a byte that belongs to no word.
 
-    Runs of letters and digits; in scripts without spaces (lead bytes E3 to EF) every character is a word. General
-    punctuation (lead byte E2: dashes, curly quotes) parts words as ASCII punctuation does.
+    Runs of letters and digits. Signs of U+0080 to U+00BF (lead byte C2) part words, as general punctuation and symbols
+    do (lead byte E2, but for the letters from U+2C00 to U+2DFF); what is punctuation in other scripts, and where words
+    without blanks are cut, `plain` has said by blanks.
     """
     inside = _WORD[data]
+    high = np.flatnonzero(data >= 0xC2)
+    if len(high):
+        lead = data[high]
+        inside[high[lead == 0xC2]] = False
+        inside[high[lead == 0xC2] + 1] = False
+        signs = high[lead == 0xE2]
+        signs = signs[data[signs + 1] & 0xF8 != 0xB0]
+        for step in range(3):
+            inside[signs + step] = False
     begins = inside.copy()
     begins[1:] &= ~inside[:-1]
-    high = np.flatnonzero(data >= 0xE2)
-    if len(high):
-        punctuation = high[data[high] == 0xE2]
-        for step in range(3):
-            inside[punctuation + step] = False
-        begins = inside.copy()
-        begins[1:] &= ~inside[:-1]
-        lead = data[high]
-        begins[high[(lead >= 0xE3) & (lead <= 0xEF)]] = True
     starts = np.flatnonzero(begins)
-    closes = inside[:-1] & (~inside[1:] | begins[1:])
+    closes = inside[:-1] & ~inside[1:]
     return starts, np.flatnonzero(closes) + 1
 
 
@@ -255,35 +299,81 @@ def candidates(rows: npt.NDArray[np.uint16], bands: int, threshold: float) -> tu
     return links // max(count, 1), links % max(count, 1)
 
 
+class Meaning(Protocol):
+    """Tells a correction from a duplicate, of texts by number."""
+
+    def parts(self, younger: int, older: int) -> bool:
+        """Tell whether two near texts say different things."""
+        ...
+
+    def kind(self, text: int) -> Hashable:
+        """Return what texts that may say the same have in common."""
+        ...
+
+
+class Nearest(NamedTuple):
+    """For each text the oldest kept text that it is near (or -1) and the similarity of the two, shape (texts,).
+
+    `corrections` are the pairs (younger, older) that are near, but say different things, shape (pairs, 2).
+    """
+
+    older: Rows
+    similarity: npt.NDArray[np.float64]
+    corrections: Rows
+
+
 def nearest_older(
-    younger: Rows, older: Rows, sets: ShingleSets, threshold: float
-) -> tuple[Rows, npt.NDArray[np.float64]]:
-    """Return, for each text, the oldest kept text that it is near (or -1), and the similarity of the two.
+    younger: Rows, older: Rows, sets: ShingleSets, threshold: float, meaning: Meaning | None = None
+) -> Nearest:
+    """Compare the candidates by their shingles, and find for each text the oldest kept one that it is near.
 
-    The candidates are compared by their shingles. A text is turned down only in favour of one that is kept and is
-    itself at or above the threshold: where A is near B and B near C, but A not near C, A and C are both kept. So each
-    text that stood beside a near-duplicate is compared with what that one was turned down for, until nothing is new.
+    A text is turned down only in favour of one that is kept and is itself at or above the threshold: where A is near B
+    and B near C, but A not near C, A and C are both kept. So each text that stood beside a near-duplicate is compared
+    with what that one was turned down for, until nothing is new. Texts that `meaning` parts are no duplicates.
 
-    `younger` and `older` have the shape (candidates,), both results the shape (texts,).
+    `younger` and `older` have the shape (candidates,).
     """
     count = len(sets)
     near, joined = np.full(count, -1, dtype=np.int64), np.zeros(count)
-    links = younger.astype(np.int64) * max(count, 1) + older
-    links = np.unique(links)
-    similarity = sets.similarity(links // max(count, 1), links % max(count, 1))
-    while len(links):
-        close = similarity >= threshold
-        near, joined = _resolve(count, links[close], similarity[close])
-        young, old = links[close] // count, links[close] % count
-        chained = near[old] >= 0
-        fresh = np.setdiff1d(young[chained] * count + near[old[chained]], links)
-        if not len(fresh):
-            break
-        links = np.concatenate([links, fresh])
-        similarity = np.concatenate([similarity, sets.similarity(fresh // count, fresh % count)])
+    fresh = np.unique(younger.astype(np.int64) * max(count, 1) + older)
+    links, similarity, parted = np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0, dtype=bool)
+    while len(fresh):
+        values = sets.similarity(fresh // count, fresh % count)
+        apart = _parted(fresh, values >= threshold, count, meaning)
+        links, similarity = np.concatenate([links, fresh]), np.concatenate([similarity, values])
+        parted = np.concatenate([parted, apart])
         order = np.argsort(links)
-        links, similarity = links[order], similarity[order]
-    return near, joined
+        links, similarity, parted = links[order], similarity[order], parted[order]
+        same = (similarity >= threshold) & ~parted
+        near, joined = _resolve(count, links[same], similarity[same])
+        young, old = np.divmod(links[similarity >= threshold], count)
+        chained = near[old] >= 0
+        asked = [young[chained] * count + near[old[chained]], _of_a_kind(links[parted], count, meaning)]
+        fresh = np.setdiff1d(np.concatenate(asked), links)
+    kept = parted & (near[links // max(count, 1)] < 0)
+    return Nearest(near, joined, np.stack(np.divmod(links[kept], max(count, 1)), axis=1))
+
+
+def _parted(links: Rows, close: npt.NDArray[np.bool_], count: int, meaning: Meaning | None) -> npt.NDArray[np.bool_]:
+    """Tell which of the links (younger * count + older) that are `close` join texts that say different things."""
+    parted = np.zeros(len(links), dtype=bool)
+    if meaning is not None:
+        parted[close] = [meaning.parts(*divmod(link, count)) for link in links[close].tolist()]
+    return parted
+
+
+def _of_a_kind(links: Rows, count: int, meaning: Meaning | None) -> Rows:
+    """Link each correction to the first correction of the same text that is of its kind; `links` are ascending.
+
+    Candidates join a text to the oldest of a bucket and the one before it: the second copy of a correction would
+    meet neither the first copy nor what it was turned down for.
+    """
+    first: dict[tuple[int, Hashable], int] = {}
+    found = []
+    for young, old in (divmod(link, count) for link in links.tolist()):
+        if meaning is not None and (eldest := first.setdefault((old, meaning.kind(young)), young)) != young:
+            found.append(young * count + eldest)
+    return np.array(found, dtype=np.int64)
 
 
 def _links(order: Rows, same: npt.NDArray[np.bool_]) -> Rows:
@@ -330,16 +420,19 @@ class Near(NamedTuple):
     compared: int
 
 
-def neighbours(sets: ShingleSets, pool: Rows, others: Rows, threshold: float) -> Near:
+def neighbours(sets: ShingleSets, pool: Rows, others: Rows, threshold: float, words: int = 2) -> Near:
     """Compare the texts `pool` with the texts `others`; every pair at or above `threshold` is in the answer.
 
     Prefix filtering: a text of n shingles and one of Jaccard similarity t or more to it share at least ceil(t * n) of
     them, so at least one of any n - ceil(t * n) + 1; the rarest are looked up, and only the texts that hold one are
-    compared, exactly. Pairs of up to 0.1 below the threshold are kept too, so that one can tell how near it came.
+    compared, exactly. Pairs of up to 0.1 below the threshold are kept too, so that one can tell how near it came; of
+    short texts, all that are but one changed word apart (`floors`).
 
-    `pool` and `others` are numbers of texts, shape (n,); every array of the answer has the shape (pairs,).
+    `pool` and `others` are numbers of texts, shape (n,), `words` those in a shingle. Every array of the answer has the
+    shape (pairs,).
     """
-    prefix, owner = _prefixes(sets, pool, threshold)
+    floor = floors(sets.sizes, threshold, words)
+    prefix, owner = _prefixes(sets, pool, floor[pool])
     sieve = np.zeros(1 << 22, dtype=bool)
     sieve[prefix & np.uint32(len(sieve) - 1)] = True
     none = np.zeros(0, dtype=np.int64)
@@ -355,10 +448,11 @@ def neighbours(sets: ShingleSets, pool: Rows, others: Rows, threshold: float) ->
         pairs = np.unique(owner[np.repeat(low, repeat) + within] * len(rows) + np.repeat(text, repeat))
         left, right = pool[pairs // max(len(rows), 1)], rows[pairs % max(len(rows), 1)]
         mine, theirs = sets.sizes[left], sets.sizes[right]
-        able = (np.minimum(mine, theirs) >= threshold * np.maximum(mine, theirs) - 1e-9) & (left != right)
-        left, right = left[able], right[able]
+        least = np.minimum(floor[left], floor[right])
+        able = (np.minimum(mine, theirs) >= least * np.maximum(mine, theirs) - 1e-9) & (left != right)
+        left, right, least = left[able], right[able], least[able]
         similarity = sets.similarity(left, right)
-        kept = similarity >= threshold - 0.1
+        kept = similarity >= np.minimum(least, threshold - 0.1) - 1e-9
         compared += len(left)
         lefts.append(left[kept])
         rights.append(right[kept])
@@ -366,8 +460,21 @@ def neighbours(sets: ShingleSets, pool: Rows, others: Rows, threshold: float) ->
     return Near(np.concatenate(lefts), np.concatenate(rights), np.concatenate(similarities), compared)
 
 
-def _prefixes(sets: ShingleSets, pool: Rows, threshold: float) -> tuple[npt.NDArray[np.uint32], Rows]:
-    """Return the rarest shingles of each text of `pool`, as many as prefix filtering asks for, sorted, and whose."""
+def floors(sizes: Rows, threshold: float, words: int) -> npt.NDArray[np.float64]:
+    """Return from which similarity on a text of so many shingles is looked at; both of shape (texts,).
+
+    One changed word takes w shingles of n (w: the words in one) and puts as many others in: (n - w) / (n + w) is left,
+    below the threshold in short texts. A set of fewer than LEAST_SHINGLES says nothing below the threshold.
+    """
+    left = np.maximum(sizes - words, 1) / (sizes + words)
+    return np.where(sizes < LEAST_SHINGLES, threshold, np.minimum(threshold, left))
+
+
+def _prefixes(sets: ShingleSets, pool: Rows, threshold: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.uint32], Rows]:
+    """Return the rarest shingles of each text of `pool`, as many as prefix filtering asks for, sorted, and whose.
+
+    `threshold` has the shape of `pool`.
+    """
     mask = np.uint32((1 << 20) - 1)
     frequency = np.zeros(int(mask) + 1, dtype=np.int64)
     for start in range(0, len(sets.values), 1 << 20):

@@ -41,8 +41,8 @@ class SampleStore:
         self._type_numbers: dict[str, int] = {}
         self._mode_numbers = {name: number for number, name in enumerate(self.mode_names)}
         self._texts: list[str] = []
-        self._shingles = array("I")  # 32 bits
-        self._ends = array("q", [0])
+        self._shingles, self._reply_shingles = array("I"), array("I")  # 32 bits
+        self._ends, self._reply_ends = array("q", [0]), array("q", [0])
         self.partly: array[int] = array("l")
         self.with_context: array[int] = array("l")
         self.links: list[tuple[int, int]] = []
@@ -81,7 +81,7 @@ class SampleStore:
         columns.groups.append(group)
         columns.places.append(place)
         columns.priority.append(event.priority)
-        self._texts.append(near_duplicates.plain(text))
+        self._texts.append(near_duplicates.compared(*_sides(screened.sample)))
         if len(self._texts) >= _BLOCK:
             self._sign()
         return -1
@@ -100,11 +100,14 @@ class SampleStore:
 
     def _sign(self) -> None:
         near = self.settings.curate.near_duplicates
-        sets = near_duplicates.shingle_sets(self._texts, near.shingle_words)
+        found = near_duplicates.shingles(self._texts, near.shingle_words)
+        self._texts = []
+        sets, replies = near_duplicates.whole_sets(found), near_duplicates.reply_sets(found)
         self._signatures.append(near_duplicates.signatures(sets, near.bands * near.rows))
         self._ends.extend((sets.offsets[1:] + self._ends[-1]).tolist())
         self._shingles.frombytes(sets.values.tobytes())
-        self._texts = []
+        self._reply_ends.extend((replies.offsets[1:] + self._reply_ends[-1]).tolist())
+        self._reply_shingles.frombytes(replies.values.tobytes())
 
     def signatures(self) -> np.ndarray[tuple[int, int], np.dtype[np.uint16]]:
         """Return the MinHash signatures of all samples, shape (samples, permutations), and forget them."""
@@ -120,22 +123,26 @@ class SampleStore:
         """Return the word shingles of all samples; to be asked for after `signatures`."""
         return near_duplicates.ShingleSets(as_numpy(self._shingles), as_numpy(self._ends))
 
-    def whole_sets(self, sets: near_duplicates.ShingleSets) -> tuple[near_duplicates.ShingleSets, Rows]:
-        """Return sets in which thoughts stand with their answers and calls with their outcomes, and the number of each
-        sample's set.
+    def whole_sets(self) -> tuple[near_duplicates.ShingleSets, near_duplicates.ShingleSets, Rows]:
+        """Return sets in which thoughts stand with their answers and calls with their outcomes, and those of replies.
+
+        With them comes where each sample's are.
 
         Two thoughts that the same words of the world answer are no duplicates, but must not straddle the split; nor
         two calls with one outcome.
 
         The numbers have the shape (samples,).
         """
+        sets = self.sets()
+        replies = near_duplicates.ShingleSets(as_numpy(self._reply_shingles), as_numpy(self._reply_ends))
         rows = as_numpy(self.partly).astype(np.int64)
         samples = (self.spool.get(row).sample for row in rows.tolist())
-        texts = [near_duplicates.plain(f"{sample.user_text}\n{sample.assistant_text}") for sample in samples]
-        whole = near_duplicates.shingle_sets(texts, self.settings.curate.near_duplicates.shingle_words)
+        texts = [near_duplicates.compared(sample.user_text, sample.assistant_text) for sample in samples]
+        found = near_duplicates.shingles(texts, self.settings.curate.near_duplicates.shingle_words)
         numbers = np.arange(len(sets))
         numbers[rows] = len(sets) + np.arange(len(rows))
-        return sets.followed_by(whole), numbers
+        whole = sets.followed_by(near_duplicates.whole_sets(found))
+        return whole, replies.followed_by(near_duplicates.reply_sets(found)), numbers
 
     def context_sets(self, rows: Rows) -> tuple[near_duplicates.ShingleSets, Rows]:
         """Return the sets of the single exchanges in samples of several, and for each its sample's place in `rows`.
@@ -148,23 +155,25 @@ class SampleStore:
         wanted = set(rows.tolist())
         for row in self.with_context:
             if row in wanted:
-                found = [text for text in _exchanges(self.spool.get(row).sample) if count_words(text) >= _TELLING_WORDS]
-                texts += map(near_duplicates.plain, found)
+                found = [near_duplicates.compared(*both) for both in _exchanges(self.spool.get(row).sample)]
+                texts += found
                 places += [int(np.searchsorted(rows, row))] * len(found)
-        sets = near_duplicates.shingle_sets(texts, self.settings.curate.near_duplicates.shingle_words)
-        return sets, np.array(places, dtype=np.int64)
+        found_in = near_duplicates.shingles(texts, self.settings.curate.near_duplicates.shingle_words)
+        return near_duplicates.whole_sets(found_in), np.array(places, dtype=np.int64)
 
 
 # Shorter exchanges ("Thanks." "You're welcome.") stand in any conversation and tell nothing of one.
 _TELLING_WORDS = 8
 
 
-def _exchanges(sample: CuratedSample) -> Iterator[str]:
-    """Yield the exchanges of a sample one by one: those of its context, and its own where all are one text else."""
-    for one in sample.context:
-        yield f"{one.user_text}\n{one.assistant_text}"
+def _exchanges(sample: CuratedSample) -> Iterator[tuple[str, str]]:
+    """Yield the telling exchanges of a sample: those of its context, and its own where all are one text else."""
+    both = [(one.user_text, one.assistant_text) for one in sample.context]
     if sample.metadata.multi_turn:
-        yield f"{sample.user_text}\n{sample.assistant_text}"
+        both.append((sample.user_text, sample.assistant_text))
+    for said, answered in both:
+        if count_words(said) + count_words(answered) >= _TELLING_WORDS:
+            yield said, answered
 
 
 def compared_text(sample: CuratedSample) -> str:
@@ -173,16 +182,22 @@ def compared_text(sample: CuratedSample) -> str:
     Of a one-sided memory it is only its own text; of a tool call what asked for it and the call, not how it ended,
     since another call may end alike.
     """
+    prompt, reply = _sides(sample)
+    return f"{prompt}\n{reply}" if prompt and reply else prompt + reply
+
+
+def _sides(sample: CuratedSample) -> tuple[str, str]:
+    """Return what is compared of the prompt and of the reply; nothing where the other side alone tells a duplicate."""
     if sample.metadata.prompted and sample.metadata.reply_author == "person":
-        return sample.assistant_text
+        return "", sample.assistant_text
     if sample.metadata.thought:
-        return sample.user_text
+        return sample.user_text, ""
     if sample.metadata.reply_author == "tool":
-        return f"{sample.user_text}\n{sample.assistant_text.partition(OUTCOME)[0]}"
-    last = f"{sample.user_text}\n{sample.assistant_text}"
+        return sample.user_text, sample.assistant_text.partition(OUTCOME)[0]
     if not sample.metadata.multi_turn:
-        return last
-    return "\n".join([*(f"{one.user_text}\n{one.assistant_text}" for one in sample.context if one.trained), last])
+        return sample.user_text, sample.assistant_text
+    earlier = [f"{one.user_text}\n{one.assistant_text}" for one in sample.context if one.trained]
+    return "\n".join([*earlier, sample.user_text]), sample.assistant_text
 
 
 @dataclass(frozen=True)

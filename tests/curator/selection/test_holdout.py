@@ -11,7 +11,7 @@ import pytest
 from conftest import Home, Result, rows
 
 from curator.config import HoldoutConfig
-from curator.selection.holdout import Candidates, hold_out
+from curator.selection.holdout import Candidates, Nearness, hold_out
 from curator.selection.near_duplicates import shingle_sets
 
 Curate = Callable[..., Result]
@@ -61,8 +61,10 @@ def test_nearness_is_blamed_where_it_is_the_reason() -> None:
     texts = [" ".join(words[start : start + 40]) for start in range(0, 60, 6)]
     sets = shingle_sets(texts, 2)
     count = len(texts)
-    all_of = Candidates(np.zeros(count, dtype=np.int16), np.arange(count), np.arange(count), np.arange(count), sets)
-    held = hold_out(all_of, HoldoutConfig(share=0.3, minimum=0), 0.6, seed=42)
+    modes, numbers = np.zeros(count, dtype=np.int16), np.arange(count)
+    all_of = Candidates(modes, numbers, numbers, numbers, sets, sets)
+    nearness = Nearness(0.6, 2, lambda place: ("", texts[place]))
+    held = hold_out(all_of, HoldoutConfig(share=0.3, minimum=0), nearness, seed=42)
     assert held.wanted == 3
     assert len(held.rows) == 0
     assert held.too_near == count

@@ -11,7 +11,7 @@ import pytest
 from test_near_duplicates import jaccard, sets_of
 
 from curator.config import HoldoutConfig, load_settings
-from curator.selection.holdout import Candidates, Holdout, hold_out, holdout_size, joined_groups
+from curator.selection.holdout import Candidates, Holdout, Nearness, hold_out, holdout_size, joined_groups
 from curator.selection.spread import Columns, recent_and_old, spread, type_mix
 
 SETTINGS: Final = load_settings(None)
@@ -142,7 +142,8 @@ def different(count: int) -> list[str]:
 def held(made: Columns, texts: list[str], config: HoldoutConfig = HOLDOUT, seed: int = 42) -> Holdout:
     numbers = every(len(texts))
     modes, groups = np.array(made.modes, dtype=np.int16), np.array(made.groups, dtype=np.int64)
-    return hold_out(Candidates(modes, groups, numbers, numbers, sets_of(texts)), config, THRESHOLD, seed)
+    all_of = Candidates(modes, groups, numbers, numbers, sets_of(texts), sets_of(texts))
+    return hold_out(all_of, config, Nearness(THRESHOLD, 3, lambda place: ("", texts[place])), seed)
 
 
 def highest_across(texts: list[str], inside: set[int]) -> float:
@@ -192,12 +193,12 @@ def test_nothing_held_out_is_near_anything_that_is_not(seed: int) -> None:
 
 
 def test_the_reported_similarity_is_below_the_threshold_and_never_above_the_truth() -> None:
-    texts = different(400)
-    for number in range(0, 400, 2):  # 5 of 8 shingles are shared: 0.625
-        texts[number + 1] = " ".join([*texts[number].split(), "p", "q", f"r{number}"])
+    texts = [" ".join(f"w{number}x{place}" for place in range(20)) for number in range(400)]
+    for number in range(0, 400, 2):  # 18 of 27 shingles are shared
+        texts[number + 1] = " ".join([*texts[number].split(), *(f"r{number}x{place}" for place in range(9))])
     found = held(columns(400), texts)
     truth = highest_across(texts, set(found.rows.tolist()))
-    assert 0.0 <= found.highest <= truth == pytest.approx(6 / 9)
+    assert found.highest == truth == pytest.approx(18 / 27)
 
 
 def test_where_everything_is_alike_nothing_can_be_held_out_and_the_wish_is_told() -> None:
@@ -231,7 +232,8 @@ def test_rows_and_shingle_sets_may_be_numbered_otherwise() -> None:
     random.Random(5).shuffle(order)
     numbers, groups = np.array(order, dtype=np.int64), np.array([-1 - n for n in range(500)], dtype=np.int64)
     modes = np.zeros(500, dtype=np.int16)
-    found = hold_out(Candidates(modes, groups, every(500) + 1000, numbers, sets_of(texts)), HOLDOUT, THRESHOLD, 42)
+    all_of = Candidates(modes, groups, every(500) + 1000, numbers, sets_of(texts), sets_of(texts))
+    found = hold_out(all_of, HOLDOUT, Nearness(THRESHOLD, 3, lambda place: ("", texts[numbers[place]])), 42)
     inside = {order[row - 1000] for row in found.rows.tolist()}
     assert inside
     assert highest_across(texts, inside) < THRESHOLD
