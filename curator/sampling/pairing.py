@@ -16,7 +16,7 @@ from curator.config import Settings
 from curator.contract.records import Source
 from curator.hooks import Pairing
 from curator.language.identify import language_of
-from curator.language.sentences import passages, sentences
+from curator.language.passages import cuttable, passages
 from curator.language.words import count_words
 from curator.records import Author, MemoryEvent, Pair, Shape
 from curator.sampling.talk import THOUGHT_IS_USER, conversation, exchanges
