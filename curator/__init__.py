@@ -62,8 +62,11 @@ _WHERE = {
     "secrets_of": "curator.contract.secret_scan",
     "UsageError": "curator.contract.errors",
     "count_words": "curator.language.words",
+    "split_words": "curator.language.words",
+    "estimated_tokens": "curator.language.tokens",
+    "language_of": "curator.language.identify",
     "ends_sentence": "curator.language.sentences",
-    "first_sentences": "curator.language.sentences",
+    "first_sentences": "curator.language.passages",
     "sentences": "curator.language.sentences",
     "chosen_by_hash": "curator.language.sentences",
     "TakenOut": "curator.language.clauses",
@@ -117,11 +120,14 @@ if TYPE_CHECKING:
     from curator.language.clauses import clauses_at_blanks as clauses_at_blanks
     from curator.language.clauses import needs_the_yes as needs_the_yes
     from curator.language.clauses import without_blanks as without_blanks
+    from curator.language.identify import language_of as language_of
+    from curator.language.passages import first_sentences as first_sentences
     from curator.language.sentences import chosen_by_hash as chosen_by_hash
     from curator.language.sentences import ends_sentence as ends_sentence
-    from curator.language.sentences import first_sentences as first_sentences
     from curator.language.sentences import sentences as sentences
+    from curator.language.tokens import estimated_tokens as estimated_tokens
     from curator.language.words import count_words as count_words
+    from curator.language.words import split_words as split_words
     from curator.reading.events import BadShape as BadShape
     from curator.reading.events import event_from_json as event_from_json
     from curator.reading.events import event_key as event_key

@@ -17,7 +17,7 @@ from curator.hooks import Pairing
 from curator.language.clauses import Beginnings, OnlyWords
 from curator.language.identify import language_of
 from curator.language.names import Names
-from curator.language.sentences import passages, sentences
+from curator.language.passages import passages
 from curator.language.words import count_words
 from curator.records import Author, MemoryEvent, Pair, Shape
 from curator.sampling.talk import THOUGHT_IS_USER, conversation

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curator.language.sentences import chosen_by_hash, ends_sentence, first_sentences, passages, sentences
+from curator.language.passages import first_sentences, passages
+from curator.language.sentences import chosen_by_hash, ends_sentence, sentences
 from curator.language.words import count_words
 
 PIECES: Final = st.sampled_from(
