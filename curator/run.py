@@ -49,6 +49,7 @@ class Request:
     schema: Path | None = None
     max_file_bytes: int | None = None
     context: str | None = None
+    questions: str | None = None
     disabled: tuple[str, ...] = ()
     dry_run: bool = False
 
@@ -64,7 +65,7 @@ def rebuild_command(request: Request, home: Path, family: str) -> tuple[str, ...
         "--source": request.source and request.source.absolute(), "--days-recent": options.days_recent,
         "--old-samples": options.old_samples, "--mode-from": options.mode_from,
         "--dual-direction": options.dual_direction, "--context": request.context, "--holdout": options.holdout,
-        "--max-file-bytes": request.max_file_bytes,
+        "--max-file-bytes": request.max_file_bytes, "--questions": request.questions,
     }  # fmt: skip
     words = ["curate", "run"]
     for option, value in values.items():
@@ -120,8 +121,9 @@ def _overridden(settings: Settings, request: Request) -> Settings:
     if request.max_file_bytes:
         limits = curate.limits.model_copy(update={"max_file_bytes": request.max_file_bytes})
         curate = curate.model_copy(update={"limits": limits})
-    if request.context:
-        curate = curate.model_copy(update={"pairing": curate.pairing.model_copy(update={"context": request.context})})
+    asked = {"context": request.context, "questions": request.questions}
+    if pairing := {name: value for name, value in asked.items() if value}:
+        curate = curate.model_copy(update={"pairing": curate.pairing.model_copy(update=pairing)})
     return replace(settings, curate=curate)
 
 

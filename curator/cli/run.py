@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from curator.run import Outcome
 
 MODES_FROM = ("metadata", "type", "hybrid")
+QUESTIONS = ("passage", "stock")
 DIRECTIONS = ("thought-is-user", "thought-is-assistant")
 
 
@@ -52,6 +53,7 @@ def add(commands: Any) -> None:
     run.add_argument("--mode-from", choices=MODES_FROM, default="hybrid", help="where a memory's mode comes from")
     run.add_argument("--dual-direction", choices=DIRECTIONS, default=DIRECTIONS[0], help="who thinks in a conversation")
     run.add_argument("--context", choices=("drop", "keep"), help="replies that cannot stand alone (default: of etc/)")
+    run.add_argument("--questions", choices=QUESTIONS, help="what one-sided text answers (default: of etc/)")
     run.add_argument("--holdout", type=share, metavar="SHARE", help="share to hold out (default: 0.05)")
     run.add_argument("--max-file-bytes", type=positive, metavar="N", help="drop larger files unread")
     run.add_argument(
@@ -85,6 +87,7 @@ def _run(options: argparse.Namespace) -> int:
         schema=options.schema,
         max_file_bytes=options.max_file_bytes,
         context=options.context,
+        questions=options.questions,
         disabled=tuple(options.no_plugin),
         dry_run=options.dry_run,
         options=Options(

@@ -29,7 +29,7 @@ def tool_call(event: MemoryEvent, pairing: Pairing, mode: str) -> Pair:
     if "{tool}" not in question:
         question = pairing.prompt("agent", "tool_invocation", tool.name + tool.inputs)
     instruction = question.replace("{tool}", tool.name).replace("{inputs}", tool.inputs)
-    return Pair(instruction, action, "tool", prompted=True, sources=(source,))
+    return Pair(instruction, action, "tool", prompted=True, question="stock", sources=(source,))
 
 
 def _asked_before(event: MemoryEvent, pairing: Pairing) -> tuple[MemoryEvent, str] | None:

@@ -35,6 +35,7 @@ class SampleStore:
     def __post_init__(self) -> None:
         self.spool = Spool(ScreenedSample, self.folder)
         self._type_numbers: dict[str, int] = {}
+        self._questions: dict[str, int] = {}
         self._mode_numbers = {name: number for number, name in enumerate(self.mode_names)}
         self._texts: list[str] = []
         self._shingles = array("I")  # 32 bits
@@ -72,10 +73,17 @@ class SampleStore:
         columns.groups.append(group)
         columns.places.append(place)
         columns.priority.append(event.priority)
+        columns.asked.append(self._question_number(screened.sample))
         self._texts.append(near_duplicates.plain(text))
         if len(self._texts) >= _BLOCK:
             self._sign()
         return -1
+
+    def _question_number(self, sample: CuratedSample) -> int:
+        """Return the number of the stock question that the person's words answer, -1 where they answer none."""
+        if sample.metadata.question != "stock" or sample.metadata.reply_author != "person":
+            return -1
+        return self._questions.setdefault(sample.user_text, len(self._questions))
 
     def modes(self) -> dict[str, int]:
         """Return how many samples there are of each mode."""
