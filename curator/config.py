@@ -6,9 +6,10 @@ All mistakes of all files are reported at once, each with its file and line.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -42,6 +43,21 @@ class PairingConfig(ConfigFile):
     tool_input_characters: int = Field(400, ge=40, description="longer inputs of a tool are shortened item by item")
     tool_outcome_characters: int = Field(400, ge=40, description="a longer outcome of a tool is shortened item by item")
     sentence_language: str = Field("en", pattern="^[a-z]{2,3}$", description="whose abbreviations end no sentence")
+    questions: Literal["auto", "passage", "stock"] = Field(
+        "auto",
+        description="what one-sided text answers: a question made from it, or one of etc/prompts.json; "
+        "auto: made from it, unless the home has questions of its own in etc/prompts.json",
+    )
+    question_words: Share = Field(
+        0.25, description="share of a passage's words that its question may name; one word always may be"
+    )
+    stock_share: Share = Field(
+        0.05, description="share of the passages, chosen by hash, that answer a stock question all the same"
+    )
+    prompt_share: Share = Field(
+        0.02, description="share of a mode's samples that may answer one and the same stock question"
+    )
+    prompt_least: int = Field(20, ge=1, description="samples that may answer it in any case")
 
 
 class ReplyConfig(ConfigFile):
@@ -246,6 +262,84 @@ def _lists(questions: PromptLanguage | PromptsConfig, mode: str) -> dict[str, tu
     return questions.modes.get(mode) or built_in.get(mode, {})
 
 
+Kind = Literal["person", "place", "when", "activity", "thing"]
+_SLOT = re.compile(r"\{([^{}]*)\}")
+
+
+class QuestionTemplates(ConfigFile):
+    """The questions of one language and one mode, with slots: {person} {place} {when} {activity} {thing}."""
+
+    any: tuple[str, ...] = Field(description="for every memory")
+    event: tuple[str, ...] = Field((), description="for memories that tell what happened, beside the others")
+
+    @model_validator(mode="after")
+    def _slots(self) -> QuestionTemplates:
+        if not any(slots_of(template) == {"thing"} for template in self.any):
+            raise ValueError("any: a question with the slot {thing} alone is needed")
+        for template in (*self.any, *self.event):
+            unknown = slots_of(template) - set(get_args(Kind))
+            if unknown or not slots_of(template):
+                raise ValueError(f"{template!r}: the slots are {{person}} {{place}} {{when}} {{activity}} {{thing}}")
+        return self
+
+
+class QuestionLanguage(ConfigFile):
+    """How questions are made from passages in one language. Words are written apart by blanks."""
+
+    blanks: bool = Field(True, description="blanks stand between its words")
+    capitals: Literal["names", "nouns", "none"] = Field("none", description="what a capital inside a sentence tells")
+    quotes: str = Field('""', min_length=2, max_length=2, description="marks around words taken from the text")
+    inflected: bool = Field(False, description="names change their endings, so that they too stand in these marks")
+    spaced_quotes: bool = Field(False, description="blanks stand inside these marks")
+    least_letters: int = Field(4, ge=1, description="letters of a word that is asked about for want of better")
+    stop: str = Field("", description="words that tell nothing of a passage's subject")
+    titles: str = Field("", description="words before a name")
+    before_person: str = Field("", description="words after which a name is a person's")
+    before_place: str = Field("", description="words after which a name is a place's")
+    articles: str = Field("", description="words after which a noun may stand")
+    endings: str = Field("", description="particles at the end of a word, taken off where the word is looked up")
+    mine: dict[str, str] = Field({}, description="my -> your; a label that has one counts only after such a word")
+    people: dict[str, str] = Field({}, description="label of the slot {person} -> words")
+    places: dict[str, str] = Field({}, description="label of the slot {place} -> words")
+    times: dict[str, str] = Field({}, description="label of the slot {when} -> words")
+    activities: dict[str, str] = Field({}, description="label of the slot {activity} -> words")
+    weekdays: tuple[str, ...] = Field((), description="labels of {when}, from Monday, for the memory's own time")
+    months: tuple[str, ...] = Field((), description="labels of {when}, from January, for the memory's own time")
+    names: str = Field("", description="regular expression whose first group is a person's name")
+    things: str = Field("", description="regular expression of words that can be asked about")
+    dual: QuestionTemplates = Field(description="questions put to oneself")
+    emulation: QuestionTemplates = Field(description="questions that another asks; other plugins' modes have them too")
+    agent: QuestionTemplates = Field(description="demands for a report")
+
+    @field_validator("names", "things")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"no regular expression: {error}") from None
+        return value
+
+
+class QuestionsConfig(ConfigFile):
+    """etc/questions.json: questions made from the passage that answers them."""
+
+    events: tuple[str, ...] = Field(description="memory types that tell what happened")
+    languages: dict[str, QuestionLanguage] = Field(description="language -> its questions; other: of any language")
+
+    @field_validator("languages")
+    @classmethod
+    def _has_other(cls, value: dict[str, QuestionLanguage]) -> dict[str, QuestionLanguage]:
+        if "other" not in value:
+            raise ValueError("a language called 'other' is needed, for texts in none of those named")
+        return value
+
+
+def slots_of(template: str) -> frozenset[str]:
+    """Return the names of a template's slots."""
+    return frozenset(_SLOT.findall(template))
+
+
 class Range(ConfigFile):
     """A target range, both ends included; None is open."""
 
@@ -296,6 +390,7 @@ MODELS: dict[str, type[ConfigFile]] = {
     "speakers": SpeakersConfig,
     "fillers": FillersConfig,
     "prompts": PromptsConfig,
+    "questions": QuestionsConfig,
     "context": ContextConfig,
     "targets": TargetsConfig,
 }
@@ -314,12 +409,19 @@ class Settings:
     speakers: SpeakersConfig
     fillers: FillersConfig
     prompts: PromptsConfig
+    questions: QuestionsConfig
     context: ContextConfig
     targets: TargetsConfig
     families: Path
     home_families: Path | None
     files: dict[str, str]
     overridden: dict[str, str]
+
+    @property
+    def asks_of_passages(self) -> bool:
+        """Whether one-sided texts answer questions made from them."""
+        wanted = self.curate.pairing.questions
+        return wanted == "passage" or (wanted == "auto" and "etc/prompts.json" not in self.overridden)
 
     def path_of(self, name: str) -> Path:
         """Return the file of etc/ that was read as `name` ("types.json")."""

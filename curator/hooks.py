@@ -16,7 +16,7 @@ import pluggy
 from curator.contract.modes import Tags
 from curator.contract.records import Family
 from curator.language.names import Names
-from curator.records import Conversation, CuratedSample, Drop, MemoryEvent, Pair, Shape
+from curator.records import Conversation, CuratedSample, Drop, MemoryEvent, Pair, Question, Shape
 
 if TYPE_CHECKING:
     from curator.config import Settings
@@ -96,6 +96,10 @@ class Pairing(Protocol):
 
     def prompt(self, mode: str, memory_type: str, text: str, language: str = "und") -> str:
         """Return the question that `text` answers: one of etc/prompts.json, in `language` where it has any."""
+        ...
+
+    def question(self, mode: str, event: MemoryEvent, text: str) -> tuple[str, Question]:
+        """Return the question that the passage `text` of `event` answers, made from it or one of etc/prompts.json."""
         ...
 
     def leans_on_context(self, user_text: str, reply: str) -> bool:

@@ -19,6 +19,9 @@ EXPORT_FORMAT = "persona-curator-export"
 EXPORT_VERSION = 1
 
 
+# What a prompt of ours is: one of etc/prompts.json, or made from the passage. "": it stood in the memory.
+Question = Literal["", "stock", "passage"]
+
 # Whose words a text is. "person": the one whose memories these are. "assistant": their digital twin, or any model.
 Author = Literal["person", "other_human", "assistant", "tool"]
 AUTHORS: Final[tuple[Author, ...]] = get_args(Author)
@@ -151,10 +154,10 @@ class Pair(Record, frozen=True, gc=False):
 
     `author` tells whose words the reply is: "person" (never changed), "assistant" or "other_human" (may be cleaned and
     trimmed) or "tool" (rendered by us). `prompted` is True where `user_text` is a question of
-    etc/prompts.json, `thought` where it is a one-sided thought and the reply comes from the event that followed it,
-    `flipped` where --dual-direction turned a conversation round. `events` are the keys of the other memories in it.
-    `follows` is True where it goes on from the exchange before it, or from the memory before it where it is its
-    memory's first: with --turns such pairs become one sample.
+    ours, and `question` tells which kind, `thought` where it is a one-sided thought and the reply comes from the event
+    that followed it, `flipped` where --dual-direction turned a conversation round. `events` are the keys of the other
+    memories in it. `follows` is True where it goes on from the exchange before it, or from the memory before it where
+    it is its memory's first: with --turns such pairs become one sample.
     """
 
     user_text: str
@@ -162,6 +165,7 @@ class Pair(Record, frozen=True, gc=False):
     author: Author = "assistant"
     turn: int = 0
     prompted: bool = False
+    question: Question = ""
     thought: bool = False
     flipped: bool = False
     context: tuple[Exchange, ...] = ()
@@ -174,8 +178,9 @@ class Pair(Record, frozen=True, gc=False):
 class SampleMetadata(Record, frozen=True, gc=False):
     """What a sample carries beside its two texts; names as MetaHuman OS has them where it has them.
 
-    `language` is the reply's, as ISO 639-1 has it; "und" where it cannot be told. `multi_turn` is True where replies
-    of the context are trained too.
+    `prompted` is True where the prompt is a question of ours, not the memory's: `question` tells which kind.
+    `language` is the reply's, as ISO 639-1 has it; "und" where it cannot be told.
+    `multi_turn` is True where replies of the context are trained too.
     """
 
     sample_id: str
@@ -190,6 +195,7 @@ class SampleMetadata(Record, frozen=True, gc=False):
     long_output: bool = False
     pair_flipped: bool = False
     prompted: bool = False
+    question: Question = ""
     thought: bool = False
     language: str = "und"
 

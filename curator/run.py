@@ -53,6 +53,7 @@ class Request:
     max_file_bytes: int | None = None
     context: str | None = None
     turns: int | None = None
+    questions: str | None = None
     disabled: tuple[str, ...] = ()
     dry_run: bool = False
 
@@ -68,8 +69,8 @@ def rebuild_command(request: Request, home: Path, family: str) -> tuple[str, ...
         "--source": request.source and request.source.absolute(), "--days-recent": options.days_recent,
         "--old-samples": options.old_samples, "--mode-from": options.mode_from,
         "--dual-direction": options.dual_direction, "--author": options.author,
-        "--context": request.context, "--turns": request.turns, "--holdout": options.holdout,
-        "--max-file-bytes": request.max_file_bytes,
+        "--context": request.context, "--turns": request.turns, "--questions": request.questions,
+        "--holdout": options.holdout, "--max-file-bytes": request.max_file_bytes,
     }  # fmt: skip
     words = ["curate", "run"]
     for option, value in values.items():
@@ -125,7 +126,7 @@ def _overridden(settings: Settings, request: Request) -> Settings:
     if request.max_file_bytes:
         limits = curate.limits.model_copy(update={"max_file_bytes": request.max_file_bytes})
         curate = curate.model_copy(update={"limits": limits})
-    asked = {"context": request.context, "turns": request.turns}
+    asked = {"context": request.context, "turns": request.turns, "questions": request.questions}
     if given := {name: value for name, value in asked.items() if value}:
         curate = curate.model_copy(update={"pairing": curate.pairing.model_copy(update=given)})
     return replace(settings, curate=curate)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MODES_FROM = ("metadata", "type", "hybrid")
 AUTHORS = ("person", "other_human", "assistant", "tool")  # of curator.records, which help need not load
+QUESTIONS = ("passage", "stock")
 DIRECTIONS = ("thought-is-user", "thought-is-assistant")
 
 
@@ -57,6 +58,7 @@ def add(commands: Any) -> None:
         "--context", choices=("drop", "keep"), help="exchanges that lean on what went before (default: of etc/)"
     )
     run.add_argument("--turns", type=positive, metavar="N", help="up to N exchanges a sample, each reply trained")
+    run.add_argument("--questions", choices=QUESTIONS, help="what one-sided text answers (default: of etc/)")
     run.add_argument("--holdout", type=share, metavar="SHARE", help="share to hold out (default: 0.05)")
     run.add_argument("--max-file-bytes", type=positive, metavar="N", help="drop larger files unread")
     run.add_argument(
@@ -91,6 +93,7 @@ def _run(options: argparse.Namespace) -> int:
         max_file_bytes=options.max_file_bytes,
         context=options.context,
         turns=options.turns,
+        questions=options.questions,
         disabled=tuple(options.no_plugin),
         dry_run=options.dry_run,
         options=Options(

@@ -41,7 +41,7 @@ class Voice:
         data = sample.metadata
         self.authors[data.reply_author] += 1
         self.languages[data.language] += 1
-        self.questions["stock" if data.prompted else "own"] += 1
+        self.questions[data.question or ("stock" if data.prompted else "own")] += 1
         self.turns[1 + len(sample.context)] += 1
         self._prompts.append(hash64(sample.user_text))
         if data.reply_author in _CLEANED:

@@ -18,8 +18,10 @@ from curator.language.clauses import Beginnings, OnlyWords
 from curator.language.identify import language_of
 from curator.language.names import Names
 from curator.language.passages import passages
+from curator.language.sentences import sentences
 from curator.language.words import count_words
-from curator.records import Author, MemoryEvent, Pair, Shape
+from curator.records import Author, MemoryEvent, Pair, Question, Shape
+from curator.sampling.questions import PassageQuestions
 from curator.sampling.talk import THOUGHT_IS_USER, conversation
 from curator.sampling.tool_calls import closes, render_tool, tool_call
 from curator.sampling.truncation import note_left_out, whole_shape
@@ -95,6 +97,29 @@ class PairingHelpers:
             questions = self._questions[kind] = self.settings.prompts.questions(*kind)
         return questions[zlib.crc32(text.encode()) % len(questions)]
 
+    def question(self, mode: str, event: MemoryEvent, text: str) -> tuple[str, Question]:
+        """Return the question that the passage `text` of `event` answers, and whether it was made from the passage.
+
+        A share of the passages, chosen by hash, answers a stock question all the same, since people ask such too.
+        """
+        if self._asks_of_passages and zlib.crc32(text.encode(), 1) % 1000 >= self._stock_per_mille:
+            asked = self._from_passages.question(mode, self.language(event), event, text)
+            if asked:
+                return asked, "passage"
+        return self.prompt(mode, event.type, text, self.language(event)), "stock"
+
+    @cached_property
+    def _stock_per_mille(self) -> float:
+        return self.settings.curate.pairing.stock_share * 1000
+
+    @cached_property
+    def _asks_of_passages(self) -> bool:
+        return self.settings.asks_of_passages
+
+    @cached_property
+    def _from_passages(self) -> PassageQuestions:
+        return PassageQuestions(self.settings.questions, self.settings.curate.pairing.question_words, self.owner_names)
+
     @cached_property
     def _questions(self) -> dict[tuple[str, str, str], tuple[str, ...]]:
         return {}
@@ -146,15 +171,14 @@ def dual_pairs(event: MemoryEvent, pairing: Pairing) -> Iterator[Pair]:
 
 
 def answered_prompt(event: MemoryEvent, pairing: Pairing, mode: str, text: str) -> Iterator[Pair]:
-    """Let the person's own text, cut into passages, answer questions of etc/prompts.json."""
+    """Let the person's own text, cut into passages, answer questions made from them, or of etc/prompts.json."""
     author = pairing.shape(event).author
     pieces = pairing.passages(text)
     if not note_left_out(event, pairing) and not pieces:
         pairing.on_drop("empty", "no text", 0)
-    language = pairing.language(event) if pieces else "und"
     for turn, piece in enumerate(pieces):
-        question = pairing.prompt(mode, event.type, piece, language)
-        yield Pair(question, piece, author, turn, prompted=True, sources=event.sources)
+        asked, kind = pairing.question(mode, event, piece)
+        yield Pair(asked, piece, author, turn, prompted=True, question=kind, sources=event.sources)
 
 
 def thought_and_world(event: MemoryEvent, pairing: Pairing) -> Iterator[Pair]:

@@ -256,6 +256,7 @@ class Sampler:
             long_output=len(reply) > 160 and count_words(reply) > self._settings.curate.reply.words,
             pair_flipped=pair.flipped,
             prompted=pair.prompted,
+            question=pair.question,
             thought=pair.thought,
             language=self._pairing.language(event),
         )

@@ -54,7 +54,7 @@ def tool_call(event: MemoryEvent, pairing: Pairing, mode: str) -> Pair:
         question = pairing.prompt("agent", "tool_invocation", called, language)
     inputs = _within(tool.inputs, config.tool_input_characters)
     instruction = question.replace("{tool}", tool.name).replace("{inputs}", inputs)
-    return Pair(instruction, action, "tool", prompted=True, changes=changes, sources=event.sources)
+    return Pair(instruction, action, "tool", prompted=True, question="stock", changes=changes, sources=event.sources)
 
 
 def _confirmed(event: MemoryEvent, pairing: Pairing, mode: str) -> tuple[MemoryEvent | None, tuple[Exchange, ...]]:

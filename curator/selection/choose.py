@@ -22,7 +22,7 @@ from curator.selection import near_duplicates
 from curator.selection.holdout import Candidates, Holdout, Nearness, hold_out, joined_groups
 from curator.selection.near_duplicates import Rows
 from curator.selection.sample_store import Collected, SampleStore, compared_text
-from curator.selection.spread import recent_and_old, spread, type_mix
+from curator.selection.spread import recent_and_old, spread, type_mix, under_prompt_share
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def choose(collected: Collected, settings: Settings, options: Options, progress:
 
 
 def _narrowed(collected: Collected, rows: Rows, settings: Settings, options: Options) -> Rows:
-    """Return the rows that the type mix, --mode, --author, --days-recent and --max leave, in this order."""
+    """Return the rows that type mix, modes, authors, recency, a stock question's share and --max leave, in this order."""
     store, columns = collected.store, collected.store.columns
     mixed = type_mix(columns, rows, store.type_names, settings.types, options.seed)
     rows = _narrow(collected, rows, mixed, "type_mix")
@@ -100,6 +100,10 @@ def _narrowed(collected: Collected, rows: Rows, settings: Settings, options: Opt
     newest = collected.timeline.newest()
     kept = recent_and_old(columns, rows, newest, options.days_recent, options.old_samples, options.seed)
     rows = _narrow(collected, rows, kept, "not_recent")
+    if settings.asks_of_passages:
+        pairing = settings.curate.pairing
+        kept = under_prompt_share(columns, rows, pairing.prompt_share, pairing.prompt_least, options.seed)
+        rows = _narrow(collected, rows, kept, "over_prompt_share")
     if options.most is not None:
         first = as_numpy(columns.priority)[rows] > 0
         rows = _narrow(collected, rows, spread(rows, options.most, options.seed, first), "over_max")
@@ -139,6 +143,8 @@ def _drop_row(collected: Collected, row: int, stage: Stage, reason: str, detail:
         detail = f"its mode is {screened.sample.mode}"
     elif reason == "other_author":
         detail = f"its reply's author is {metadata.reply_author}"
+    elif reason == "over_prompt_share":
+        detail = f"too many answer {screened.sample.user_text!r}"
     elif reason == "type_mix":
         detail = f"over the share of the type {metadata.source_type}"
     path, keys = metadata.sources[0].path, screened.events[:1]

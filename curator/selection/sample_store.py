@@ -39,6 +39,7 @@ class SampleStore:
     def __post_init__(self) -> None:
         self.spool = Spool(ScreenedSample, self.folder)
         self._type_numbers: dict[str, int] = {}
+        self._questions: dict[str, int] = {}
         self._mode_numbers = {name: number for number, name in enumerate(self.mode_names)}
         self._texts: list[str] = []
         self._shingles, self._reply_shingles = array("I"), array("I")  # 32 bits
@@ -81,6 +82,7 @@ class SampleStore:
         columns.groups.append(group)
         columns.places.append(place)
         columns.priority.append(event.priority)
+        columns.asked.append(self._question_number(screened.sample))
         self._texts.append(near_duplicates.compared(*_sides(screened.sample)))
         if len(self._texts) >= _BLOCK:
             self._sign()
@@ -92,6 +94,12 @@ class SampleStore:
         if self.beside:
             places.update(place for row in rows.tolist() for place in self.beside.get(row, ()))
         return len(places)
+
+    def _question_number(self, sample: CuratedSample) -> int:
+        """Return the number of the stock question that the person's words answer, -1 where they answer none."""
+        if sample.metadata.question != "stock" or sample.metadata.reply_author != "person":
+            return -1
+        return self._questions.setdefault(sample.user_text, len(self._questions))
 
     def modes(self) -> dict[str, int]:
         """Return how many samples there are of each mode."""

@@ -24,7 +24,10 @@ _DAY = 86_400_000
 @dataclass
 class Columns:
     """What choosing needs to know of each sample: numbers of its mode, type and reply's author, time in ms,
-    conversation, priority."""
+    conversation, priority.
+
+    `asked` is the number of the stock question that it answers, -1 where it answers none.
+    """
 
     modes: array[int] = field(default_factory=lambda: array("h"))
     types: array[int] = field(default_factory=lambda: array("h"))
@@ -33,6 +36,7 @@ class Columns:
     groups: array[int] = field(default_factory=lambda: array("q"))
     places: array[int] = field(default_factory=lambda: array("l"))
     priority: array[int] = field(default_factory=lambda: array("b"))
+    asked: array[int] = field(default_factory=lambda: array("l"))
 
     def __len__(self) -> int:
         return len(self.modes)
@@ -76,6 +80,20 @@ def type_mix(columns: Columns, rows: Rows, names: Sequence[str], config: TypesCo
         if name in config.secondary:
             mine = spread(mine, int(config.secondary[name] / 100 * primary.sum()), seed)
         kept.append(mine)
+    return np.sort(np.concatenate(kept))
+
+
+def under_prompt_share(columns: Columns, rows: Rows, share: float, least: int, seed: int) -> Rows:
+    """Keep of the samples that answer one and the same stock question up to `share` of their mode's, `least` always.
+
+    `rows` have the shape (samples,), and so has what comes back of them.
+    """
+    modes, asked = as_numpy(columns.modes)[rows], as_numpy(columns.asked)[rows]
+    kept = [rows[asked < 0]]
+    for mode, size in zip(*np.unique(modes, return_counts=True), strict=True):
+        of_mode = modes == mode
+        for question in np.unique(asked[of_mode & (asked >= 0)]):
+            kept.append(spread(rows[of_mode & (asked == question)], max(least, int(share * size)), seed))
     return np.sort(np.concatenate(kept))
 
 
