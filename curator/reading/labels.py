@@ -51,13 +51,13 @@ def read_labelled(content: str, names: Names, is_talk: bool) -> Shape | None:
         return _answered(content, names) if is_talk else None
     if not (kind or is_talk or "\n" in content[first.end :]):
         return None
-    others = [label for label in _labels(content, first.end) if label.marks == first.marks]
-    roles = _two_speakers(first, kind, others, names, is_talk)
-    if roles is not None:
-        return Shape(turns=_turns(content, first, others, roles))
-    if not is_talk:
-        return None
-    return _one_sided(content, first, kind, others)
+    every = list(_labels(content, first.end))
+    alike = [label for label in every if label.marks == first.marks]
+    for others in (alike, every):
+        roles = _two_speakers(first, kind, others, names, is_talk)
+        if roles is not None:
+            return Shape(turns=_turns(content, first, others, roles))
+    return _one_sided(content, first, kind, every) if is_talk else None
 
 
 def _answered(content: str, names: Names) -> Shape | None:
