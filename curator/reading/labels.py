@@ -46,18 +46,29 @@ def read_labelled(content: str, names: Names, is_talk: bool) -> Shape | None:
     Shape whose `turned_down` says so.
     """
     first = _label_at_start(content)
-    if first is None:
-        return None
-    kind = names.kind(first.name)
+    kind = names.kind(first.name) if first else ""
+    if first is None or (not kind and first.name[:1].islower()):  # no name: the text itself begins
+        return _answered(content, names) if is_talk else None
     if not (kind or is_talk or "\n" in content[first.end :]):
         return None
-    others = [label for label in _labels(content, first.end) if label.marks == first.marks]
-    roles = _two_speakers(first, kind, others, names, is_talk)
-    if roles is not None:
-        return Shape(turns=_turns(content, first, others, roles))
-    if not is_talk:
-        return None
-    return _one_sided(content, first, kind, others)
+    every = list(_labels(content, first.end))
+    alike = [label for label in every if label.marks == first.marks]
+    for others in (alike, every):
+        roles = _two_speakers(first, kind, others, names, is_talk)
+        if roles is not None:
+            return Shape(turns=_turns(content, first, others, roles))
+    return _one_sided(content, first, kind, every) if is_talk else None
+
+
+def _answered(content: str, names: Names) -> Shape | None:
+    """What the person asked, without a label, and what an assistant answers under one; None where none does."""
+    for label in _labels(content, 0):
+        if names.kind(label.name) == "assistant":
+            asked = _RULE_AT_END.sub("", content[: label.start])
+            if asked.strip():
+                return Shape(turns=(Turn("user", asked), Turn("assistant", content[label.end :], label.name)))
+            return None
+    return None
 
 
 def _label_at_start(content: str) -> Label | None:

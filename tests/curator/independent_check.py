@@ -9,6 +9,7 @@ qwen and memories of one event a file. Each finding names the rule it breaks:
 - cut: a reply or a passage stops (and a passage starts) where a sentence of the source does
 - changed: the person's words are in the source byte for byte; a reply of others is the source less whole leading and
   trailing parts, white space collapsed, its first letter raised where an opener went
+- author: no reply that counts as the person's stands under an assistant's label, or is a program's text
 - holdout: no near-duplicate, no conversation and no memory on both sides; the share held out
 - accounts: files, events, samples, lines, hashes and the report's sums agree exactly
 - coverage: at least 90% of the memories make samples before duplicates are taken out, in all three modes
@@ -238,7 +239,42 @@ def texts(verdict: Verdict, sample: dict[str, Any], memories: Memories) -> None:
         of_the_person(verdict, where, reply, after, passage=not flipped)
     elif metadata["reply_author"] in ("assistant", "other_human"):
         of_others(verdict, where, reply, after)
+    author(verdict, where, metadata, reply, memories)
     return None
+
+
+LABEL = re.compile(
+    r"(?m)^[ \t]*(?:\[[^\]\n]*\][ \t]*)?(?:(?P<arrow>[→←]) [^:\n]+|\**(?P<name>[^\W\d_][\w .]{0,30}))\**[ \t]?[:：]"
+)
+NOT_THE_PERSON = {"assistant", "ai", "metahuman", "chatgpt", "claude", "interviewer", "助手", "ассистент", "a"}
+NOBODY = re.compile(
+    r"📎|<Media omitted>|[Ii]mage omitted|Interviewer:|No transcription available|Drift analysis complete"
+)
+
+
+def author(verdict: Verdict, where: str, metadata: dict[str, Any], reply: str, memories: Memories) -> None:
+    """Check that a reply that counts as the person's does not stand under another's label, nor is a program's text."""
+    if metadata["reply_author"] != "person" or metadata.get("pair_flipped"):
+        return
+    data = memories.data[metadata["sources"][-1]["path"]]
+    data = data if isinstance(data, dict) else {}
+    content, details = data.get("content"), data.get("metadata")
+    verdict.need(not NOBODY.search(reply), "author", where, f"a program's text: {reply[:60]!r}")
+    if isinstance(details, dict) and isinstance(content, str) and reply in content:
+        source = details.get("dialogueSource")
+        verdict.need(not source, "author", where, f"written by MetaHuman's {source}: {reply[:60]!r}")
+    if not isinstance(content, str):
+        return
+    above = [list(LABEL.finditer(content[:start]))[-1:] for start in places(reply, content)]
+    others = [label for label in above if label and is_another(label[0])]
+    verdict.need(not above or len(others) < len(above), "author", where, f"under another's label: {reply[:60]!r}")
+
+
+def is_another(label: re.Match[str]) -> bool:
+    """Tell whether a label is an assistant's or, in an imported chat that marks the person's lines, another's."""
+    if label["arrow"]:
+        return label["arrow"] == "←" and "\n" in label.string and "] → " in label.string
+    return label["name"].strip().lower() in NOT_THE_PERSON
 
 
 def of_the_person(verdict: Verdict, where: str, text: str, sources: list[str], passage: bool) -> None:
@@ -271,7 +307,7 @@ def places(text: str, source: str) -> Iterator[int]:
 def is_turn(source: str, start: int, end: int) -> bool:
     """Tell whether a part of the source is a whole turn: all of it, or from a speaker's label to the next one."""
     before, after = source[:start], source[end:]
-    begins = not before or re.search(r"(?:^|\n)[^\n]{0,60}(?::|→|🤔|💭|---) ?[\"“]?\Z|\n\Z", before)
+    begins = not before or re.search(r"(?:^|\n)[^\n]{0,60}(?::|：|→|🤔|💭|---)\**\s?[\"“]?\Z|\n\Z", before)
     return bool(begins) and bool(not after or re.match(r"[\"”]?\s*(?:\n|\Z)", after))
 
 
@@ -302,7 +338,7 @@ def loosely(text: str, source: str) -> Iterator[tuple[int, int]]:
 def starts_part(source: str, start: int) -> bool:
     """Tell whether something whole ends before `start`: an opener, a sentence, a label."""
     before = source[:start].rstrip()
-    return not before or before[-1] in ".,!?…:;-–—→💭>" + CLOSERS + "\u201c" or "\n" in source[len(before) : start]
+    return not before or before[-1] in ".,!?…:：*;-–—→💭>" + CLOSERS + "\u201c" or "\n" in source[len(before) : start]
 
 
 # --- holdout --------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from json_fixtures import variants, with_value
 
 from curator.contract.errors import UsageError
 from curator.contract.homes import find_home, find_profile, owner_names
+from curator.language.names import Names, folded
 from curator.reading.content_formats import read_shape
 from curator.reading.events import BadShape, event_from_json
 from curator.records import MemoryEvent
@@ -172,7 +173,7 @@ def test_flags_of_another_type_do_not_hide_a_verdict(home: Home, curate: Curate)
     ]
 
 
-@pytest.mark.parametrize(("kind", "fate"), [("journal", "used"), ("conversation", "no_reply")])
+@pytest.mark.parametrize(("kind", "fate"), [("journal", "used"), ("conversation", "unknown_author")])
 def test_a_text_with_the_mark_of_a_chat_but_none_of_its_lines(home: Home, curate: Curate, kind: str, fate: str) -> None:
     """In an entry it is the person's own text; in a conversation nothing says whose words they are."""
     home.memory("Minutes.\n--- Conversation ---\nWe talked for an hour.", type=kind)
@@ -203,6 +204,8 @@ def test_every_type_of_value_where_the_person_is_named(home: Home) -> None:
     assert find_profile(home.folder, "zoe") == home.profile
 
 
+NAMES = Names.of(("Ann",), ("User", "Me", "You", "Q"), ("Assistant", "AI", "A"))
+
 # --- texts ---------------------------------------------------------------------------------------------------------
 
 PIECES = [
@@ -223,7 +226,7 @@ def test_any_text_with_the_separators_in_it_has_a_shape(
 ) -> None:
     """Turns or one text, of which every line stands in the memory: labels and separators are left out, no more."""
     event = MemoryEvent("0" * 16, "x", "x.json", "", 0, kind, content=content, response=response)
-    shape = read_shape(event, owners)
+    shape = read_shape(event, NAMES._replace(owner=frozenset(map(folded, owners))))
     assert not (shape.turns and shape.text)
     for text in [shape.text, *(turn.text for turn in shape.turns)]:
         assert all(line in content or line in (response or "") for line in text.split("\n"))
@@ -247,4 +250,4 @@ def test_any_json_is_a_memory_or_turned_down(data: Any) -> None:
         assert str(error) and error.reason in ("bad_shape", "bad_time")
         return
     assert msgspec.convert(msgspec.to_builtins(event), MemoryEvent) == event
-    read_shape(event, ("Ann",))
+    read_shape(event, NAMES)
