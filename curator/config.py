@@ -34,7 +34,11 @@ class PairingConfig(ConfigFile):
     passage_sentences: int = Field(3, ge=1, description="sentences in such a passage")
     thought_words: int = Field(120, ge=5, description="words in a thought that the world answers")
     tool_outcome_characters: int = Field(400, ge=40, description="a longer outcome of a tool is shortened item by item")
-    sentence_language: str = Field("en", pattern="^[a-z]{2,3}$", description="whose abbreviations end no sentence")
+    sentence_language: str = Field(
+        "auto",
+        pattern="^(auto|[a-z]{2,3})$",
+        description="whose abbreviations end no sentence; auto: each text's own",
+    )
 
 
 class ReplyConfig(ConfigFile):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from curator.language.blocks import Blocks
@@ -135,7 +136,10 @@ def _parts_of(piece: str, size: int, words: int, long_words: int) -> list[str]:
         (_BLANK, long_words),
     )
     blocks = Blocks(piece)
-    return [piece[start:end] for start, end in _cut(piece, 0, len(piece), steps, blocks.within if blocks else None, long_words)]
+    return [
+        piece[start:end]
+        for start, end in _cut(piece, 0, len(piece), steps, blocks.within if blocks else None, long_words)
+    ]
 
 
 _Step = tuple[re.Pattern[str], int]
@@ -180,7 +184,7 @@ def _between_words(text: str, start: int, end: int, most: int) -> Iterable[tuple
     length = (end - start) / parts
     places = [_word_end(text, start + round(length * number), start, end) for number in range(1, parts)]
     cuts = sorted({start, *places, end})
-    return list(zip(cuts, cuts[1:], strict=False))
+    return pairwise(cuts)
 
 
 def _word_end(text: str, place: int, start: int, end: int) -> int:

@@ -14,12 +14,24 @@ from typing import Final
 from sentencex import segment
 
 from curator.language.blocks import Blocks, closes_block
-from curator.language.table import CLOSERS, EMOJI, FACE, FACE_ENDS, FINAL_MARKS, OPENERS, TITLES, UNKNOWN_MARKS, UNMARKED
+from curator.language.table import (
+    CLOSERS,
+    EMOJI,
+    FACE,
+    FACE_ENDS,
+    FINAL_MARKS,
+    OPENERS,
+    TITLES,
+    UNKNOWN_MARKS,
+    UNMARKED,
+)
 
 _CLOSERS: Final = CLOSERS.replace("~", "")
 _OPENERS: Final = OPENERS + " \n\t"
 _UNKNOWN: Final = re.compile(f"[{UNKNOWN_MARKS}]+[{re.escape(CLOSERS)}]*\\s*")
 _UNMARKED: Final = re.compile(f"[{UNMARKED}]")
+_FACES_OF_LETTERS: Final = ("xD", "XD", "xd", "TT", "orz", "OTZ", "555")
+_SLICE: Final = 20_000  # characters that sentencex reads at once: code that nobody closed takes it the square of that
 _TAIL: Final = 80  # characters before a piece that may hold the word before a full stop
 # Japanese goes on after a quotation: 「行くよ。」と言った。
 _QUOTED_ON: Final = re.compile("(?:と|って|など|なんて|という)")
@@ -36,7 +48,7 @@ def ends_sentence(piece: str) -> bool:
         return False
     if bare[-1] in FINAL_MARKS:
         return True
-    if bare[-1].isascii() and bare[-1].isalnum() and bare[-1] not in FACE_ENDS:
+    if bare[-1].isascii() and bare[-2:].isalnum() and not bare.endswith(_FACES_OF_LETTERS):
         return False
     if has_final_mark(bare):
         return True
@@ -107,7 +119,7 @@ def _goes_on(held: str, following: str, capitals: bool, titles: frozenset[str]) 
 def _pieces(text: str, language: str) -> list[str]:
     """Split as sentencex does, but lose nothing (it gives blank lines as pieces, and drops some in very long texts),
     cut no block, and know every script's marks."""
-    pieces: list[str] = segment(language, text)
+    pieces: list[str] = [piece for part in _slices(text) for piece in segment(language, part)]
     blocks = Blocks(text)
     more = [match.end() for match in _UNKNOWN.finditer(text)] if not text.isascii() else []
     plain = not more and not blocks
@@ -124,6 +136,17 @@ def _pieces(text: str, language: str) -> list[str]:
         starts = {start for start in starts if not blocks.within(start)}
         starts.update(_after_space(text, end) for end in blocks.ends)
     return [text[start:end] for start, end in pairwise([*sorted(starts), len(text)]) if start < end]
+
+
+def _slices(text: str) -> list[str]:
+    """Cut a very long text at line ends, or at blanks: what is no sentence's end there is joined again."""
+    if len(text) <= 2 * _SLICE:
+        return [text]
+    cuts = [0]
+    while len(text) - cuts[-1] > 2 * _SLICE:
+        first, last = cuts[-1] + 1, cuts[-1] + _SLICE
+        cuts.append((text.rfind("\n", first, last) + 1) or (text.rfind(" ", first, last) + 1) or last)
+    return [text[start:end] for start, end in pairwise([*cuts, len(text)])]
 
 
 def _after_space(text: str, place: int) -> int:
