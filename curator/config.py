@@ -49,7 +49,9 @@ class ReplyConfig(ConfigFile):
     long_share: Share = Field(0.075, description="share of the long replies that stay long, chosen by content hash")
     long_words: int = Field(300, ge=40, description="words of a long reply or passage at most")
     min_words: int = Field(2, ge=1, description="a reply of fewer words is dropped")
-    cut_off_words: int = Field(20, ge=1, description="a reply of so many words that stops in mid-sentence was cut off")
+    cut_off_words: int = Field(
+        20, ge=1, description="from so many words on, a reply that ends on a comma or in open code was cut off"
+    )
 
 
 class NearDuplicateConfig(ConfigFile):

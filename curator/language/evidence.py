@@ -37,11 +37,11 @@ _WORDS: Final = {
         " jour peut trop"
     ),
     "es": (
-        "el la los las un una unos de del y es que en no se por para con su sus mi mis tu lo le les al más pero"
-        " como yo él ella nos muy también ya si sí cuando donde hoy ayer mañana está están estaba fue era son ser"
-        " hay todo todos qué porque me te o e a este esta esto ese esa eso sin sobre entre hasta desde tengo tiene"
-        " hace casa nada siempre nunca bien aquí gracias nuestro nuestra dijo luego fui estoy estamos vale aunque"
-        " mientras muchas mucho quiero"
+        "tan tarde noche día días vez veces cosas tiempo mañana algo alguien el la los las un una unos de del y"
+        " es que en no se por para con su sus mi mis tu lo le les al más pero como yo él ella nos muy también ya"
+        " si sí cuando donde hoy ayer está están estaba fue era son ser hay todo todos qué porque me te o e a este"
+        " esta esto ese esa eso sin sobre entre hasta desde tengo tiene hace casa nada siempre nunca bien aquí"
+        " gracias nuestro nuestra dijo luego fui estoy estamos vale aunque mientras muchas mucho quiero"
     ),
     "it": (
         "il lo la i gli le un una di del della dei delle dello e è che non in per con su si mi ti ci vi al alla"

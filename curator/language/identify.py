@@ -143,10 +143,10 @@ def _hindi(text: str) -> str:
 def _by_words(text: str) -> str:
     """Return the language of a text in Latin letters: by its commonest words, else py3langid's answer."""
     lowered = text.lower()
-    if len(text) >= _MUCH and (language := _at_a_glance(lowered)):
-        return language
     if "/" in lowered or "@" in lowered or "`" in lowered:
         lowered = _WEB.sub(" ", lowered)
+    if len(lowered) >= _MUCH and (language := _at_a_glance(lowered)):
+        return language
     words = _WORDS.findall(lowered.replace("’", "'"))
     letters = sum(map(len, words))
     if letters < _LEAST_LETTERS:

@@ -31,7 +31,9 @@ _OPENERS: Final = OPENERS + " \n\t"
 _UNKNOWN: Final = re.compile(f"[{UNKNOWN_MARKS}]+[{re.escape(CLOSERS)}]*\\s*")
 _UNMARKED: Final = re.compile(f"[{UNMARKED}]")
 _FACES_OF_LETTERS: Final = ("xD", "XD", "xd", "TT", "orz", "OTZ", "555")
-_SLICE: Final = 20_000  # characters that sentencex reads at once: code that nobody closed takes it the square of that
+# Characters that sentencex reads at once in very long texts: fences that nobody closed take it the square of that.
+_SLICE: Final = 4_000
+_VERY_LONG: Final = 40_000
 _TAIL: Final = 80  # characters before a piece that may hold the word before a full stop
 # Japanese goes on after a quotation: 「行くよ。」と言った。
 _QUOTED_ON: Final = re.compile("(?:と|って|など|なんて|という)")
@@ -140,12 +142,13 @@ def _pieces(text: str, language: str) -> list[str]:
 
 def _slices(text: str) -> list[str]:
     """Cut a very long text at line ends, or at blanks: what is no sentence's end there is joined again."""
-    if len(text) <= 2 * _SLICE:
+    if len(text) <= _VERY_LONG:
         return [text]
     cuts = [0]
-    while len(text) - cuts[-1] > 2 * _SLICE:
-        first, last = cuts[-1] + 1, cuts[-1] + _SLICE
-        cuts.append((text.rfind("\n", first, last) + 1) or (text.rfind(" ", first, last) + 1) or last)
+    while len(text) - cuts[-1] > _SLICE:
+        start, last = cuts[-1] + 1, cuts[-1] + _SLICE
+        ends = (text.rfind(sign, start, last) + len(sign) for sign in ("\n\n", "\n", " ") if sign in text[start:last])
+        cuts.append(next(ends, last))
     return [text[start:end] for start, end in pairwise([*cuts, len(text)])]
 
 
