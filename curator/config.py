@@ -42,7 +42,11 @@ class PairingConfig(ConfigFile):
     thought_words: int = Field(120, ge=5, description="words in a thought that the world answers")
     tool_input_characters: int = Field(400, ge=40, description="longer inputs of a tool are shortened item by item")
     tool_outcome_characters: int = Field(400, ge=40, description="a longer outcome of a tool is shortened item by item")
-    sentence_language: str = Field("en", pattern="^[a-z]{2,3}$", description="whose abbreviations end no sentence")
+    sentence_language: str = Field(
+        "auto",
+        pattern="^(auto|[a-z]{2,3})$",
+        description="whose abbreviations end no sentence; auto: each text's own",
+    )
     questions: Literal["auto", "passage", "stock"] = Field(
         "auto",
         description="what one-sided text answers: a question made from it, or one of etc/prompts.json; "
@@ -68,7 +72,9 @@ class ReplyConfig(ConfigFile):
     long_share: Share = Field(0.075, description="share of the long replies that stay long, chosen by content hash")
     long_words: int = Field(300, ge=40, description="words of a long reply or passage at most")
     min_words: int = Field(2, ge=1, description="a reply of fewer words is dropped")
-    cut_off_words: int = Field(20, ge=1, description="a reply of so many words that stops in mid-sentence was cut off")
+    cut_off_words: int = Field(
+        20, ge=1, description="from so many words on, a reply that ends on a comma or in open code was cut off"
+    )
 
 
 class NearDuplicateConfig(ConfigFile):

@@ -13,9 +13,13 @@ _TABLE: Final = (
     r"^[^\n|]*\|[^\n]*\n[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)+\|?[ \t]*$(?:\n[^\n]*\|[^\n]*$)*"
     r"|(?:^[ \t]*\|[^\n]*\|[ \t]*$\n?){2,}"
 )
-_DISPLAY: Final = r"\$\$.{1,4000}?\$\$|\\\[.{1,4000}?\\\]|\\begin\{(?P<name>\w+\*?)\}.{0,4000}?\\end\{(?P=name)\}"
+# No part holds its own opening again: what is never closed is read once.
+_DISPLAY: Final = (
+    r"\$\$(?:[^$]|\$(?!\$)){1,4000}\$\$|\\\[(?:[^\\]|\\(?![\[\]])){1,4000}\\\]"
+    r"|\\begin\{(?P<name>\w+\*?)\}(?:[^\\]|\\(?!begin\{|end\{)){0,4000}\\end\{(?P=name)\}"
+)
 _INLINE: Final = (
-    r"`[^`\n]{1,400}`|\\\(.{1,400}?\\\)"
+    r"`[^`\n]{1,400}`|\\\((?:[^\\\n]|\\(?![()])){1,400}\\\)"
     r"|\$(?=[^\s$])(?=[^$\n]{0,300}[\\^_={}<>+*/])[^$\n]{1,300}(?<=\S)\$(?!\d)"  # "$5 and $6" is no formula
 )
 _BLOCK: Final = re.compile(f"(?P<block>{_FENCE}|{_TABLE}|{_DISPLAY})|{_INLINE}", re.DOTALL | re.MULTILINE)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 from curator.language import evidence
@@ -47,14 +47,35 @@ def language_of(text: str, fallback: str = UNDETERMINED) -> str:
 
     Only the first 400 characters are looked at. A language beyond the thirteen comes out as well.
     """
-    start = text[:_MOST_CHARACTERS]
-    if start.isascii() or not NOT_LATIN.search(start):
-        return _by_words(start) or fallback
-    letters = _scripts(start)
+    return _told(text[:_MOST_CHARACTERS]) or fallback
+
+
+@lru_cache(maxsize=64)
+def _told(text: str) -> str:
+    """Return a text's language, "" where it says too little; a memory is asked about more than once."""
+    if text.isascii() or not NOT_LATIN.search(text):
+        return _by_words(text)
+    letters = _scripts(text)
     name, count = letters.most_common(1)[0]
     if name == "latin":
-        return _by_words(NOT_LATIN.sub(" ", start)) or fallback
-    return _by_script(SCRIPT[name], count, letters, start) or fallback
+        return _by_words(NOT_LATIN.sub(" ", text))
+    return _by_script(SCRIPT[name], count, letters, text)
+
+
+def sentence_language(setting: str, text: str) -> str:
+    """Return the language by whose rules `text` is cut: the `setting`; where that is "auto", its own or English."""
+    return language_of(text, "en") if setting == "auto" else setting
+
+
+def script_language(text: str) -> str:
+    """Return the language that the script alone proves, however short the text; "und" where it proves none."""
+    letters = _scripts(text[:_MOST_CHARACTERS]) if not text.isascii() else None
+    if not letters:
+        return UNDETERMINED
+    name, count = letters.most_common(1)[0]
+    if name in ("han", "kana"):
+        return _chinese_or_japanese(count // _UNSPACED_WEIGHT, letters["kana"], text) or UNDETERMINED
+    return SCRIPT[name].language or UNDETERMINED
 
 
 def _asked(text: str, letters: int, least: int = _LEAST_LETTERS) -> str:
@@ -122,10 +143,10 @@ def _hindi(text: str) -> str:
 def _by_words(text: str) -> str:
     """Return the language of a text in Latin letters: by its commonest words, else py3langid's answer."""
     lowered = text.lower()
-    if len(text) >= _MUCH and (language := _at_a_glance(lowered)):
-        return language
     if "/" in lowered or "@" in lowered or "`" in lowered:
         lowered = _WEB.sub(" ", lowered)
+    if len(lowered) >= _MUCH and (language := _at_a_glance(lowered)):
+        return language
     words = _WORDS.findall(lowered.replace("’", "'"))
     letters = sum(map(len, words))
     if letters < _LEAST_LETTERS:

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from curator.language.blocks import Blocks
 from curator.language.sentences import chosen_by_hash, ends_sentence, sentences
-from curator.language.table import CLAUSE_MARKS, UNMARKED, UNSPACED
+from curator.language.table import CLAUSE_MARKS, CUT_MARKS, UNMARKED, UNSPACED
 from curator.language.words import count_words, split_words
 
 _LEAST_WORDS: Final = 5  # "3rd." before a diary's long sentence is no passage of its own, and neither is a heading
 _PARAGRAPH: Final = re.compile(r"\n[ \t\r]*\n\s*")
 _LINE: Final = re.compile(r"\n\s*")
 _CLAUSE: Final = re.compile(f"(?<=[{CLAUSE_MARKS}])(?:\\s+|(?<=[、，；：、]))")
+_HALF_STOP: Final = re.compile(r"(?<=[;:؛፤])\s+|(?<=[；：])\s*")
 _BLANK: Final = re.compile(r"\s+(?![ๆ\d])")
 _UNMARKED: Final = re.compile(f"[{UNMARKED}]")
 _UNSPACED: Final = re.compile(f"[{UNSPACED}]")
@@ -59,12 +61,17 @@ def passages(
         held.append(unit.text)
         size, count = size + unit.words, count + unit.sentences
         # Lines without any mark end a passage once they are no heading any more.
-        may_end = unit.may_end or ("\n" in unit.text and 2 * size >= words and _PARAGRAPH.search(unit.text) is not None)
+        may_end = unit.may_end or ("\n" in unit.text and 2 * size >= words and _ends_lines(unit.text))
         if unit.paragraph and limit == words and size >= _LEAST_WORDS:
             yield "".join(held).strip()
             held, size, count = [], 0, 0
     if rest := "".join(held).strip():
         yield rest
+
+
+def _ends_lines(piece: str) -> bool:
+    """Tell whether a blank line ends a piece that does not go on behind it, as it would behind a comma."""
+    return _PARAGRAPH.search(piece) is not None and piece.rstrip()[-1:] not in CUT_MARKS
 
 
 def first_sentences(text: str, most: int, words: int, long_words: int, language: str = "en") -> str | None:
@@ -129,11 +136,8 @@ def _parts_of(piece: str, size: int, words: int, long_words: int) -> list[str]:
     unmarked = not piece.isascii() and _UNMARKED.search(piece[:400]) is not None
     if size <= long_words and not unmarked:
         return [piece]
-    steps: tuple[_Step, ...] = (
-        (_LINE, words),
-        (_BLANK, words) if unmarked else (_CLAUSE, words),
-        (_BLANK, long_words),
-    )
+    between = (_BLANK,) if unmarked else (_HALF_STOP, _CLAUSE)
+    steps = (*((pattern, words) for pattern in (_LINE, *between)), (_BLANK, long_words))
     blocks = Blocks(piece)
     return [
         piece[start:end]
@@ -165,7 +169,7 @@ def _cut(
             spans.append((begin, before))
             begin, size = before, 0
         if length > limit and (length > long_words or rest):
-            inner = _cut(text, before, place, rest, within, long_words)
+            inner = _cut(text, begin, place, rest, within, long_words)  # white space before it goes with it
             spans += inner[:-1]
             begin, size = inner[-1][0], count_words(text[slice(*inner[-1])])
         else:
@@ -183,7 +187,7 @@ def _between_words(text: str, start: int, end: int, most: int) -> Iterable[tuple
     length = (end - start) / parts
     places = [_word_end(text, start + round(length * number), start, end) for number in range(1, parts)]
     cuts = sorted({start, *places, end})
-    return list(zip(cuts, cuts[1:], strict=False))
+    return pairwise(cuts)
 
 
 def _word_end(text: str, place: int, start: int, end: int) -> int:

@@ -30,6 +30,10 @@ _CLOSERS: Final = CLOSERS.replace("~", "")
 _OPENERS: Final = OPENERS + " \n\t"
 _UNKNOWN: Final = re.compile(f"[{UNKNOWN_MARKS}]+[{re.escape(CLOSERS)}]*\\s*")
 _UNMARKED: Final = re.compile(f"[{UNMARKED}]")
+_FACES_OF_LETTERS: Final = ("xD", "XD", "xd", "TT", "orz", "OTZ", "555")
+# Characters that sentencex reads at once in very long texts: fences that nobody closed take it the square of that.
+_SLICE: Final = 4_000
+_VERY_LONG: Final = 40_000
 _TAIL: Final = 80  # characters before a piece that may hold the word before a full stop
 # Japanese goes on after a quotation: 「行くよ。」と言った。
 _QUOTED_ON: Final = re.compile("(?:と|って|など|なんて|という)")
@@ -46,7 +50,7 @@ def ends_sentence(piece: str) -> bool:
         return False
     if bare[-1] in FINAL_MARKS:
         return True
-    if bare[-1].isascii() and bare[-1].isalnum() and bare[-1] not in FACE_ENDS:
+    if bare[-1].isascii() and bare[-2:].isalnum() and not bare.endswith(_FACES_OF_LETTERS):
         return False
     if has_final_mark(bare):
         return True
@@ -117,7 +121,7 @@ def _goes_on(held: str, following: str, capitals: bool, titles: frozenset[str]) 
 def _pieces(text: str, language: str) -> list[str]:
     """Split as sentencex does, but lose nothing (it gives blank lines as pieces, and drops some in very long texts),
     cut no block, and know every script's marks."""
-    pieces: list[str] = segment(language, text)
+    pieces: list[str] = [piece for part in _slices(text) for piece in segment(language, part)]
     blocks = Blocks(text)
     more = [match.end() for match in _UNKNOWN.finditer(text)] if not text.isascii() else []
     plain = not more and not blocks
@@ -134,6 +138,18 @@ def _pieces(text: str, language: str) -> list[str]:
         starts = {start for start in starts if not blocks.within(start)}
         starts.update(_after_space(text, end) for end in blocks.ends)
     return [text[start:end] for start, end in pairwise([*sorted(starts), len(text)]) if start < end]
+
+
+def _slices(text: str) -> list[str]:
+    """Cut a very long text at line ends, or at blanks: what is no sentence's end there is joined again."""
+    if len(text) <= _VERY_LONG:
+        return [text]
+    cuts = [0]
+    while len(text) - cuts[-1] > _SLICE:
+        start, last = cuts[-1] + 1, cuts[-1] + _SLICE
+        ends = (text.rfind(sign, start, last) + len(sign) for sign in ("\n\n", "\n", " ") if sign in text[start:last])
+        cuts.append(next(ends, last))
+    return [text[start:end] for start, end in pairwise([*cuts, len(text)])]
 
 
 def _after_space(text: str, place: int) -> int:

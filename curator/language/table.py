@@ -17,7 +17,7 @@ class Script:
     """One script.
 
     `ranges`: first and last letters of its blocks. `language`: the one that it proves by itself, "" where several
-    languages share it. `spaced`: blanks part its words. `cased`: it has capitals. `marked`: its sentences end in a mark.
+    languages share it. `spaced`: blanks part its words. `cased`: it has capitals. `marked`: a mark ends its sentences.
     `per_word`: characters in a word, where no blank parts words. `per_token`: characters in a token of a multilingual
     tokenizer, blanks and marks among them; 0.0: as many as in English.
     """
@@ -40,8 +40,12 @@ SCRIPTS: Final = (
     Script("cyrillic", "Ѐԯᲀ᲏ⷠⷿꙀꚟ", cased=True, per_token=2.92),
     Script("armenian", "Աև", "hy", cased=True, per_token=1.7),
     Script("hebrew", "\u0591\u05f4", "he", per_token=2.3),
-    Script("arabic", "\u0610\u061a\u0620\u06d3\u06d5\u06ff\u0750\u077f\u08a0\u08ff\ufb50\ufdff\ufe70\ufefc", "", per_token=3.08),
-    Script("devanagari", "\u0900\u0963\u0966\u097f\ua8e0\ua8ff", "", per_token=2.52),
+    Script(
+        "arabic",
+        "\u0610\u061a\u0620\u06d3\u06d5\u06ff\u0750\u077f\u08a0\u08ff\ufb50\ufdff\ufe70\ufefc",
+        per_token=3.08,
+    ),
+    Script("devanagari", "\u0900\u0963\u0966\u097f\ua8e0\ua8ff", per_token=2.52),
     Script("bengali", "\u0980\u09ff"),
     Script("gurmukhi", "\u0a00\u0a7f", "pa", per_token=1.6),
     Script("gujarati", "\u0a80\u0aff", "gu", per_token=1.6),
@@ -59,7 +63,11 @@ SCRIPTS: Final = (
     Script("hangul", "\u1100\u11ff\u3131\u318e\uac00\ud7a3", "ko", per_token=1.95),
     Script("ethiopic", "\u1200\u135f\u1380\u139f\u2d80\u2ddf", "am", per_token=1.0),
     Script("khmer", "\u1780\u17d3\u17d7\u17d7\u17e0\u17e9", "km", False, False, True, 4.5, 1.0),
-    Script("kana", "\u3041\u3096\u309d\u309f\u30a1\u30fa\u30fc\u30ff\u31f0\u31ff\uff66\uff9f", "ja", False, False, True, 1.6, 1.32),
+    Script(
+        "kana",
+        "\u3041\u3096\u309d\u309f\u30a1\u30fa\u30fc\u30ff\u31f0\u31ff\uff66\uff9f",
+        "ja", False, False, True, 1.6, 1.32,
+    ),
     Script(
         "han", "\u3005\u3007\u3400\u4dbf\u4e00\u9fff\uf900\ufaff\U00020000\U000323af", "", False, False, True, 1.6, 1.15
     ),
@@ -102,6 +110,8 @@ FINAL_MARKS: Final = ".!?…‥⋯。！？｡．؟۔।॥။៕។։።፧།�
 # Those after which sentencex sees no boundary.
 UNKNOWN_MARKS: Final = "។៕།༎፧"
 CLAUSE_MARKS: Final = ",;:、，；：､،؛፣፤፥၊·—–"
+# At the end of a text these prove that it was to go on; a colon, a dash or a tilde may be meant.
+CUT_MARKS: Final = frozenset(",;、，；､،؛፣၊(（[「『【《〈„")
 OPENERS: Final = "\"'“‘«‹„‚([{*_「『（【《〈［｛〔"
 CLOSERS: Final = "\"'”’»›“)]}*_~」』）】》〉］｝〕`"
 

@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from curator.config import Settings
+from curator.config import PairingConfig, Settings
 from curator.hooks import Pairing
 from curator.language.clauses import Beginnings, OnlyWords
-from curator.language.identify import language_of
+from curator.language.identify import language_of, script_language, sentence_language
 from curator.language.names import Names
-from curator.language.passages import passages
-from curator.language.sentences import sentences
+from curator.language.passages import cuttable, passages
 from curator.language.words import count_words
 from curator.records import Author, MemoryEvent, Pair, Question, Shape
 from curator.sampling.questions import PassageQuestions
@@ -72,7 +71,8 @@ class PairingHelpers:
         """Return the language of `event` as ISO 639-1 has it, "und" where its text is too short to tell."""
         if self._language[0] != event.key:
             shape = self.shape(event)
-            self._language = event.key, language_of("\n".join(turn.text for turn in shape.turns) or shape.text)
+            text = "\n".join(turn.text for turn in shape.turns) or shape.text
+            self._language = event.key, language_of(text, "") or script_language(text)
         return self._language[1]
 
     def passages(self, text: str) -> list[str]:
@@ -85,7 +85,7 @@ class PairingHelpers:
                 config.passage_sentences,
                 reply.long_share,
                 reply.long_words,
-                config.sentence_language,
+                sentence_language(config.sentence_language, text),
             )
         )
 
@@ -195,7 +195,7 @@ def thought_and_world(event: MemoryEvent, pairing: Pairing) -> Iterator[Pair]:
     if after is None or answer is None or too_short or nothing_whole:
         yield from answered_prompt(event, pairing, "dual", text)
         return
-    earlier, thought = _split_thought(text, pairing.settings.curate.pairing.thought_words)
+    earlier, thought = _split_thought(text, pairing.settings.curate.pairing)
     turn = 0
     if earlier:
         for pair in answered_prompt(event, pairing, "dual", earlier):
@@ -208,14 +208,15 @@ def thought_and_world(event: MemoryEvent, pairing: Pairing) -> Iterator[Pair]:
     yield Pair(thought, world, author, turn, thought=True, events=(after.key,), sources=sources)
 
 
-def _split_thought(text: str, words: int) -> tuple[str, str]:
-    """Return (earlier part, last whole sentences of up to `words` words); a short text comes whole, as the second."""
-    if count_words(text) <= words:
+def _split_thought(text: str, config: PairingConfig) -> tuple[str, str]:
+    """Return (earlier part, last whole sentences of a thought's length); a short text comes whole, as the second."""
+    if count_words(text) <= config.thought_words:
         return "", text
     size, cut = 0, len(text)
-    for sentence in reversed(sentences(text)):
+    language = sentence_language(config.sentence_language, text)
+    for sentence in reversed(cuttable(text, config.thought_words, 2 * config.thought_words, language)):
         size += count_words(sentence)
-        if size > words and cut < len(text):
+        if size > config.thought_words and cut < len(text):
             break
         cut -= len(sentence)
     return text[:cut], text[cut:].strip()

@@ -7,11 +7,13 @@ import re
 import msgspec
 
 from curator.hooks import Pairing
-from curator.language.sentences import ends_sentence, sentences
+from curator.language.identify import sentence_language
+from curator.language.sentences import ends_sentence, has_final_mark, sentences
+from curator.language.table import UNMARKED
 from curator.reading.content_formats import read_shape, without_truncation
 from curator.records import MemoryEvent, Shape
 
-_NO_FULL_STOPS = re.compile("[\u0e00-\u0eff]")  # Thai and Lao part sentences by blanks
+_UNMARKED = re.compile(f"[{UNMARKED}]")
 _FAR = 1_000  # characters: no sentence is so long
 
 
@@ -37,12 +39,16 @@ def whole_shape(event: MemoryEvent, pairing: Pairing) -> Shape:
 def _whole_sentences(text: str, language: str) -> tuple[str, bool]:
     """Return a text less MetaHuman's mark and the sentence that it broke off, and whether a sentence was broken."""
     text, marked = without_truncation(text)
-    if not marked or ends_sentence(text):
+    if not marked:
         return text, False
-    cut = len("".join(sentences(text, language)[:-1]))
-    if not cut or len(text) - cut > _FAR:
+    # In Thai every letter may end a sentence: only a mark proves that this one did.
+    unmarked = _UNMARKED.search(text[-40:]) is not None
+    if has_final_mark(text) if unmarked else ends_sentence(text):
+        return text, False
+    cut = len("".join(sentences(text, sentence_language(language, text))[:-1]))
+    if unmarked or not cut or len(text) - cut > _FAR:
         # A writer, or a script, without marks at the ends of sentences: the last line goes, in Thai the last phrase.
-        cut = max(cut, text.rfind("\n") + 1, text.rfind(" ") + 1 if _NO_FULL_STOPS.search(text[-40:]) else 0)
+        cut = max(cut, text.rfind("\n") + 1, text.rfind(" ") + 1 if unmarked else 0)
     return text[:cut].rstrip(), True
 
 

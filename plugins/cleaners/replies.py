@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 import re2
 
 from curator import (
+    CUT_MARKS,
     Cleaner,
     MemoryEvent,
     Reject,
@@ -19,6 +20,7 @@ from curator import (
     ends_sentence,
     first_sentences,
     hookimpl,
+    language_of,
     needs_the_yes,
     sentences,
     without_blanks,
@@ -240,31 +242,48 @@ def _patterns(settings: Settings) -> list[re.Pattern[str]]:
 def trimmer(settings: Settings) -> Callable[[str, MemoryEvent], str | Reject]:
     """Build the trimmer: 1-3 sentences, whole ones; a share of the long replies, chosen by content hash, stays long."""
     config = settings.curate.reply
-    language = settings.curate.pairing.sentence_language
+    setting = settings.curate.pairing.sentence_language
 
     def trim(reply: str, event: MemoryEvent) -> str | Reject:
         words = count_words(reply)
-        if words >= config.cut_off_words and not ends_sentence(reply) and not reply[:1].islower() and "\n" not in reply:
-            # A long reply that just stops was cut off by its program's limit. A list, or a reply of somebody who chats
-            # without capitals and full stops, ends so without being cut off.
-            whole = "".join(sentences(reply, language)[:-1]).rstrip()
-            if not whole:
-                return Reject(
-                    "cut_off", counted(words, "word that stops in mid-sentence", "words that stop in mid-sentence")
-                )
-            reply, words = whole, count_words(whole)
+        if words >= config.cut_off_words and not ends_sentence(reply):
+            pieces = sentences(reply, language_for(reply, event))
+            long = words > config.words and len(pieces) > config.sentences and "\n" not in reply
+            if long or _stops_short(reply):
+                reply = "".join(pieces[:-1]).rstrip()
+                if not reply:
+                    return Reject(
+                        "cut_off", counted(words, "word that stops in mid-sentence", "words that stop in mid-sentence")
+                    )
+                words = count_words(reply)
         if words <= config.words and (
-            len(_MARKS.findall(reply)) < config.sentences or len(sentences(reply, language)) <= config.sentences
+            len(_MARKS.findall(reply)) < config.sentences
+            or len(sentences(reply, language_for(reply, event))) <= config.sentences
         ):
             return reply
         if event.long_output or chosen_by_hash(reply, config.long_share):
             if words <= config.long_words:
                 return reply
-            short = first_sentences(reply, 1 << 30, config.long_words, config.long_words, language)
+            most, limit = 1 << 30, config.long_words
         else:
-            short = first_sentences(reply, config.sentences, config.words, config.long_words, language)
+            most, limit = config.sentences, config.words
+        short = first_sentences(reply, most, limit, config.long_words, language_for(reply, event))
         if short is None:
             return Reject("untrimmable", f"{counted(words, 'word')} and no sentence end at which to stop")
         return short
 
+    def language_for(reply: str, event: MemoryEvent) -> str:
+        if setting != "auto":
+            return setting
+        return language_of(reply, "") or language_of(event.content, "en")
+
     return trim
+
+
+def _stops_short(reply: str) -> bool:
+    """Tell whether a program's limit cut off a reply that ends no sentence: behind a comma or an opening bracket, or
+    inside code.
+
+    That no full stop stands there proves nothing: who chats leaves the last one out, or all of them, in any script.
+    """
+    return reply[-1] in CUT_MARKS or reply.count("```") % 2 == 1

@@ -204,6 +204,8 @@ def ends_sentence(source: str, end: int) -> bool:
     head = source[:end].rstrip()
     tail = head.rstrip(CLOSERS)
     if not tail.endswith((".", "!", "?", "…", "。", "！", "？")):
+        if rest[:1].isspace() and ("\u0e01" <= tail[-1:] <= "\u0e5b" or runs_on(source, end)):
+            return True  # Thai has no full stop, and a dictation has none either
         return "\n" in rest[: len(rest) - len(after)] and not after[0].islower()
     word = tail.rstrip(".!?…").rsplit(None, 1)[-1:] or [""]
     if tail.endswith(".") and not tail.endswith("..") and word[0].lstrip("“\"'(").lower() in ABBREVIATIONS:
@@ -212,6 +214,14 @@ def ends_sentence(source: str, end: int) -> bool:
         return False
     inside = after[0].islower() and tail.endswith(".") and uses_capitals(source)  # paid 12d. to be entered
     return not inside
+
+
+def runs_on(source: str, end: int) -> bool:
+    """Tell whether no sentence ends far and wide, so that a text had to be cut at a line, a comma or a blank."""
+    marks = [match.start() for match in re.finditer(r"[.!?…。！？।؟]", source)]
+    before = max((place for place in marks if place < end), default=0)
+    after = min((place for place in marks if place >= end), default=len(source))
+    return after - before > (900 if source.isascii() else 450)
 
 
 @lru_cache(maxsize=1024)

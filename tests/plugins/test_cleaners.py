@@ -284,12 +284,67 @@ def test_a_long_reply_without_a_sentence_end_to_stop_at_is_rejected(reply: str) 
 
 def test_a_long_reply_that_stops_in_mid_sentence_loses_the_broken_one_or_is_rejected() -> None:
     least = SETTINGS.curate.reply.cut_off_words
-    broken = " ".join(["Word"] * least)
+    broken = " ".join(["Word"] * least) + ","
     assert trimmed(f"The pump leaks. Then {broken}") == "The pump leaks."
-    assert trimmed(broken.lower()) == broken.lower()  # who chats without capitals chats without full stops
     assert CLEAN["trim"](broken, EVENT) == Reject("cut_off", f"{least} words that stop in mid-sentence")
-    short = " ".join(["Word"] * (least - 1))
+    short = " ".join(["Word"] * (least - 1)) + ","
     assert trimmed(short) == short
+
+
+WITHOUT_FULL_STOPS: Final = {
+    "en": "the bus came so late that i walked all the way along the canal and met my aunt who was out with her dog",
+    "en, capitals": "The bus came so late that I walked all the way along the canal and met my aunt with her old dog",
+    "de": "Der Bus kam so spät dass ich den ganzen Weg am Kanal entlang"
+    " gelaufen bin und da stand meine Tante mit dem Hund",
+    "fr": "Le bus est arrivé si tard que je suis rentré à pied le long"
+    " du canal et là j'ai vu ma tante avec son vieux chien",
+    "es": "El autobús llegó tan tarde que me fui andando por la orilla"
+    " del canal y allí estaba mi tía paseando con su perro",
+    "it": "L'autobus è arrivato così tardi che sono tornato a piedi lungo"
+    " il canale e lì c'era mia zia con il suo vecchio cane",
+    "pt": "O autocarro chegou tão tarde que fui a pé pelo canal fora"
+    " e encontrei a minha tia a passear com o cão velho dela",
+    "ru": "Автобус пришёл так поздно что я пошёл пешком вдоль канала и"
+    " встретил там тётю она гуляла со своей очень старой собакой",
+    "zh": "公交车来得太晚了我就沿着河边一路走回家结果碰到我姑姑牵着她那条老狗在散步我们聊了好久才各自回去",
+    "zh, a mark before": "我走路回来的。公交车来得太晚了我就沿着河边一路"
+    "走结果碰到我姑姑牵着她那条老狗在散步我们聊了好久",
+    "ja": "バスがあまりにも遅れたから運河沿いをずっと歩いて帰ったら犬を連れ"
+    "たおばさんにばったり会ってしばらく立ち話してたんだよね楽しかった",
+    "ko": "버스가 너무 늦게 와서 그냥 강가를 따라 집까지 걸어갔는데 가는 길에 우리 이모가"
+    " 늙은 개를 데리고 산책하는 걸 보고 한참 동안 서서 이야기했어 진짜 반가웠어",
+    "ar": "تأخرت الحافلة كثيرا فمشيت إلى البيت على طول القناة والتقيت هناك"
+    " بعمتي وهي تتمشى مع كلبها العجوز وتحدثنا طويلا قبل الغروب",
+    "hi": "बस इतनी देर से आई कि मैं नहर के किनारे किनारे पैदल ही घर चला"
+    " गया और रास्ते में मौसी अपने बूढ़े कुत्ते के साथ मिल गईं",
+    "th": "รถเมล์มาช้ามากก็เลยเดินกลับบ้านเลียบคลองไปเรื่อย ๆ แล้วเจอป้าพาหมาแก่ออกมาเดินเล่นพอดี"
+    " คุยกันตั้งนานกว่าจะแยกกันกลับ",
+    "he": "האוטובוס איחר כל כך שהלכתי הביתה ברגל לאורך התעלה ופגשתי"
+    " שם את הדודה שלי עם הכלב הזקן שלה ודיברנו שעה שלמה",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("language", WITHOUT_FULL_STOPS)
+def test_a_chat_reply_without_a_full_stop_is_whole_in_any_script(language: str) -> None:
+    reply = WITHOUT_FULL_STOPS[language]
+    assert count_words(reply) >= SETTINGS.curate.reply.cut_off_words
+    assert CLEAN["trim"](reply, EVENT) == reply
+
+
+def test_a_reply_is_never_cut_in_the_middle_of_code_a_table_or_a_formula() -> None:
+    code = "```python\nfor row in rows:\n    print(row)  # One. Two. Three.\n    total += row.price * row.count\n```"
+    table = "| part | note |\n|---|---|\n| hose | old. Leaks. |\n| clamp | new. Tight. |\n| lamp | red. Dim. |"
+    for block in (code, table):
+        padded = block.replace("One.", "One. And so on, and so on, and on." * 4)
+        assert trimmed(f"{padded}\n\nThat is all. It works. I tried it. Twice.").startswith(padded)
+        assert trimmed(f"Look at this. It is easy. See below. Then go on.\n\n{block}") == (
+            "Look at this. It is easy. See below."
+        )
+    assert CLEAN["trim"]("Do it so. Like this: $f(x) = a. b + c! d$ holds. Three. Four.", EVENT) == (
+        "Do it so. Like this: $f(x) = a. b + c! d$ holds. Three."
+    )
+    cut = "Run this one. It does it.\n\n```sh\nfor f in *; do echo one two three four five six seven eight nine ten"
+    assert trimmed(cut) == "Run this one. It does it."
 
 
 def test_a_reply_that_its_memory_marks_as_long_stays_long_up_to_three_hundred_words() -> None:
