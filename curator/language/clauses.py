@@ -60,6 +60,11 @@ _SUBORDINATE: Final = {
     "ar": "إذا|إن|لو|عندما|حين|حينما|ما دام|طالما|بشرط|شرط|لأن|لأنه|لأنها|أن|كي|بعد أن|قبل أن|متى|كلما|حتى",
     "hi": "अगर|यदि|जब|जब तक|क्योंकि|चूँकि|ताकि",
 }  # fmt: skip
+# Those of them that ask: "Sure, where are you heading?" says nothing by its yes.
+_ASKING: Final = re.compile(
+    r"(?:when|where|was|wie|wo|warum|wer|welche[rs]?|wann|quand|comme|cuando|como|quando|come|когда|متى)\b",
+    re.IGNORECASE,
+)
 # A fragment of a few words behind a yes says when, where or how; without the yes it says nothing: "Sure, after lunch."
 _PREPOSITIONS: Final = {
     "en": "at|in|on|by|from|with|without|for|to|within|during|after|before|until|around|about|towards",
@@ -226,7 +231,10 @@ def _needs_the_yes(rest: str, languages: frozenset[str], after_sentence: bool) -
     first = _SENTENCE.match(rest)
     sentence = first[0] if first else rest
     if _start_of("subordinate", languages).match(rest):
-        return not (after_sentence and any(mark in sentence for mark in ",،?؟"))
+        asks = "?" in sentence or "؟" in sentence
+        return not (asks and _ASKING.match(rest)) and not (
+            after_sentence and (asks or "," in sentence or "،" in sentence)
+        )
     if len(sentence.split()) <= _FRAGMENT_WORDS and _start_of("prepositions", languages).match(rest):
         return True
     clause = _CLAUSE.match(rest)

@@ -22,6 +22,7 @@ CHANGED: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "en": (
         ("Sure, the ladder stands behind the shed.", "The ladder stands behind the shed."),
         ("Of course! If the hinge squeaks, oil it.", "If the hinge squeaks, oil it."),
+        ("Sure, where does the ladder stand?", "Where does the ladder stand?"),
         ("Great question, but nobody knows.", "But nobody knows."),
         ("**Great question!** The ladder is oak.", "The ladder is oak."),
         ("OK, iPhone first, then the lamp.", "iPhone first, then the lamp."),
@@ -33,6 +34,7 @@ CHANGED: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "de": (
         ("Klar, die Leiter steht hinter dem Schuppen.", "Die Leiter steht hinter dem Schuppen."),
         ("Natürlich! Wenn das Scharnier quietscht, öl es.", "Wenn das Scharnier quietscht, öl es."),
+        ("Klar, wo steht die Leiter?", "Wo steht die Leiter?"),
         ("Gute Frage! Die Leiter ist aus Eiche.", "Die Leiter ist aus Eiche."),
         ("Als Sprachmodell habe ich keine Hände. Frag Ruth.", "Frag Ruth."),
         ("Als KI sehe ich nichts, aber das Scharnier braucht Öl.", "Aber das Scharnier braucht Öl."),
@@ -125,6 +127,7 @@ KEPT: Final[dict[str, tuple[str, ...]]] = {
         "Sure, but only when the paint is dry.",
         "Sure! But only when the paint is dry.",
         "Sure, if the paint is dry.",
+        "Sure, if that is all right?",
         "Sure, after lunch.",
         "Of course, Ruth.",
         "Absolutely, as long as the paint is dry.",
