@@ -30,7 +30,7 @@ _BETWEEN_CLAUSES: Final = re.compile(
 # What a clause begins with that only limits or goes on with the yes before it: "Sure, but only when the water is warm."
 _LIMITS: Final = {
     "en": "but|only|except|though|although|not|never|and|or|even|provided|providing|unless|as long as|so long as|"
-    "on condition|yet|however|otherwise",
+    "on condition|yet|however|otherwise|just not|just don't",
     "de": "aber|doch|allerdings|jedoch|nur|bloß|außer|nicht|kein|keine|dass|daß|ob|und|oder|sondern|es sei denn|erst|"
     "vorausgesetzt|trotzdem|höchstens",
     "fr": "mais|cependant|toutefois|seulement|uniquement|sauf|pas|que|qu'il|qu'elle|qu'on|qu'ils|et|ou|excepté|"
@@ -60,6 +60,11 @@ _SUBORDINATE: Final = {
     "ar": "إذا|إن|لو|عندما|حين|حينما|ما دام|طالما|بشرط|شرط|لأن|لأنه|لأنها|أن|كي|بعد أن|قبل أن|متى|كلما|حتى",
     "hi": "अगर|यदि|जब|जब तक|क्योंकि|चूँकि|ताकि",
 }  # fmt: skip
+# Those of them that ask: "Sure, where are you heading?" says nothing by its yes.
+_ASKING: Final = re.compile(
+    r"(?:when|where|was|wie|wo|warum|wer|welche[rs]?|wann|quand|comme|cuando|como|quando|come|когда|متى)\b",
+    re.IGNORECASE,
+)
 # A fragment of a few words behind a yes says when, where or how; without the yes it says nothing: "Sure, after lunch."
 _PREPOSITIONS: Final = {
     "en": "at|in|on|by|from|with|without|for|to|within|during|after|before|until|around|about|towards",
@@ -72,6 +77,10 @@ _PREPOSITIONS: Final = {
     "ar": "في|بعد|قبل|مع|عند|إلى|من|بدون|غدا|غدًا",
 }
 _FRAGMENT_WORDS: Final = 5
+_DETERMINERS: Final = frozenset(
+    "the this next every el la los las este esta cada le les ce cette il lo gli questo questa ogni der die das den "
+    "diesen nächsten jeden o a os as esta cada этот эту каждый هذا هذه كل इस हर 다음 이번".split()
+)
 _UNSPACED_LIMITS: Final = re.compile(
     "但|不过|不過|可是|然而|只是|只有|只要|只能|只在|只限|仅|僅|除非|除了|前提|如果|要是|若|假如|当(?!然)|當(?!然)|等|因为|因為|"
     "虽然|雖然|尽管|儘管|并且|而且|就是|"
@@ -101,6 +110,12 @@ _FIRST_PERSON: Final = re.compile(
     re.IGNORECASE,
 )
 _UNSPACED_FIRST: Final = re.compile("我|本|无法|無法|不|没|沒|只|ฉัน|ผม|ดิฉัน|เรา|ไม่|จึง|私|僕")
+# Somebody else is the machine: "As an AI, she could not cry."
+_THIRD_PERSON: Final = re.compile(
+    r"(?:(?:he|she|it|they|er|sie|es|il|elle|ils|elles|él|ella|ellos|lui|lei|ele|ela|он|она|оно|они|هو|هي|वह|वो|वे|그는|그녀는)"
+    r"(?!\w)|他|她|它|彼|เขา|เธอ|มัน)",
+    re.IGNORECASE,
+)
 # "AIとして" is closed by its particle, unless it goes on to name what is done to an AI.
 _CLOSED_BY_PARTICLE: Final = re.compile("(?:として|なので|ですから|だから|ので|로서|라서|때문에|के रूप में|के नाते)$")
 _PARTICLE_GOES_ON: Final = re.compile(
@@ -221,8 +236,10 @@ def needs_the_yes(rest: str, languages: frozenset[str], after_sentence: bool) ->
 
 
 def _says_little(rest: str) -> bool:
-    """Tell whether what follows a yes is one word: "Of course, Ruth.", "当然，明天。" """
+    """Tell whether what follows a yes is one word, or names a day or a thing: "Of course, Ruth." """
     words = clause_words(rest)
+    if len(words) == 2 and words[0] in _DETERMINERS:
+        return True
     return not words[1:] and all(not without_blanks(word) or len(word) < 3 for word in words)
 
 
@@ -233,7 +250,10 @@ def _needs_the_yes(rest: str, languages: frozenset[str], after_sentence: bool) -
     first = _SENTENCE.match(rest)
     sentence = first[0] if first else rest
     if _start_of("subordinate", languages).match(rest):
-        return not (after_sentence and any(mark in sentence for mark in ",،?؟"))
+        asks = "?" in sentence or "؟" in sentence
+        return not (asks and _ASKING.match(rest)) and not (
+            after_sentence and (asks or "," in sentence or "،" in sentence)
+        )
     if len(sentence.split()) <= _FRAGMENT_WORDS and _start_of("prepositions", languages).match(rest):
         return True
     clause = _CLAUSE.match(rest)
@@ -275,7 +295,8 @@ class TakenOut:
         if not self._closes(phrase, rest):
             return None
         if _AS.search(phrase):
-            return None if _opens_subordinate(rest) else _after_contrast(rest)
+            others = _opens_subordinate(rest) or _THIRD_PERSON.match(_bare_rest(rest))
+            return None if others else _after_contrast(rest)
         if rest[0].isspace():
             return rest.lstrip() if without_blanks(phrase) else None
         return None if _opens_subordinate(rest) else _bare_rest(rest)
