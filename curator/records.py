@@ -116,7 +116,8 @@ class Pair(Record, frozen=True, gc=False):
     `author` tells whose words the reply is: "person" (never changed), "assistant" or "other_human" (may be cleaned and
     trimmed) or "tool" (rendered by us). `prompted` is True where `user_text` is a question of
     ours, and `question` tells which kind, `thought` where it is a one-sided thought and the reply comes from the event
-    that followed it, `flipped` where --dual-direction turned a conversation round. `events` are the keys of the other memories in it.
+    that followed it, `flipped` where --dual-direction turned a conversation round. `events` are the keys of the other
+    memories in it.
     """
 
     user_text: str

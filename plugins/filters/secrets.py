@@ -12,7 +12,9 @@ def register_filters() -> list[Filter]:
 def secret(sample: CuratedSample) -> str | None:
     """Turn down a sample of which any text holds a secret; the detail names its kind, never what was found."""
     earlier = (text for turn in sample.context for text in (turn.user_text, turn.assistant_text))
-    for text in (sample.user_text, sample.assistant_text, *earlier):
+    # A question made from the reply has words of it alone, so what it holds the reply holds: half the time is saved.
+    asked = () if sample.metadata.question == "passage" else (sample.user_text,)
+    for text in (*asked, sample.assistant_text, *earlier):
         kind = find_secret(text)
         if kind:
             return f"secret: {kind}"
