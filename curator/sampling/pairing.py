@@ -102,10 +102,12 @@ class PairingHelpers:
 
         A share of the passages, chosen by hash, answers a stock question all the same, since people ask such too.
         """
-        if self._asks_of_passages and zlib.crc32(text.encode(), 1) % 1000 >= self._stock_per_mille:
-            asked = self._from_passages.question(mode, self.language(event), event, text)
-            if asked:
-                return asked, "passage"
+        if self._asks_of_passages:
+            number = zlib.crc32(text.encode())
+            if (number >> 12) % 1000 >= self._stock_per_mille:
+                asked = self._from_passages.question(mode, self.language(event), event, text)
+                if asked:
+                    return asked, "passage"
         return self.prompt(mode, event.type, text, self.language(event)), "stock"
 
     @cached_property
