@@ -78,10 +78,10 @@ class ReplyConfig(ConfigFile):
 
 
 class NearDuplicateConfig(ConfigFile):
-    """Near-duplicates: word shingles and MinHash."""
+    """Near-duplicates: word shingles and MinHash. In scripts that cannot be cut into words a character is a word."""
 
     threshold: Share = Field(0.7, description="Jaccard similarity of the word shingles from which on two are one")
-    shingle_words: int = Field(2, ge=1, le=8, description="words in a shingle")
+    shingle_words: int = Field(2, ge=1, le=8, description="words in a shingle; where there are no blanks, characters")
     bands: int = Field(10, ge=1, le=64, description="more bands find more of the pairs just above the threshold")
     rows: Literal[3, 4] = Field(3, description="hashes in a band; bands x rows permutations in all")
 

@@ -361,6 +361,10 @@ def _of_samples(tally: Tally, settings: Settings) -> Iterator[str]:
 def _small_holdout(holdout: Holdout) -> str:
     """Say why fewer samples are held out than were asked for."""
     why = []
+    if holdout.not_measured and not len(holdout.rows):
+        why.append(
+            f"the {counted(holdout.not_measured, 'sample')} drawn have too few words to be compared with the others"
+        )
     if holdout.too_near:
         near = counted(holdout.too_near, "sample")
         why.append(f"{near} in conversations that come too near to a training sample")

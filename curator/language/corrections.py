@@ -104,12 +104,13 @@ def _by_typo(one: Facts, other: Facts, ours: Counter[str], theirs: Counter[str])
     """Tell whether only a mistyped word parts two texts' facts ("Wendesday")."""
     if one.numbers != other.numbers or one.negations != other.negations or one.names != other.names:
         return False
+    explained: set[str] = set()
     for text, mine, others in ((one, ours, theirs), (other, theirs, ours)):
-        telling = [word for word in mine if _of_word(word, text.languages)]
-        plain_others = [word for word in others if not _of_word(word, text.languages)]
-        if not all(_mistyped(word, plain_others) for word in telling):
-            return False
-    return bool(ours) and bool(theirs)
+        untelling = [word for word in others if not _of_word(word, text.languages)]
+        for word in mine:
+            if (fact := _of_word(word, text.languages)) and _mistyped(word, untelling):
+                explained.add(fact[1])
+    return one.dates ^ other.dates <= explained
 
 
 def _languages(clean: str, words: list[str]) -> Iterator[str]:

@@ -26,6 +26,7 @@ _DROPPED_MARKS: Final = (
     (0x0300, 0x036F), (0x0483, 0x0487), (0x0591, 0x05C7), (0x0610, 0x061A), (0x064B, 0x065F), (0x0670, 0x0670),
     (0x06D6, 0x06ED), (0x0711, 0x0711), (0x0730, 0x074A), (0x1AB0, 0x1AFF), (0x1DC0, 0x1DFF),
 )  # fmt: skip  # loose accents (what composes has composed), Cyrillic titlo, niqqud, harakat, Syriac vowels
+_LETTERS_BY_NAME: Final = "\u0e2f\u0eaf"  # the Thai and the Lao sign for "and so on": punctuation all the same
 _INDIC: Final = range(0x0900, 0x0D00)  # Devanagari to Kannada: blocks of 128 laid out alike
 _SPELLINGS: Final = {
     ord(sign): other
@@ -53,7 +54,7 @@ def _folded(code: int) -> str | None:
         return None if in_indic or any(low <= code <= high for low, high in _DROPPED_MARKS) else character
     if kind == "Cf" or character == "\u0640":
         return None
-    if kind[0] in "PZC" and kind not in ("Cs", "Co", "Cn"):
+    if (kind[0] in "PZC" and kind not in ("Cs", "Co", "Cn")) or character in _LETTERS_BY_NAME:
         return " "
     if kind[0] == "S" and code < 0x1F000:  # an emoji counts as a word
         return " "

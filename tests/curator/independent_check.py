@@ -36,6 +36,7 @@ import numpy as np
 TAGS = {"dual": ("thought", "world"), "emulation": ("user", "assistant"), "agent": ("instruction", "action")}
 # Their word 3-grams may be split elsewhere (apostrophes, digits): so much above the threshold is still no finding.
 SIMILARITY_TOLERANCE = 0.03
+LONG_REPLY = 8  # words; shorter replies, "ok" say, may stand on both sides
 DATASETS = {"train": "fine_tune_dataset.jsonl", "holdout": "fine_tune_holdout.jsonl"}
 FOLDERS = ("memory/episodic", "memory/curated/conversations", "memory/curiosity/questions/answered", "persona/therapy")
 
@@ -377,13 +378,25 @@ def holdout(verdict: Verdict, run: Path, samples: list[dict[str, Any]], memories
     for held, trained, similarity in found:
         names = [side[i]["metadata"]["sample_id"] for side, i in ((sides["holdout"], held), (sides["train"], trained))]
         verdict.need(False, "holdout", names[0], f"Jaccard {similarity:.3f} with {names[1]} of the training set")
+    long = {
+        side: [s for s in mine if len(re.findall(r"\w+", pair(s)[1])) >= LONG_REPLY] for side, mine in sides.items()
+    }
+    replies = {side: [word_grams(pair(s)[1]) for s in mine] for side, mine in long.items()}
+    for held, trained, similarity in nearest(replies["holdout"], replies["train"], limit):
+        names = [long[side][i]["metadata"]["sample_id"] for side, i in (("holdout", held), ("train", trained))]
+        verdict.need(False, "holdout", names[0], f"its reply: Jaccard {similarity:.3f} with that of {names[1]}")
     verdict.facts |= {"holdout": len(sides["holdout"]), "train": len(sides["train"])}
 
 
 def grams(sample: dict[str, Any]) -> frozenset[tuple[str, ...]]:
     """The word 3-grams of a sample's texts, of the reply alone where the question is a made one."""
     said, reply = pair(sample)
-    words = re.findall(r"\w+", (reply if sample["metadata"].get("prompted") else f"{said} {reply}").lower())
+    return word_grams(reply if sample["metadata"].get("prompted") else f"{said} {reply}")
+
+
+def word_grams(text: str) -> frozenset[tuple[str, ...]]:
+    """The word 3-grams of a text."""
+    words = re.findall(r"\w+", text.lower())
     return frozenset(zip(words, words[1:], words[2:], strict=False)) or frozenset({tuple(words)})
 
 

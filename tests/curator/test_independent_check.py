@@ -169,6 +169,17 @@ def test_a_near_duplicate_across_the_holdout_is_found(made: tuple[Path, Path], t
     assert [one for one in findings if one.rule == "holdout" and one.detail.startswith("Jaccard 0.9")]
 
 
+def test_a_reply_on_both_sides_is_found_though_the_questions_differ(made: tuple[Path, Path], tmp_path: Path) -> None:
+    def answered_alike(samples: Any) -> Any:
+        samples = copied(samples)
+        held = next(row for row in samples if row["metadata"].get("split") == "holdout")
+        held["raw_input"] = "<user>: " + " ".join(f"asked{n}" for n in range(60))
+        return samples
+
+    findings = planted(made, tmp_path, edit("schema_applied.json", answered_alike)).findings
+    assert [one for one in findings if one.rule == "holdout" and one.detail.startswith("its reply: Jaccard 0.9")]
+
+
 def test_a_holdout_of_another_size_is_found(made: tuple[Path, Path], tmp_path: Path) -> None:
     findings = planted(made, tmp_path, edit("schema_applied.json", lambda rows: rows * 20)).findings
     assert [one for one in findings if one.rule == "holdout" and "held out of" in one.detail]

@@ -69,3 +69,69 @@ def test_nearness_is_blamed_where_it_is_the_reason() -> None:
     assert len(held.rows) == 0
     assert held.too_near == count
     assert held.too_large == 0
+
+
+LONG = "It lies by the harbour under a green cover since the storm of last winter"
+
+
+def test_a_long_reply_stands_on_one_side_whatever_was_asked(curate: Curate, home: Home) -> None:
+    for n in range(12):
+        home.memory(
+            f"Which {WORDS[n]} thing did {WORDS[(n * 5 + 1) % 12]} see there?", response=f"{LONG}{'.' * (n % 2)}"
+        )
+    different(home, 12)
+    held, trained = sides(curate, home)
+    assert held
+    assert not [reply for reply in held if reply.startswith(LONG)]
+    assert sum(reply.startswith(LONG) for reply in trained) == 12
+
+
+def test_short_replies_may_stand_on_both_sides(curate: Curate, home: Home) -> None:
+    for n in range(24):
+        home.memory(f"Does sail {WORDS[n % 12]} {n} hang by hook {WORDS[(n * 5 + 1) % 12]}?", response="Yes it does.")
+    held, trained = sides(curate, home)
+    assert set(held) == set(trained) == {"Yes it does."}
+
+
+def test_a_correction_is_kept_on_the_side_of_what_it_corrects(curate: Curate, home: Home) -> None:
+    common = "Dentist with the red door near the old mill, take the papers of last year along"
+    for n in range(12):
+        for hour in ("four", "five"):
+            own = " ".join(f"{WORDS[n]}{letter}" for letter in "abcdefghij")
+            home.memory(f"{own} {common} by {hour}.", type="journal")
+    held, trained = sides(curate, home, 0.3)
+    assert held
+    assert len(held) + len(trained) == 24
+    for reply in held:
+        other = (
+            reply.removesuffix("four.") + "five." if reply.endswith("four.") else reply.removesuffix("five.") + "four."
+        )
+        assert other in held, reply
+
+
+def test_where_no_text_is_long_enough_to_be_compared_nothing_is_held_out(curate: Curate, home: Home) -> None:
+    for n in range(12):
+        home.memory(WORDS[n], response=f"{WORDS[(n * 5 + 1) % 12]} {n}")
+    told, (warning,) = holdout_of(curate, home, 0.5)
+    assert told["samples"] == 0
+    assert "too few words to be compared" in warning
+
+
+def test_samples_that_cannot_be_measured_are_counted() -> None:
+    texts = ["yes", "no", *(" ".join(f"w{n}x{k}" for k in range(20)) for n in range(2))]
+    sets = shingle_sets(texts, 2)
+    numbers = np.arange(4)
+    all_of = Candidates(np.zeros(4, dtype=np.int16), numbers, numbers, numbers, sets, sets)
+    held = hold_out(all_of, HoldoutConfig(share=0.75, minimum=0), Nearness(0.7, 2, lambda n: ("", texts[n])), seed=1)
+    assert len(held.rows) == 3
+    assert held.not_measured == sum(len(texts[row].split()) == 1 for row in held.rows.tolist()) > 0
+
+
+def sides(curate: Curate, home: Home, share: float = 0.25) -> tuple[list[str], list[str]]:
+    """Run, and return the replies held out and those left to train on."""
+    result = curate("run", "--username", "ann", "--home", home.folder, "--holdout", share)
+    assert result.status == 0, result.err
+    found: tuple[list[str], list[str]] = ([], [])
+    for sample in json.loads((result.run / "curated_memories.json").read_text("utf-8")):
+        found[sample["metadata"].get("split") != "holdout"].append(sample["assistant_text"])
+    return found
