@@ -262,6 +262,15 @@ def test_a_short_word_between_stays_untrained(curate: Curate, home: Home) -> Non
     assert [trained for *_, trained in context(sample)] == [True, False]
 
 
+def test_the_lineage_names_the_memory_of_a_short_word_too(curate: Curate, home: Home) -> None:
+    talk: dict[str, Any] = {"metadata": {"conversationId": "c1"}}
+    for asked, answered in (("Where is the oar?", "Behind the boat shed."), ("Truly?", "Yes."), ("Why?", "Ida hid it.")):
+        home.memory(asked, response=answered, **talk)
+    folder = run(curate, home, "--turns", 4)
+    assert [len(one["events"]) for one in rows(folder / "lineage.jsonl")] == [3]
+    assert len(samples(folder)[0]["metadata"]["sources"]) == 3
+
+
 def test_replies_of_the_assistant_are_cleaned_in_every_exchange(curate: Curate, home: Home) -> None:
     talk = said(("user", "Where is the oar?"), ("assistant", "Sure! It is behind the boat shed."), *[("user", "Why?")])
     home.memory(messages=[*talk, *said(("assistant", "Nobody brought it in."))], tags=["multi_turn"])
