@@ -302,6 +302,11 @@ def _notices(setup: Setup, request: Request, collected: Collected, choice: Choic
         notices.append(f"type {kind!r} is not in etc/types.json: {_memories(count)} mapped to {unknown}")
     for mode, count in sorted(collected.counts.foreign_modes.items()):
         notices.append(f"cognitiveMode {mode!r} has no tags of its own: {_memories(count)} went by type")
+    if talk := collected.counts.mode_sources["agent_talk"]:
+        notices.append(
+            f"{_memories(talk)} of the mode agent hold talk and no tool call: they went to emulation "
+            "(pairing.agent_talk in etc/curate.json keeps them)"
+        )
     for code, count in sorted(collected.timeline.notes.items()):
         notices.append(f"{_memories(count)}: {_NOTES.get(code, f'not UTF-8, so the text was read as {code}')}")
     if options.most is not None and len(choice.rows) < options.most:

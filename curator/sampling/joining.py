@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from curator.config import PairingConfig
 from curator.contract.records import Exchange, Record
-from curator.records import Change, CuratedSample, Drop, Pair
-
-if TYPE_CHECKING:
-    from curator.sampling.sampler import MemoryResult
+from curator.reading.drop_log import Stage
+from curator.records import Change, CuratedSample, Drop, MemoryEvent, Pair
 
 # An exchange that was turned down for no more than this may stand in a conversation, untrained.
 _HARMLESS = ("too_short",)
@@ -34,6 +32,38 @@ class Piece(NamedTuple):
     pair: Pair
     screened: ScreenedSample | None
     drop: Drop | None = None
+
+
+@dataclass
+class MemoryResult:
+    """What one memory gave: its place in the order of time, its samples and its drops.
+
+    `answered_by` is the place of the event that answers its thought, -1 where none does. `pieces` are exchanges that
+    wait for others to become one sample with; `beside` holds, for a sample id, the places of the other memories in it.
+    """
+
+    event: MemoryEvent
+    place: int
+    samples: list[ScreenedSample] = field(default_factory=list)
+    drops: list[Drop] = field(default_factory=list)
+    answered_by: int = -1
+    pieces: list[Piece] = field(default_factory=list)
+    beside: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def drop(self, stage: Stage, reason: str, detail: str = "", sample_id: str = "") -> None:
+        """Add a drop of this memory, or of one of its samples."""
+        event = self.event
+        self.drops.append(
+            Drop(
+                event_ids=(event.key,),
+                stage=stage,
+                reason=reason,
+                detail=detail,
+                path=event.path,
+                memory_id=event.id,
+                sample_id=sample_id,
+            )
+        )
 
 
 def may_join(pair: Pair) -> bool:
@@ -154,8 +184,10 @@ def joined(pieces: Sequence[Piece]) -> ScreenedSample:
     if len(trained) == 1:
         return last
     context = [*trained[0].sample.context, *map(_exchange, pieces[:-1])]
-    sources = [*last.sample.metadata.sources, *(source for one in trained for source in one.sample.metadata.sources)]
-    events = [*last.events, *(key for one in trained for key in one.events)]
+    sources, events = [*last.sample.metadata.sources], [*last.events]
+    for piece in pieces:
+        sources += piece.screened.sample.metadata.sources if piece.screened else piece.pair.sources
+        events += piece.screened.events if piece.screened else piece.drop.event_ids if piece.drop else ()
     metadata = msgspec.structs.replace(
         last.sample.metadata,
         multi_turn=True,

@@ -30,10 +30,9 @@ from curator.plugin_manager import (
     apply_filters,
     map_mode,
 )
-from curator.reading.drop_log import Stage
 from curator.reading.timeline import Timeline
-from curator.records import Change, CuratedSample, Drop, MemoryEvent, Pair, SampleMetadata
-from curator.sampling.joining import Joiner, Piece, ScreenedSample, may_join
+from curator.records import Change, CuratedSample, MemoryEvent, Pair, SampleMetadata
+from curator.sampling.joining import Joiner, MemoryResult, Piece, ScreenedSample, may_join
 from curator.sampling.pairing import PairingHelpers, default_pairs
 from curator.sampling.turns import Gaps, silences
 
@@ -75,38 +74,6 @@ class SampleCounts:
     foreign_modes: Counter[str] = field(default_factory=Counter)
 
 
-@dataclass
-class MemoryResult:
-    """What one memory gave: its place in the order of time, its samples and its drops.
-
-    `answered_by` is the place of the event that answers its thought, -1 where none does. `pieces` are exchanges that
-    wait for others to become one sample with; `beside` holds, for a sample id, the places of the other memories in it.
-    """
-
-    event: MemoryEvent
-    place: int
-    samples: list[ScreenedSample] = field(default_factory=list)
-    drops: list[Drop] = field(default_factory=list)
-    answered_by: int = -1
-    pieces: list[Piece] = field(default_factory=list)
-    beside: dict[str, tuple[int, ...]] = field(default_factory=dict)
-
-    def drop(self, stage: Stage, reason: str, detail: str = "", sample_id: str = "") -> None:
-        """Add a drop of this memory, or of one of its samples."""
-        event = self.event
-        self.drops.append(
-            Drop(
-                event_ids=(event.key,),
-                stage=stage,
-                reason=reason,
-                detail=detail,
-                path=event.path,
-                memory_id=event.id,
-                sample_id=sample_id,
-            )
-        )
-
-
 class Sampler:
     """Turns memories into screened samples; `counts` grows as they are asked for. `people`: names of core.json."""
 
@@ -126,11 +93,11 @@ class Sampler:
             settings,
             people.owner,
             options.dual_direction,
-            self._outward,
-            self._before,
-            self._earlier,
-            self._turn_dropped,
-            people.twin,
+            outward=self._outward,
+            before=self._before,
+            earlier=self._earlier,
+            on_drop=self._turn_dropped,
+            twin_names=people.twin,
         )
         self._silence = round(settings.curate.pairing.session_minutes * 60_000)
         self._result: MemoryResult | None = None  # of the memory at hand, for what pairing calls back

@@ -87,7 +87,7 @@ def choose(collected: Collected, settings: Settings, options: Options, progress:
 
 
 def _narrowed(collected: Collected, rows: Rows, settings: Settings, options: Options) -> Rows:
-    """Return the rows that type mix, modes, authors, recency, a stock question's share and --max leave, in this order."""
+    """Return the rows that type mix, modes, authors, recency, a stock question's share and --max leave, in order."""
     store, columns = collected.store, collected.store.columns
     mixed = type_mix(columns, rows, store.type_names, settings.types, options.seed)
     rows = _narrow(collected, rows, mixed, "type_mix")

@@ -89,7 +89,7 @@ class SampleStore:
         return -1
 
     def memories(self, rows: Rows) -> int:
-        """Return how many memories have a sample, or an exchange in one, among these rows."""
+        """Return how many memories have a sample, or an exchange in one, among these rows, shape (samples,)."""
         places = set(as_numpy(self.columns.places)[rows].tolist())
         if self.beside:
             places.update(place for row in rows.tolist() for place in self.beside.get(row, ()))

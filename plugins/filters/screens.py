@@ -162,7 +162,7 @@ def turn_finder(markers: tuple[str, ...]) -> Callable[[CuratedSample], str | Non
     def check(sample: CuratedSample) -> str | None:
         if not markers:
             return None
-        for name, text in (("user_text", sample.user_text), ("assistant_text", sample.assistant_text)):
+        for name, text in _fields(sample):
             for line in text.split("\n"):
                 if line.lstrip().startswith(markers):
                     return f"forged_turn: a line of {name} begins like a turn"

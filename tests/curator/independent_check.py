@@ -239,13 +239,16 @@ def texts(verdict: Verdict, sample: dict[str, Any], memories: Memories) -> None:
     prompted, flipped = metadata.get("prompted", False), metadata.get("pair_flipped", False)
     if not set(paths) <= memories.texts.keys():
         return verdict.need(False, "accounts", where, f"no such source: {paths}")
-    before, after = memories.texts[paths[0]], memories.texts[paths[-1]]
-    if metadata["reply_author"] == "tool":  # the instruction may be of the conversation before
+    before = after = memories.texts[paths[0]]
+    if metadata.get("thought"):  # the world's answer is of the memory that followed
+        after = memories.texts[paths[-1]]
+    elif metadata["reply_author"] == "tool":  # the instruction may be of the conversation before
         before = [text for path in paths for text in memories.texts[path]]
+    earlier(verdict, where, sample, [text for path in paths for text in memories.texts[path]])
     if flipped:
         of_others(verdict, where, said, before)
     elif not prompted:
-        of_the_person(verdict, where, said, before, passage=len(set(paths)) > 1 and metadata["reply_author"] != "tool")
+        of_the_person(verdict, where, said, before, passage=metadata.get("thought", False))
     if metadata["reply_author"] == "person":
         of_the_person(verdict, where, reply, after, passage=not flipped)
     elif metadata["reply_author"] in ("assistant", "other_human"):
@@ -288,11 +291,24 @@ def is_another(label: re.Match[str]) -> bool:
     return label["name"].strip().lower() in NOT_THE_PERSON
 
 
+def earlier(verdict: Verdict, where: str, sample: dict[str, Any], sources: list[str]) -> None:
+    """Check what a sample takes along: texts of its memories, and replies that are trained only in a conversation."""
+    first, second = TAGS[sample["mode"]]
+    for turn in sample.get("context", ()):
+        for tag, key in ((first, "user_text"), (second, "assistant_text")):
+            for line in turn[key].removeprefix(f"<{tag}>: ").split("\n"):
+                there = any(line in source or next(loosely(line, source), None) for source in sources)
+                verdict.need(there, "changed", where, f"context that is in no source: {line[:80]!r}")
+    trained = any(turn.get("trained") for turn in sample.get("context", ()))
+    verdict.need(trained == sample["metadata"].get("multi_turn", False), "accounts", where, "multi_turn is wrong")
+
+
 def of_the_person(verdict: Verdict, where: str, text: str, sources: list[str], passage: bool) -> None:
     """Check words of the person: byte for byte in the source; a whole turn, or a passage of whole sentences."""
     spots = [(source, start) for source in sources for start in places(text, source)]
-    if not spots and any("--- Conversation ---" in source for source in sources):  # an import: each message has a label
-        spots = [(text, 0)] if all(any(line in source for source in sources) for line in text.split("\n")) else []
+    if not spots and "\n" in text:  # a burst: each message is whole, and stands for itself in the source
+        lines_there = all(any(line in source for source in sources) for line in text.split("\n"))
+        spots = [(text, 0)] if lines_there else []
     verdict.need(bool(spots), "changed", where, f"the person's words are not in the source: {text[:80]!r}")
     whole = any(
         (
@@ -325,6 +341,10 @@ def is_turn(source: str, start: int, end: int) -> bool:
 def of_others(verdict: Verdict, where: str, text: str, sources: list[str]) -> None:
     """Check words of others: the source less whole leading and trailing parts, white space collapsed."""
     spots = [(source, *span) for source in sources for span in loosely(text, source)]
+    if not spots and "\n" in text:  # a burst: its messages, each by itself
+        for line in text.split("\n"):
+            of_others(verdict, where, line, sources)
+        return
     verdict.need(bool(spots), "changed", where, f"not a part of what was said: {text[:80]!r}")
     started = [(source, end) for source, start, end in spots if starts_part(source, start)]
     verdict.need(bool(started) or not spots, "cut", where, f"starts in mid-sentence: {text[:60]!r}")
@@ -374,9 +394,10 @@ def holdout(verdict: Verdict, run: Path, samples: list[dict[str, Any]], memories
     right = abs(len(sides["holdout"]) - max(wanted, 20)) <= slack if wanted else True
     verdict.need(right, "holdout", "run", f"{len(sides['holdout'])} held out of {len(samples)}")
     limit = report["holdout"]["threshold"] + SIMILARITY_TOLERANCE
-    found = nearest([grams(s) for s in sides["holdout"]], [grams(s) for s in sides["train"]], limit)
-    for held, trained, similarity in found:
-        names = [side[i]["metadata"]["sample_id"] for side, i in ((sides["holdout"], held), (sides["train"], trained))]
+    of_side = {side: [(s, one) for s in found for one in grams(s)] for side, found in sides.items()}
+    near = nearest([one for _, one in of_side["holdout"]], [one for _, one in of_side["train"]], limit)
+    for held, trained, similarity in near:
+        names = [of_side[side][i][0]["metadata"]["sample_id"] for side, i in (("holdout", held), ("train", trained))]
         verdict.need(False, "holdout", names[0], f"Jaccard {similarity:.3f} with {names[1]} of the training set")
     long = {
         side: [s for s in mine if len(re.findall(r"\w+", pair(s)[1])) >= LONG_REPLY] for side, mine in sides.items()
@@ -388,10 +409,20 @@ def holdout(verdict: Verdict, run: Path, samples: list[dict[str, Any]], memories
     verdict.facts |= {"holdout": len(sides["holdout"]), "train": len(sides["train"])}
 
 
-def grams(sample: dict[str, Any]) -> frozenset[tuple[str, ...]]:
-    """The word 3-grams of a sample's texts, of the reply alone where the question is a made one."""
+def grams(sample: dict[str, Any]) -> Iterator[frozenset[tuple[str, ...]]]:
+    """The word 3-grams of a sample's texts, of the reply alone where the question is a made one.
+
+    Of a conversation they are those of all that is trained; each exchange of eight words and more counts alone besides.
+    """
     said, reply = pair(sample)
-    return word_grams(reply if sample["metadata"].get("prompted") else f"{said} {reply}")
+    context = [(turn, f"{turn['user_text']} {turn['assistant_text']}") for turn in sample.get("context", ())]
+    trained = [text for turn, text in context if turn.get("trained")]
+    last = reply if sample["metadata"].get("prompted") else f"{said} {reply}"
+    yield word_grams(" ".join([*trained, last]))
+    for text in (*(text for _, text in context), *([last] if trained else [])):
+        text = re.sub(r"<\w+>: ", "", text)
+        if len(text.split()) >= 8:
+            yield word_grams(text)
 
 
 def word_grams(text: str) -> frozenset[tuple[str, ...]]:

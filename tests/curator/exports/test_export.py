@@ -478,3 +478,46 @@ def test_costs_grow_with_the_method() -> None:
             for method in ("lora", "full")}  # fmt: skip
     assert "about 12 GB" in said["lora"][0]
     assert "about 68 GB with the weights kept in 32 bits" in said["full"][0]
+
+
+def test_a_conversation_longer_than_a_row_is_cut_between_exchanges_and_loses_no_reply(
+    home: Home, curate: Curate, tmp_path: Path
+) -> None:
+    home.config("curate.json", {"plugins": {"home_plugins": True}})
+    (home.folder / "plugins").mkdir()
+    (home.folder / "plugins" / "plain.py").write_text(PLUGIN, "utf-8")
+    places = ("mill", "quay", "barn", "well", "ford")
+    talk = [
+        {"role": ("user", "assistant")[number % 2],
+         "content": f"On day {number} the heron stood by the {places[number % 5]} and nobody else was there to see it."}
+        for number in range(200)
+    ]  # fmt: skip
+    home.memory(messages=talk, tags=["multi_turn"])
+    run = curate("run", "--home", home.folder, "--username", "ann", "--holdout", 0).run
+    assert len(rows(run / "curated_memories.json")) == 1
+    for tool in ("each", "plain"):
+        done = export(curate, home, run, tmp_path / tool, to=tool)
+        assert "1 conversation was longer than max_seq_length 2,048" in done.out + done.err
+        made = rows(tmp_path / tool / "train.jsonl")
+        trained = [text for row in made for text, train in zip(row["texts"], row["train"], strict=True) if train]
+        assert trained == [f"<assistant>: {message['content']}" for message in talk[1::2]]
+        assert max(sum(len(text) for text in row["texts"]) for row in made) < 2_048 * 4
+        assert all(row["roles"] == ["user", "assistant"] * (len(row["roles"]) // 2) for row in made)
+        summary = json.loads((tmp_path / tool / "export.json").read_text("utf-8"))
+        assert summary["counts"]["rows_probably_too_long"] == 0
+
+
+def test_context_alone_is_not_trained_in_an_export(home: Home, curate: Curate, tmp_path: Path) -> None:
+    home.config("curate.json", {"plugins": {"home_plugins": True}})
+    (home.folder / "plugins").mkdir()
+    (home.folder / "plugins" / "plain.py").write_text(PLUGIN, "utf-8")
+    talk = (
+        ("Where is the oar?", "Behind the shed."),
+        ("And then?", "It was burned."),
+        ("Who did it?", "The miller did."),
+    )
+    home.memory("\n\n".join(f"User: {asked}\n\nAssistant: {answered}" for asked, answered in talk))
+    for turns, marks in ((1, [[True], [False, True], [True]]), (2, [[True, True], [True]])):
+        run = curate("run", "--home", home.folder, "--username", "ann", "--holdout", 0, "--turns", turns).run
+        export(curate, home, run, tmp_path / str(turns), to="each")
+        assert [row["train"][1::2] for row in rows(tmp_path / str(turns) / "train.jsonl")] == marks

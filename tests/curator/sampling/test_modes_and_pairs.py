@@ -345,7 +345,7 @@ def test_a_multi_turn_memory_stays_one_sample(curate: Curate, home: Home) -> Non
     folder = run(curate, home)
     (sample,) = samples(folder)
     assert triples(folder) == [SECOND]
-    assert sample["context"] == [{"user_text": FIRST[1], "assistant_text": FIRST[2]}]
+    assert sample["context"] == [{"user_text": FIRST[1], "assistant_text": FIRST[2], "trained": True}]
     assert sample["metadata"]["multi_turn"] is True
     (line,) = rows(folder / "fine_tune_dataset.jsonl")
     assert line["input"] + line["output"] == (
@@ -359,16 +359,16 @@ def test_a_multi_turn_memory_stays_one_sample(curate: Curate, home: Home) -> Non
 LEANING = [*TALK[:2], {"role": "user", "content": "And then?"}, {"role": "assistant", "content": "She sank in a gale."}]
 
 
-def test_a_reply_that_leans_on_the_turn_before_is_dropped(curate: Curate, home: Home) -> None:
+def test_a_reply_that_leans_on_the_turn_before_can_be_dropped(curate: Curate, home: Home) -> None:
     home.memory(messages=LEANING)
-    folder = run(curate, home)
+    folder = run(curate, home, "--context", "drop")
     assert triples(folder) == [FIRST]
     assert reasons(folder) == ["needs_context"]
 
 
-def test_or_it_keeps_its_context(curate: Curate, home: Home) -> None:
+def test_else_it_keeps_its_context(curate: Curate, home: Home) -> None:
     home.memory(messages=LEANING)
-    folder = run(curate, home, "--context", "keep")
+    folder = run(curate, home)
     assert triples(folder) == [FIRST, ("emulation", "And then?", "She sank in a gale.")]
     assert samples(folder)[1]["context"] == [{"user_text": FIRST[1], "assistant_text": FIRST[2]}]
 
