@@ -21,7 +21,6 @@ TEXTS: Final[dict[str, Sentences]] = json.loads(Path(__file__).with_name("thirte
 LANGUAGES: Final = tuple(TEXTS)
 # No blank between two sentences.
 CLOSED: Final = ("zh", "ja")
-UNMARKED: Final = ("th",)
 _CLAUSES: Final = str.maketrans("", "", ",،、，")
 _START: Final = datetime(2025, 3, 3, 9, tzinfo=UTC)
 
