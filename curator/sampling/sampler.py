@@ -118,8 +118,9 @@ class Sampler:
         self._options, self._mode_from = options, mode_from
         self.counts = SampleCounts()
         self._pairing = PairingHelpers(
-            settings, people.owner, options.dual_direction, self._outward, self._before, self._turn_dropped, people.twin
-        )
+            settings, people.owner, options.dual_direction, self._outward, self._before,
+            on_drop=self._turn_dropped, twin_names=people.twin,
+        )  # fmt: skip
         self._result: MemoryResult | None = None  # of the memory at hand, for what pairing calls back
 
     def memories(self, progress: Progress) -> Iterator[MemoryResult]:
