@@ -322,17 +322,8 @@ def words_of(node: ast.AST) -> Iterator[str]:
 
 def reasons() -> set[str]:
     """Every reason code that appears in the source: what is raised, dropped, rejected and answered by filters."""
-    calls = {
-        "BadJson",
-        "Unreadable",
-        "Reject",
-        "Drop",
-        "_drop",
-        "drop",
-        "on_drop",
-        "_drop_row",
-        "_narrow",
-        "TurnedDown",
+    calls = {"BadJson", "Unreadable", "Reject", "Drop", "_drop", "drop", "on_drop", "_drop_row", "_narrow"} | {
+        "TurnedDown"
     }
     found: set[str] = set()
     for path in (*CURATOR, *PLUGINS):

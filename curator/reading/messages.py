@@ -66,11 +66,11 @@ def _turn(message: Mapping[str, Any], known: tuple[str, Author | None], text: st
     return Turn(
         speaker,  # type: ignore[arg-type]
         text,
-        _first(message, "name", "sender") or role,
-        time if time is not None and timestamps.plausible(time) else 0,
-        _first(message, "id", "message_id"),
-        _first(message, "reply_to", "replyTo", "reply_to_id", "reply_to_message_id"),
-        author,
+        name=_first(message, "name", "sender") or role,
+        time=time if time is not None and timestamps.plausible(time) else 0,
+        id=_first(message, "id", "message_id"),
+        reply_to=_first(message, "reply_to", "replyTo", "reply_to_id", "reply_to_message_id"),
+        author=author,
     )
 
 
