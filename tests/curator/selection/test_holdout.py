@@ -67,3 +67,37 @@ def test_nearness_is_blamed_where_it_is_the_reason() -> None:
     assert len(held.rows) == 0
     assert held.too_near == count
     assert held.too_large == 0
+
+
+WELL = ("Who dug the old well behind the chapel?", "Two sisters from the valley dug it in a single dry summer.")
+
+
+def test_what_stands_in_a_conversation_is_in_no_other_part(curate: Curate, home: Home) -> None:
+    """Each second memory tells of the well again, in a conversation whose other exchanges are its own."""
+    for n in range(40):
+        name, other = WORDS[n % 12], WORDS[(n * 5 + 1) % 12]
+        own = [(f"Which sail is {name} {n}?", f"Sail {name} hangs by hook {other} {n} today.")]
+        own += [(f"Who sewed sail {name} {n}?", f"Aunt {other} sewed it with {n} yards of twine.")] * (n % 2)
+        told = [*own, (WELL[0], f"{WELL[1]} So {other} said.")] if n % 2 else own
+        messages = [
+            ({"role": "user", "content": asked}, {"role": "assistant", "content": said}) for asked, said in told
+        ]
+        home.memory(messages=[message for both in messages for message in both], tags=["multi_turn"])
+    result = curate("run", "--username", "ann", "--home", home.folder, "--holdout", 0.3)
+    assert result.status == 0, result.err
+    sides: dict[str, set[bool]] = {"train": set(), "holdout": set()}
+    for sample in rows(result.run / "curated_memories.json"):
+        sides[sample["metadata"].get("split", "train")].add(sample["user_text"] == WELL[0])
+    assert True in sides["train"] and sides["holdout"] == {False}
+
+
+def test_so_is_what_stands_there_as_context_alone() -> None:
+    """Sample 0 has a text of its own, and in its context the text of sample 3; so with 1 and 2 nothing is wrong."""
+    texts = ["a b c d e f g", "h i j k l m n", "o p q r s t u", "v w x y z aa bb", "v w x y z aa bb"]
+    numbers, owners = np.arange(5), np.array([0, 1, 2, 3, 0])
+    modes, every = np.zeros(4, dtype=np.int16), np.arange(4)
+    sets = shingle_sets(texts, 2)
+    for seed in range(20):
+        candidates = Candidates(modes, every, every, numbers, sets, owners)
+        held = hold_out(candidates, HoldoutConfig(share=0.25, minimum=0), 0.7, seed).rows.tolist()
+        assert held in ([1], [2])
