@@ -511,11 +511,7 @@ def test_context_alone_is_not_trained_in_an_export(home: Home, curate: Curate, t
     home.config("curate.json", {"plugins": {"home_plugins": True}})
     (home.folder / "plugins").mkdir()
     (home.folder / "plugins" / "plain.py").write_text(PLUGIN, "utf-8")
-    talk = (
-        ("Where is the oar?", "Behind the shed."),
-        ("And then?", "It was burned."),
-        ("Who did it?", "The miller did."),
-    )
+    talk = [("Where is the oar?", "In the shed."), ("And then?", "It was burned."), ("Who did it?", "The miller did.")]
     home.memory("\n\n".join(f"User: {asked}\n\nAssistant: {answered}" for asked, answered in talk))
     for turns, marks in ((1, [[True], [False, True], [True]]), (2, [[True, True], [True]])):
         run = curate("run", "--home", home.folder, "--username", "ann", "--holdout", 0, "--turns", turns).run

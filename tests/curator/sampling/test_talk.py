@@ -264,11 +264,7 @@ def test_a_short_word_between_stays_untrained(curate: Curate, home: Home) -> Non
 
 def test_the_lineage_names_the_memory_of_a_short_word_too(curate: Curate, home: Home) -> None:
     talk: dict[str, Any] = {"metadata": {"conversationId": "c1"}}
-    for asked, answered in (
-        ("Where is the oar?", "Behind the boat shed."),
-        ("Truly?", "Yes."),
-        ("Why?", "Ida hid it."),
-    ):
+    for asked, answered in (("Where is the oar?", "Behind the shed."), ("Truly?", "Yes."), ("Why?", "Ida hid it.")):
         home.memory(asked, response=answered, **talk)
     folder = run(curate, home, "--turns", 4)
     assert [len(one["events"]) for one in rows(folder / "lineage.jsonl")] == [3]

@@ -12,7 +12,10 @@ from conftest import Home, Result, rows
 
 from curator.config import HoldoutConfig
 from curator.selection.holdout import Candidates, Nearness, hold_out
-from curator.selection.near_duplicates import shingle_sets
+from curator.selection.near_duplicates import ShingleSets, shingle_sets
+
+NO_PARTS = (shingle_sets([], 2), np.zeros(0, dtype=np.int64))
+NO_REPLIES = ShingleSets(np.zeros(0, dtype=np.uint32), np.zeros(5, dtype=np.int64))
 
 Curate = Callable[..., Result]
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven")
@@ -62,7 +65,7 @@ def test_nearness_is_blamed_where_it_is_the_reason() -> None:
     sets = shingle_sets(texts, 2)
     count = len(texts)
     modes, numbers = np.zeros(count, dtype=np.int16), np.arange(count)
-    all_of = Candidates(modes, numbers, numbers, numbers, sets, sets)
+    all_of = Candidates(modes, numbers, numbers, numbers, sets, sets, *NO_PARTS)
     nearness = Nearness(0.6, 2, lambda place: ("", texts[place]))
     held = hold_out(all_of, HoldoutConfig(share=0.3, minimum=0), nearness, seed=42)
     assert held.wanted == 3
@@ -121,7 +124,7 @@ def test_samples_that_cannot_be_measured_are_counted() -> None:
     texts = ["yes", "no", *(" ".join(f"w{n}x{k}" for k in range(20)) for n in range(2))]
     sets = shingle_sets(texts, 2)
     numbers = np.arange(4)
-    all_of = Candidates(np.zeros(4, dtype=np.int16), numbers, numbers, numbers, sets, sets)
+    all_of = Candidates(np.zeros(4, dtype=np.int16), numbers, numbers, numbers, sets, sets, *NO_PARTS)
     held = hold_out(all_of, HoldoutConfig(share=0.75, minimum=0), Nearness(0.7, 2, lambda n: ("", texts[n])), seed=1)
     assert len(held.rows) == 3
     assert held.not_measured == sum(len(texts[row].split()) == 1 for row in held.rows.tolist()) > 0
@@ -135,3 +138,37 @@ def sides(curate: Curate, home: Home, share: float = 0.25) -> tuple[list[str], l
     for sample in json.loads((result.run / "curated_memories.json").read_text("utf-8")):
         found[sample["metadata"].get("split") != "holdout"].append(sample["assistant_text"])
     return found
+
+
+WELL = ("Who dug the old well behind the chapel?", "Two sisters from the valley dug it in a single dry summer.")
+
+
+def test_what_stands_in_a_conversation_is_in_no_other_part(curate: Curate, home: Home) -> None:
+    """Each second memory tells of the well again, in a conversation whose other exchanges are its own."""
+    for n in range(40):
+        name, other = WORDS[n % 12], WORDS[(n * 5 + 1) % 12]
+        own = [(f"Which sail is {name} {n}?", f"Sail {name} hangs by hook {other} {n} today.")]
+        own += [(f"Who sewed sail {name} {n}?", f"Aunt {other} sewed it with {n} yards of twine.")] * (n % 2)
+        told = [*own, (WELL[0], f"{WELL[1]} So {other} said.")] if n % 2 else own
+        messages = [
+            ({"role": "user", "content": asked}, {"role": "assistant", "content": said}) for asked, said in told
+        ]
+        home.memory(messages=[message for both in messages for message in both], tags=["multi_turn"])
+    result = curate("run", "--username", "ann", "--home", home.folder, "--holdout", 0.3)
+    assert result.status == 0, result.err
+    sides: dict[str, set[bool]] = {"train": set(), "holdout": set()}
+    for sample in rows(result.run / "curated_memories.json"):
+        sides[sample["metadata"].get("split", "train")].add(sample["user_text"] == WELL[0])
+    assert True in sides["train"] and sides["holdout"] == {False}
+
+
+def test_so_is_what_stands_there_as_context_alone() -> None:
+    """Sample 0 has a text of its own, and in its context the text of sample 3; so with 1 and 2 nothing is wrong."""
+    texts = ["a b c d e f g", "h i j k l m n", "o p q r s t u", "v w x y z aa bb", "v w x y z aa bb"]
+    modes, every = np.zeros(4, dtype=np.int16), np.arange(4)
+    sets, none, parts = shingle_sets(texts[:4], 2), NO_REPLIES, shingle_sets(texts[4:], 2)
+    for seed in range(20):
+        candidates = Candidates(modes, every, every, every, sets, none, parts, np.array([0]))
+        nearness = Nearness(0.7, 2, lambda place: ("", texts[place]))
+        held = hold_out(candidates, HoldoutConfig(share=0.25, minimum=0), nearness, seed).rows.tolist()
+        assert held in ([1], [2])

@@ -116,6 +116,7 @@ def run(tmp_path_factory) -> Path:
 def test_a_run_gives_every_sample_without_tags_and_with_its_split(run):
     dataset = read_run(run)
     lines = [json.loads(one) for one in (run / "curated_memories.json").read_text("utf-8").strip("[]\n").split(",\n")]
+    dataset.dialogues = [one for one in dataset.dialogues if one.name == one.conversation]  # the last of each sample
     assert [(one.mode, one.prompt, one.reply) for one in dataset.dialogues] == [
         (one["mode"], one["user_text"], one["assistant_text"]) for one in lines
     ]
@@ -124,6 +125,28 @@ def test_a_run_gives_every_sample_without_tags_and_with_its_split(run):
         "dual": ["<thought>: ", "<world>: "], "emulation": ["<user>: ", "<assistant>: "],
         "agent": ["<instruction>: ", "<action>: "],
     }  # fmt: skip
+
+
+def test_each_trained_reply_of_a_conversation_is_a_dialogue_and_context_alone_is_none(tmp_path, home, curate):
+    talk = [
+        user("Where is the oar?"),
+        assistant("Behind the shed."),
+        user("Whose is it?"),
+        assistant("It is Ida's own."),
+    ]
+    home.memory(messages=talk, tags=["multi_turn"])
+    home.memory(messages=[user("Tell me of the well."), assistant("It dried up."), user("And then?"),
+                          assistant("It never failed again.")])  # fmt: skip
+    result = curate("run", "--home", home.folder, "--username", "ann", "--holdout", 0)
+    found = [(one.prompt, one.reply, one.history) for one in read_run(result.run).dialogues]
+    well = ("Tell me of the well.", "It dried up.")
+    assert found == [
+        ("Where is the oar?", "Behind the shed.", ()),
+        ("Whose is it?", "It is Ida's own.", (("Where is the oar?", "Behind the shed."),)),
+        (*well, ()), ("And then?", "It never failed again.", (well,)),
+    ]  # fmt: skip
+    dialogues = read_run(result.run).dialogues
+    assert len({one.name for one in dialogues}) == 4 and len({one.conversation for one in dialogues}) == 3
 
 
 def test_tags_are_kept_where_a_run_has_several_modes(run):
