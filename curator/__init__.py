@@ -64,6 +64,7 @@ _WHERE = {
     "count_words": "curator.language.words",
     "split_words": "curator.language.words",
     "CUT_MARKS": "curator.language.table",
+    "UNFINISHED": "curator.language.table",
     "estimated_tokens": "curator.language.tokens",
     "language_of": "curator.language.identify",
     "ends_sentence": "curator.language.sentences",
@@ -127,6 +128,7 @@ if TYPE_CHECKING:
     from curator.language.sentences import ends_sentence as ends_sentence
     from curator.language.sentences import sentences as sentences
     from curator.language.table import CUT_MARKS as CUT_MARKS
+    from curator.language.table import UNFINISHED as UNFINISHED
     from curator.language.tokens import estimated_tokens as estimated_tokens
     from curator.language.words import count_words as count_words
     from curator.language.words import split_words as split_words

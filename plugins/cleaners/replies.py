@@ -7,6 +7,7 @@ import re2
 
 from curator import (
     CUT_MARKS,
+    UNFINISHED,
     Cleaner,
     MemoryEvent,
     Reject,
@@ -281,9 +282,9 @@ def trimmer(settings: Settings) -> Callable[[str, MemoryEvent], str | Reject]:
 
 
 def _stops_short(reply: str) -> bool:
-    """Tell whether a program's limit cut off a reply that ends no sentence: behind a comma or an opening bracket, or
-    inside code.
+    """Tell whether a program's limit cut off a reply that ends no sentence: behind a comma, an opening bracket
+    or a word such as "and", or inside code.
 
     That no full stop stands there proves nothing: who chats leaves the last one out, or all of them, in any script.
     """
-    return reply[-1] in CUT_MARKS or reply.count("```") % 2 == 1
+    return reply[-1] in CUT_MARKS or reply.count("```") % 2 == 1 or UNFINISHED.search(reply[-24:]) is not None

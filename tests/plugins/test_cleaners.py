@@ -287,6 +287,7 @@ def test_a_long_reply_that_stops_in_mid_sentence_loses_the_broken_one_or_is_reje
     broken = " ".join(["Word"] * least) + ","
     assert trimmed(f"The pump leaks. Then {broken}") == "The pump leaks."
     assert CLEAN["trim"](broken, EVENT) == Reject("cut_off", f"{least} words that stop in mid-sentence")
+    assert trimmed(f"The pump leaks. Then {broken[:-1]} before you") == "The pump leaks."
     short = " ".join(["Word"] * (least - 1)) + ","
     assert trimmed(short) == short
 
