@@ -77,6 +77,7 @@ _PREPOSITIONS: Final = {
     "ar": "في|بعد|قبل|مع|عند|إلى|من|بدون|غدا|غدًا",
 }
 _FRAGMENT_WORDS: Final = 5
+_LOOKED_AT: Final = 400  # characters behind a yes: a reply of nothing but "okay, okay" is megabytes long at worst
 _DETERMINERS: Final = frozenset(
     "the this next every el la los las este esta cada le les ce cette il lo gli questo questa ogni der die das den "
     "diesen nächsten jeden o a os as esta cada этот эту каждый هذا هذه كل इस हर 다음 이번".split()
@@ -227,6 +228,7 @@ def needs_the_yes(rest: str, languages: frozenset[str], after_sentence: bool) ->
     `after_sentence`: the yes ended in a full stop, so that "If it drips, close the valve." may follow as a sentence of
     its own.
     """
+    rest = rest[:_LOOKED_AT]
     if _says_little(rest):
         return True
     if not _needs_the_yes(rest, languages, after_sentence):

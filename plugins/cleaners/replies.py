@@ -84,7 +84,7 @@ def take_out_leftovers(reply: str, event: MemoryEvent) -> str:
 
 def _without_sources(reply: str) -> str:
     """Take out each head like "Sources:" with the lines of links and citations below it; other lines stay."""
-    for match in reversed(list(_SOURCES.finditer(reply))):
+    for match in reversed(list(_SOURCES.finditer(reply))[-8:]):  # each looks at all below it
         start = end = match.end()
         for line in reply[start:].splitlines(keepends=True):
             if line.strip(" \t\r\n-*•") and not _CITATION.search(line):
@@ -128,7 +128,9 @@ def filler_cleaner(settings: Settings) -> Callable[[str, MemoryEvent], str]:
 
     def clean(reply: str, event: MemoryEvent) -> str:
         text, before = once(reply), reply
-        while text != before:  # a sentence taken out may uncover an opener
+        for _ in range(_ROUNDS):  # a sentence taken out may uncover an opener
+            if text == before:
+                break
             text, before = once(text), text
         # In running text <think> is a word; first in a reply it would be taken for a block that never ends.
         return reply if text[:7].lower() == "<think>" else text
@@ -147,6 +149,7 @@ def filler_cleaner(settings: Settings) -> Callable[[str, MemoryEvent], str]:
 
 
 _NEVER = r"[^\x00-\x{10FFFF}]"
+_ROUNDS = 20  # no reply has more fillers in a row but one of nothing else, megabytes long
 _SENTENCE_END = "!.…。！।"
 _ENDS_SPACED = r"\s*[!.…।]+[*_]*\s+|\s*[,;:،؛][*_]*\s+|\s+[-–—]+\s+|\s*[，。！、；：]+[*_]*\s*"
 _ENDS_UNSPACED = r"\s*[!.…,;:，。！、；：～~—–]+[*_]*\s*|\s+"
@@ -173,7 +176,9 @@ class Openers:
 
     def taken_off(self, text: str) -> str:
         """Return the text without the openers it begins with; one that is the whole text, or its yes, stays."""
-        while text[:2].lower() in self._firsts or text[:1].lower() in self._signs:
+        for _ in range(_ROUNDS):
+            if text[:2].lower() not in self._firsts and text[:1].lower() not in self._signs:
+                break
             match = self._opener.match(text)
             rest = text[match.end() :] if match else ""
             if not match or not rest.strip("!?.…。！？*_ "):
