@@ -13,19 +13,19 @@ import msgspec
 
 from curator.config import Settings, load_settings
 from curator.contract import __version__
-from curator.contract.chat_format import ChatFormat, load_family, pick_family, read_family_files
+from curator.contract.chat_format import ChatFormat, load_family, pick_family
 from curator.contract.cli_frame import Progress, no_progress
-from curator.contract.errors import UsageError, ValidationFailed, counted, printable, unknown_name
+from curator.contract.errors import UsageError, ValidationFailed, printable, unknown_name
 from curator.contract.homes import RUNS, find_home, find_profile, people_names
 from curator.contract.records import REPORT, REPORT_PAGE, RUN_FORMAT, RUN_VERSION, Family
-from curator.language.identify import UNDETERMINED
 from curator.plugin_manager import Registry, fill, load_plugins, switched_off
-from curator.reading.drop_log import DropLog, Reason
+from curator.reading.drop_log import DropLog
 from curator.reading.read import read_memories, settle_mode_from
 from curator.reading.timeline import Timeline
 from curator.records import CuratedSample, Drop, FormattedSample, LineageLine, MemoryEvent, RunSummary
-from curator.reports.build import ReportContext, Tally, build_report, kept_secrets, no_secrets
+from curator.reports.build import Tally, build_report, kept_secrets, no_secrets
 from curator.reports.empty import EmptySet
+from curator.reports.notices import ReportContext
 from curator.reports.page import render_html
 from curator.reports.report import Report
 from curator.reports.validation import SampleChecker
@@ -34,7 +34,6 @@ from curator.run_folder import RunFiles, run_folder, stoppable, tagged, wrapped,
 from curator.sampling.joining import ScreenedSample
 from curator.sampling.sampler import Options, Sampler
 from curator.selection.choose import Choice, choose
-from curator.selection.holdout import ENOUGH, Holdout
 from curator.selection.sample_store import Collected, SampleStore, collect
 
 
@@ -195,11 +194,8 @@ def _make(request: Request, setup: Setup, files: RunFiles | None, progress: Prog
         collected = collect(sampler, timeline, store, log, progress)
         choice = choose(collected, settings, options, progress)
         tally = _write_samples(setup, collected, choice, files, progress, options.keep_secrets)
-        notices = _notices(setup, request, collected, choice, why)
-        context = ReportContext(request.username, setup.family.family, settings, options)
-        report = build_report(context, collected, choice, tally, notices)
-        warnings = (*_warnings(collected, choice), *_of_samples(tally, settings))
-        report = msgspec.structs.replace(report, warnings=warnings)
+        context = ReportContext(request.username, setup.family, settings, options, why, request.schema is not None)
+        report = build_report(context, collected, choice, tally)
         if not report.samples:
             raise EmptySet(report, request.source or setup.profile / "memory", store.modes())
         return report
@@ -220,7 +216,7 @@ def _write_samples(
     """Tag, wrap, check and write every chosen sample; nothing that fails the check is ever published."""
     modes, chat_format = setup.registry.mode_table, ChatFormat(setup.family)
     checker = SampleChecker(modes, setup.registry.control_tokens)
-    voice = Voice(lambda language: _has_fillers(setup.settings, language), _filler_left(setup))
+    voice = Voice(setup.settings.fillers.covers, _filler_left(setup))
     tally = Tally(setup.settings.targets, voice, kept_secrets if keep_secrets else no_secrets)
     store, held = collected.store, set(choice.holdout.rows.tolist())
     problems: list[str] = []
@@ -266,11 +262,6 @@ def _lineage(files: RunFiles, sample: CuratedSample, screened: ScreenedSample) -
     )  # fmt: skip
 
 
-def _has_fillers(settings: Settings, language: str) -> bool:
-    """Tell whether fillers of a language are listed; where it is not known, those of every language are looked for."""
-    return language == UNDETERMINED or language in settings.fillers.languages
-
-
 def _filler_left(setup: Setup) -> Callable[[str], bool]:
     """Return a test that tells whether a reply still holds a filler: the filler cleaner would change it."""
     cleaners = [cleaner.clean for _, cleaner in setup.registry.cleaners if cleaner.name == "fillers"]
@@ -280,105 +271,6 @@ def _filler_left(setup: Setup) -> Callable[[str], bool]:
         return any(clean(reply, nobody) != reply for clean in cleaners)
 
     return left
-
-
-def _memories(count: int) -> str:
-    return counted(count, "memory", "memories")
-
-
-_NOTES = {
-    "guessed_time": "no usable timestamp, so the time is that of the id or of the folder",
-    "no_zone": "a timestamp without a zone was taken for UTC",
-}
-
-
-def _notices(setup: Setup, request: Request, collected: Collected, choice: Choice, why: str) -> list[str]:
-    """Put into words the facts of this run that its figures do not tell."""
-    options, notices = request.options, []
-    if why:
-        notices.append(why)
-    unknown = setup.settings.types.unknown
-    for kind, count in sorted(collected.counts.unknown_types.items()):
-        notices.append(f"type {kind!r} is not in etc/types.json: {_memories(count)} mapped to {unknown}")
-    for mode, count in sorted(collected.counts.foreign_modes.items()):
-        notices.append(f"cognitiveMode {mode!r} has no tags of its own: {_memories(count)} went by type")
-    if talk := collected.counts.mode_sources["agent_talk"]:
-        notices.append(
-            f"{_memories(talk)} of the mode agent hold talk and no tool call: they went to emulation "
-            "(pairing.agent_talk in etc/curate.json keeps them)"
-        )
-    for code, count in sorted(collected.timeline.notes.items()):
-        notices.append(f"{_memories(count)}: {_NOTES.get(code, f'not UTF-8, so the text was read as {code}')}")
-    if options.most is not None and len(choice.rows) < options.most:
-        passed = counted(len(choice.rows), f"{options.mode} sample" if options.mode else "sample")
-        notices.append(f"--max {options.most:,} asked for more than there is: {passed} passed every stage")
-    own = setup.settings.home_families
-    aside = read_family_files(setup.settings.families, own).set_aside if own else {}
-    if setup.family.family in aside and not request.schema:
-        notices.append(
-            f"etc/schemas/{aside[setup.family.family].name}: the home's family {setup.family.family!r} puts nothing "
-            "between question and answer, so the shipped one is used"
-        )
-    if ChatFormat(setup.family).touches:
-        notices.append(
-            f"family {setup.family.family!r}: nothing stands between question and answer but the mode tags, so prompts "
-            "to the trained model need them too"
-        )
-    for name in sorted(setup.settings.overridden):
-        notices.append(f"{name}: the home's own file is used")
-    return notices
-
-
-def _warnings(collected: Collected, choice: Choice) -> list[str]:
-    """Put into words what a user should do something about."""
-    warnings = []
-    counts = {reason.code: count for reason, count in collected.log.counts.items() if reason.stage == "read"}
-    if counts.get("encrypted"):
-        names = ", ".join(collected.log.encrypted) + (
-            ", ..." if counts["encrypted"] > len(collected.log.encrypted) else ""
-        )
-        files = counted(counts["encrypted"], "encrypted file was", "encrypted files were")
-        them = "it" if counts["encrypted"] == 1 else "them"
-        warnings.append(f"{files} not read; decrypt the profile to use {them}: {names}")
-    failed = collected.log.counts.get(Reason("event", "plugin_error"), 0)
-    if failed:
-        example = collected.log.examples[Reason("event", "plugin_error")]
-        were = "which was dropped" if failed == 1 else "which were dropped; the first"
-        warnings.append(f"a plugin failed on {_memories(failed)}, {were}: {example.detail}")
-    if len(choice.holdout.rows) < ENOUGH * choice.holdout.wanted:
-        warnings.append(_small_holdout(choice.holdout))
-    return warnings
-
-
-def _of_samples(tally: Tally, settings: Settings) -> Iterator[str]:
-    """Yield what a user should know of single samples before the set leaves the machine."""
-    most = settings.targets.max_tokens
-    if tally.too_long:
-        yield (
-            f"{counted(tally.too_long, 'sample')} of more than {most:,} tokens (estimated; the longest has about "
-            f"{tally.longest:,}): trainers cut or refuse them"
-        )
-    if tally.secrets:
-        kinds = ", ".join(f"{kind} {count:,}" for kind, count in sorted(tally.secrets.items()))
-        yield f"--keep-secrets: {counted(tally.secrets.total(), 'secret')} in the texts of the set ({kinds})"
-
-
-def _small_holdout(holdout: Holdout) -> str:
-    """Say why fewer samples are held out than were asked for."""
-    why = []
-    if holdout.not_measured and not len(holdout.rows):
-        why.append(
-            f"the {counted(holdout.not_measured, 'sample')} drawn have too few words to be compared with the others"
-        )
-    if holdout.too_near:
-        near = counted(holdout.too_near, "sample")
-        why.append(f"{near} in conversations that come too near to a training sample")
-    if holdout.too_large:
-        large = counted(holdout.too_large, "sample")
-        why.append(f"{large} in conversations that are larger than the room left for their modes")
-    held = f"the holdout has {len(holdout.rows):,} of {counted(holdout.wanted, 'sample')}"
-    more = "--holdout asks for another share"
-    return f"{held}, since whole conversations are held out: {'; '.join(why)}; {more}" if why else f"{held}; {more}"
 
 
 def _publish(request: Request, setup: Setup, files: RunFiles, report: Report, label: str) -> None:

@@ -152,8 +152,9 @@ TITLES: Final = {language: frozenset(words.split()) for language, words in ABBRE
 # Words behind which no sentence ends, in languages that part words by blanks: articles, conjunctions, "before you".
 _UNFINISHED: Final = (
     r"the|a|an|and|or|because|than|my|your|their|our|"
-    r"(?:before|because|that|if|when|until|and|but|while|which) (?:i|you|he|she|we|they)|der|die|das|und|oder|ein|eine|einen|weil|dass|wenn|mein|zum|zur|le|les|des|et|ou|une|parce que|mais|chez"
-    r"|el|los|las|y|porque|pero|il|gli|perché|della|os|das|porque|и|или|но|потому что|чтобы|если"
+    r"(?:before|because|that|if|when|until|and|but|while|which) (?:i|you|he|she|we|they)|der|die|das|und|oder|"
+    r"ein|eine|einen|weil|dass|wenn|mein|zum|zur|le|les|des|et|ou|une|parce que|mais|chez|el|los|las|y|porque|"
+    r"pero|il|gli|perché|della|os|das|porque|и|или|но|потому что|чтобы|если"
 )
 UNFINISHED: Final = re.compile(rf"(?:^|\s)(?:{_UNFINISHED})\Z", re.IGNORECASE)
 

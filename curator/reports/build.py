@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from curator.config import Range, Settings, TargetsConfig
+from curator.config import Range, TargetsConfig
 from curator.contract.errors import counted
 from curator.contract.secret_scan import secrets_of
 from curator.language.tokens import estimated_tokens
@@ -17,9 +17,9 @@ from curator.language.words import count_words
 from curator.reading import timestamps
 from curator.reading.drop_log import DropLog
 from curator.records import Change, CuratedSample, SchemaSample
+from curator.reports.notices import ReportContext, notices, of_samples, warnings
 from curator.reports.report import REPORT_FORMAT, Card, Check, DropCount, HoldoutReport, Report, Step
 from curator.reports.voice import Voice
-from curator.sampling.sampler import Options
 from curator.selection.choose import Choice
 from curator.selection.sample_store import Collected
 
@@ -62,13 +62,11 @@ class Tally:
 
     changes: Counter[str] = field(default_factory=Counter)
     secrets: Counter[str] = field(default_factory=Counter)
-    turns: Counter[int] = field(default_factory=Counter)  # replies that are trained -> samples
 
     def add(self, sample: CuratedSample, whole: SchemaSample, time: int, changes: tuple[Change, ...] = ()) -> None:
         """Count one sample; `whole` is it wrapped, `time` its memory's in ms, `changes` what was done to its reply."""
         words = count_words(sample.assistant_text)
         self.samples += 1
-        self.turns[1 + sum([exchange.trained for exchange in sample.context])] += 1
         self.train += sample.metadata.split == "train"
         self.words += words
         self.short += words <= self.targets.short_words
@@ -199,28 +197,17 @@ def fitness(train: int, targets: TargetsConfig) -> dict[str, str]:
     return verdicts
 
 
-@dataclass(frozen=True)
-class ReportContext:
-    """Whose run it is, and what it was asked for."""
-
-    username: str
-    family: str
-    settings: Settings
-    options: Options
-
-
-def build_report(
-    context: ReportContext, collected: Collected, choice: Choice, tally: Tally, notices: list[str]
-) -> Report:
+def build_report(context: ReportContext, collected: Collected, choice: Choice, tally: Tally) -> Report:
     """Return the report of a run whose samples are all counted."""
     settings, options, counts = context.settings, context.options, collected.counts
     targets = settings.targets
+    kept = of_samples(tally.too_long, tally.longest, tally.secrets, settings)
     fates = memory_fates(collected, choice, tally.beside)
     return Report(
         format=REPORT_FORMAT,
         version=1,
         username=context.username,
-        family=context.family,
+        family=context.family.family,
         mode=options.mode or "all",
         samples=tally.samples,
         train=tally.train,
@@ -246,16 +233,24 @@ def build_report(
             settings.curate.near_duplicates.threshold,
             round(choice.holdout.highest, 4),
             choice.holdout.compared,
+            round(choice.holdout.highest_reply, 4),
+            choice.holdout.not_measured,
         ),
-        notices=tuple(notices),
+        notices=notices(context, collected, choice),
+        warnings=(*warnings(collected, choice), *kept),
         cards=tuple(card for mode in sorted(tally.cards) for _, card in tally.cards[mode]),
         authors=_ranked(tally.voice.authors),
         languages=_ranked(tally.voice.languages),
         questions=_ranked(tally.voice.questions),
         repeated_prompts=tally.voice.repeated(lambda number: _prompt(collected, choice, number)),
         turns={str(turns): count for turns, count in sorted(tally.voice.turns.items())},
+        trained_replies={str(replies): count for replies, count in sorted(tally.voice.trained.items())},
         secrets=_ranked(collected.log.secrets + tally.secrets),
         too_long=tally.too_long,
+        corrections=choice.corrections,
+        sessions=counts.sessions,
+        silences=counts.gaps.counts,
+        suggested_session_minutes=counts.gaps.suggested_minutes,
     )
 
 

@@ -69,13 +69,19 @@ class RepeatedPrompt(Record, frozen=True, gc=False, omit_defaults=False):
 
 
 class HoldoutReport(Record, frozen=True, gc=False, omit_defaults=False):
-    """The held-out split: wanted and found, and the exact comparison with training that proves it apart."""
+    """The held-out split: wanted and found, and the exact comparison with training that proves it apart.
+
+    `highest_reply_similarity` is that of replies by themselves. `not_measured` counts the held-out samples of too few
+    words for a similarity to mean anything.
+    """
 
     wanted: int
     samples: int
     threshold: float
     highest_similarity: float
     pairs_compared: int
+    highest_reply_similarity: float = 0.0
+    not_measured: int = 0
 
 
 class Report(Record, frozen=True, gc=False, omit_defaults=False):
@@ -83,9 +89,12 @@ class Report(Record, frozen=True, gc=False, omit_defaults=False):
 
     `warnings` are what the user should do something about, `notices` facts beside the figures. `authors` counts the
     samples by whose words the reply is, `languages` by its language (ISO 639-1, "und" where it cannot be told),
-    `questions` by where the prompt comes from ("own": the memory, "stock": etc/prompts.json), `turns` by how many
-    exchanges a sample has, `secrets` those turned down or kept by the kind of secret, `too_long` those of more tokens
-    than etc/targets.json's max_tokens. `tokens` and `too_long` are estimates by characters.
+    `questions` by where the prompt comes from ("own": the memory, "passage": made from the reply, "stock":
+    etc/prompts.json), `turns` by how many exchanges a sample has and `trained_replies` by how many of their replies are
+    trained, `secrets` those turned down or kept by the kind of secret, `too_long` those of more tokens than
+    etc/targets.json's max_tokens; it and `tokens` are estimates by characters. `corrections` are the near-duplicates
+    kept since they say another thing, `sessions` the talks without a long silence, `silences` the histogram of the time
+    between messages, `suggested_session_minutes` the silence that parts it best, 0 where none does.
     """
 
     format: str
@@ -120,8 +129,13 @@ class Report(Record, frozen=True, gc=False, omit_defaults=False):
     questions: dict[str, int] = msgspec.field(default_factory=dict)
     repeated_prompts: tuple[RepeatedPrompt, ...] = ()
     turns: dict[str, int] = msgspec.field(default_factory=dict)
+    trained_replies: dict[str, int] = msgspec.field(default_factory=dict)
     secrets: dict[str, int] = msgspec.field(default_factory=dict)
     too_long: int = 0
+    corrections: int = 0
+    sessions: int = 0
+    silences: dict[str, int] = msgspec.field(default_factory=dict)
+    suggested_session_minutes: int = 0
 
 
 def read_report(folder: Path) -> Report:
@@ -158,6 +172,10 @@ def listed(counts: Mapping[str, int], names: Mapping[str, str] | None = None) ->
     return ", ".join(f"{(names or {}).get(name, name)} {count:,}" for name, count in counts.items()) or "none"
 
 
+def _by_number(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"of {number}: {count:,}" for number, count in counts.items())
+
+
 def voices(report: Report) -> list[str]:
     """Return whose words the replies are, in which languages, whose questions they answer, and their exchanges."""
     lines = []
@@ -168,7 +186,11 @@ def voices(report: Report) -> list[str]:
     if report.secrets:
         lines.append(f"Samples with secrets, by kind: {listed(report.secrets)}")
     if set(report.turns) - {"1"}:
-        lines.append(f"Samples by exchanges: {listed({f'of {turns}:': n for turns, n in report.turns.items()})}")
+        lines.append(f"Samples by exchanges: {_by_number(report.turns)}")
+    if set(report.trained_replies) - {"1"}:
+        lines.append(f"Samples by trained replies: {_by_number(report.trained_replies)}")
+    if report.sessions:
+        lines.append(f"Sessions of talk: {report.sessions:,}")
     return lines
 
 
@@ -185,6 +207,11 @@ def facts(report: Report) -> list[str]:
             f"Jaccard similarity {holdout.threshold:g} of any ({counted(holdout.pairs_compared, 'pair')} might: "
             f"compared exactly, {nearest})"
         )
+        if holdout.highest_reply_similarity:
+            lines[-1] += f"; of the replies by themselves the nearest has {holdout.highest_reply_similarity:.3f}"
+        if holdout.not_measured:
+            few = counted(holdout.not_measured, "held-out sample has", "held-out samples have")
+            lines[-1] += f"; {few} too few words to be measured"
     lines += [f"Samples by mode: {listed(report.modes)}", *voices(report)]
     lines.append(f"Modes of the memories decided by: {listed(report.mode_sources)}")
     lines.append(f"Replies changed by cleaners: {listed(report.cleaned)}")

@@ -34,6 +34,7 @@ def show_report(report: Report, console: Console) -> None:
     _months(report, console)
     console.print(Panel(Text("\n".join(facts(report))), title="Fit for", box=box.ROUNDED))
     _prompts(report, console)
+    _silences(report, console)
     for warning in report.warnings:
         print_hanging(console, Text("! ", "yellow"), safe(warning))
     for notice in report.notices:
@@ -154,6 +155,14 @@ def _prompts(report: Report, console: Console) -> None:
         label = Text(f"{_GAP}{prompt.count:>{digits},}{_GAP}")
         label.append(f"{100 * prompt.count / max(report.samples, 1):4.1f}%{_GAP}", "dim")
         print_hanging(console, label, safe(prompt.text, 100))
+
+
+def _silences(report: Report, console: Console) -> None:
+    """How long people are silent between messages: what `pairing.session_minutes` parts."""
+    if report.silences:
+        most = max(report.silences.values()) or 1
+        rows = [_Row(name, count, count / most) for name, count in report.silences.items()]
+        _bars(console, "Silences between messages of one conversation", rows, "blue")
 
 
 def _months(report: Report, console: Console) -> None:

@@ -31,6 +31,7 @@ class Voice:
     languages: Counter[str] = field(default_factory=Counter)
     questions: Counter[str] = field(default_factory=Counter)
     turns: Counter[int] = field(default_factory=Counter)
+    trained: Counter[int] = field(default_factory=Counter)
     fillers: int = 0
     looked_at: int = 0
     unlisted: Counter[str] = field(default_factory=Counter)
@@ -43,6 +44,7 @@ class Voice:
         self.languages[data.language] += 1
         self.questions[data.question or ("stock" if data.prompted else "own")] += 1
         self.turns[1 + len(sample.context)] += 1
+        self.trained[1 + sum([exchange.trained for exchange in sample.context])] += 1
         self._prompts.append(hash64(sample.user_text))
         if data.reply_author in _CLEANED:
             if self.has_fillers(data.language):
