@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from curator.language.identify import UNDETERMINED
 from curator.reading.spool import as_numpy, hash64
 from curator.records import CuratedSample
 from curator.reports.report import RepeatedPrompt
@@ -47,7 +48,7 @@ class Voice:
         self.trained[1 + sum([exchange.trained for exchange in sample.context])] += 1
         self._prompts.append(hash64(sample.user_text))
         if data.reply_author in _CLEANED:
-            if self.has_fillers(data.language):
+            if data.language == UNDETERMINED or self.has_fillers(data.language):
                 self.looked_at += 1
                 self.fillers += self.still_filler(sample.assistant_text)
             else:
