@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Final
 
 from curator.language.table import EMOJI, EMOJI_TOKENS, LATIN_TOKEN_LETTERS, script_of
 
 _LATIN: Final = "latin"
+# What is neither ASCII nor a dash or quotation mark: without any, the text is as English is.
+_BEYOND: Final = re.compile("[^\x00-\x7f\u2010-\u2027]")
 
 
 def estimated_tokens(text: str, characters_per_token: float = 4.0) -> int:
@@ -18,7 +21,7 @@ def estimated_tokens(text: str, characters_per_token: float = 4.0) -> int:
     """
     if not text:
         return 0
-    if text.isascii():
+    if text.isascii() or not _BEYOND.search(text):
         return max(1, round(len(text) / characters_per_token))
     letters: Counter[str] = Counter()
     rates: dict[str, float] = {}

@@ -72,21 +72,24 @@ class Tally:
         self.short += words <= self.targets.short_words
         self.long += words > self.targets.long_words
         self.voice.add(sample)
-        self.secrets.update(self.find_secrets(sample))
+        if kinds := self.find_secrets(sample):
+            self.secrets.update(kinds)
         self._length(whole)
         self.modes[sample.mode] += 1
         self.types[sample.metadata.source_type] += 1
         self.months[timestamps.month(time)] += 1
         self.mode_sources[sample.metadata.mode_source] += 1
-        self.changes.update({change.plugin for change in changes})
+        if changes:
+            self.changes.update({change.plugin for change in changes})
         self._card(sample, words)
 
     def _length(self, whole: SchemaSample) -> None:
         """Count characters and estimated tokens; earlier exchanges are estimated without what stands between them."""
-        texts = [whole.input, whole.output]
-        texts += [text for turn in whole.context for text in (turn.user_text, turn.assistant_text)]
+        english = self.targets.characters_per_token
         self.characters += len(whole.input) + len(whole.output)
-        tokens = sum(estimated_tokens(text, self.targets.characters_per_token) for text in texts)
+        tokens = estimated_tokens(whole.input, english) + estimated_tokens(whole.output, english)
+        for turn in whole.context:
+            tokens += estimated_tokens(turn.user_text, english) + estimated_tokens(turn.assistant_text, english)
         self.tokens += tokens
         self.too_long += tokens > self.targets.max_tokens
         self.longest = max(self.longest, tokens)

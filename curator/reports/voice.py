@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from curator.language.identify import UNDETERMINED
-from curator.reading.spool import as_numpy, hash64
+from curator.reading.spool import as_numpy
 from curator.records import CuratedSample
 from curator.reports.report import RepeatedPrompt
 
@@ -44,9 +44,11 @@ class Voice:
         self.authors[data.reply_author] += 1
         self.languages[data.language] += 1
         self.questions[data.question or ("stock" if data.prompted else "own")] += 1
-        self.turns[1 + len(sample.context)] += 1
-        self.trained[1 + sum([exchange.trained for exchange in sample.context])] += 1
-        self._prompts.append(hash64(sample.user_text))
+        earlier = sample.context
+        self.turns[1 + len(earlier)] += 1
+        self.trained[1 + sum([exchange.trained for exchange in earlier]) if earlier else 1] += 1
+        # hash() differs from process to process; that it is equal for equal texts, which is all that counts, does not.
+        self._prompts.append(hash(sample.user_text))
         if data.reply_author in _CLEANED:
             if data.language == UNDETERMINED or self.has_fillers(data.language):
                 self.looked_at += 1
