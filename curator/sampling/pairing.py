@@ -15,11 +15,12 @@ from functools import cached_property
 from curator.config import PairingConfig, Settings
 from curator.hooks import Pairing
 from curator.language.clauses import Beginnings, OnlyWords
-from curator.language.identify import language_of, script_language, sentence_language
+from curator.language.identify import UNDETERMINED, language_of, script_language, sentence_language
 from curator.language.names import Names
 from curator.language.passages import cuttable, passages
 from curator.language.words import count_words
 from curator.records import Author, MemoryEvent, Pair, Question, Shape
+from curator.sampling.main_language import written_so
 from curator.sampling.questions import PassageQuestions
 from curator.sampling.talk import THOUGHT_IS_USER, conversation
 from curator.sampling.tool_calls import closes, render_tool, tool_call
@@ -47,6 +48,7 @@ class PairingHelpers:
     earlier: Callable[[MemoryEvent], Iterator[MemoryEvent | None]] = _nobody
     on_drop: Callable[[str, str, int | str], None] = lambda reason, detail, turn: None
     twin_names: tuple[str, ...] = ()
+    main_language: str = UNDETERMINED
     _shapes: dict[str, Shape] = field(default_factory=dict)
     _language: tuple[str, str] = ("", "")
 
@@ -102,13 +104,16 @@ class PairingHelpers:
 
         A share of the passages, chosen by hash, answers a stock question all the same, since people ask such too.
         """
+        language = self.language(event)
+        if language == UNDETERMINED and written_so(text, self.main_language):
+            language = self.main_language
         if self._asks_of_passages:
             number = zlib.crc32(text.encode())
             if (number >> 12) % 1000 >= self._stock_per_mille:
-                asked = self._from_passages.question(mode, self.language(event), event, text)
+                asked = self._from_passages.question(mode, language, event, text)
                 if asked:
                     return asked, "passage"
-        return self.prompt(mode, event.type, text, self.language(event)), "stock"
+        return self.prompt(mode, event.type, text, language), "stock"
 
     @cached_property
     def _stock_per_mille(self) -> float:

@@ -33,6 +33,7 @@ from curator.plugin_manager import (
 from curator.reading.timeline import Timeline
 from curator.records import Change, CuratedSample, MemoryEvent, Pair, SampleMetadata
 from curator.sampling.joining import Joiner, MemoryResult, Piece, ScreenedSample, may_join
+from curator.sampling.main_language import main_language
 from curator.sampling.pairing import PairingHelpers, default_pairs
 from curator.sampling.turns import Gaps, silences
 
@@ -98,6 +99,7 @@ class Sampler:
             earlier=self._earlier,
             on_drop=self._turn_dropped,
             twin_names=people.twin,
+            main_language=main_language(timeline),
         )
         self._silence = round(settings.curate.pairing.session_minutes * 60_000)
         self._result: MemoryResult | None = None  # of the memory at hand, for what pairing calls back

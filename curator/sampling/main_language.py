@@ -1,0 +1,38 @@
+"""The language of most of a profile, in which a text too short to tell its own is asked about."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from curator.language.identify import UNDETERMINED, language_of
+from curator.language.table import script_of
+from curator.reading.timeline import Timeline
+from curator.records import MemoryEvent
+
+_MOST: Final = 400  # memories that are looked at, spread over all
+_SHARE: Final = 0.6
+# The scripts of the known languages that are not written in Latin letters.
+_SCRIPTS: Final = {
+    "ru": "cyrillic", "zh": "han", "ja": "kana", "ko": "hangul", "ar": "arabic", "hi": "devanagari", "th": "thai",
+}  # fmt: skip
+
+
+def main_language(timeline: Timeline) -> str:
+    """Return the language of six in ten of the memories that tell theirs; "und" where there is no such."""
+    step = max(1, len(timeline) // _MOST)
+    counts = Counter(_language(timeline.event(place)) for place in range(0, len(timeline), step))
+    del counts[UNDETERMINED]
+    language, count = counts.most_common(1)[0] if counts else (UNDETERMINED, 0)
+    return language if count >= _SHARE * counts.total() else UNDETERMINED
+
+
+def written_so(text: str, language: str) -> bool:
+    """Tell whether the first letter of a text is of the script in which a language is written."""
+    script = next((found for found in map(script_of, text) if found), None)
+    return script is not None and script.name == _SCRIPTS.get(language, "latin")
+
+
+def _language(event: MemoryEvent) -> str:
+    """Return the language of the longest text of a memory."""
+    return language_of(max((event.content, event.response or "", *(turn.text for turn in event.turns)), key=len))
