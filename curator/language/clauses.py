@@ -187,7 +187,8 @@ class Beginnings:
     def begin(self, text: str) -> bool:
         """Tell whether one of the phrases begins the text, signs that open a quotation aside."""
         bare = text.lstrip(_BEFORE_WORDS)
-        return bare[:2].lower() in self._firsts and self._pattern.match(bare.replace("’", "'")) is not None
+        likely = bare[:2].lower() in self._firsts or bare[:1].lower() in self._firsts
+        return likely and self._pattern.match(bare.replace("’", "'")) is not None
 
 
 class OnlyWords:

@@ -22,38 +22,40 @@ _WORDS: Final = {
         " big nice same two first next last sat told"
     ),
     "de": (
-        "der die das und ist nicht ich du wir ihr sie es ein eine einen einem einer den dem des mit von zu auf"
-        " für im in war hat habe haben sind auch sich so wie was aber oder wenn dass nur noch schon nach bei aus"
-        " um mein meine dir mir mich dich ja nein kein keine sehr heute morgen gestern wieder immer dann da hier"
-        " zum zur am vom werden wird kann muss doch mal über durch gegen ohne bin bist hatte waren weil uns unser"
-        " gut gibt"
+        "drei hinter vor der die das und ist nicht ich du wir ihr sie es ein eine einen einem einer den dem des"
+        " mit von zu auf für im in war hat habe haben sind auch sich so wie was aber oder wenn dass nur noch"
+        " schon nach bei aus um mein meine dir mir mich dich ja nein kein keine sehr heute morgen gestern wieder"
+        " immer dann da hier zum zur am vom werden wird kann muss doch mal über durch gegen ohne bin bist hatte"
+        " waren weil uns unser gut gibt"
     ),
     "fr": (
-        "le la les un une des de du et est je tu il elle nous vous ils ne pas que qui dans en pour sur avec ce"
-        " cette mon ma mes ton ta son sa ses au aux mais ou où donc plus très bien suis es sont était a ai as"
-        " avons avez ont fait tout tous comme si on se me te lui leur y c'est j'ai d l j qu n m s c t moi toi être"
-        " avoir aujourd hier demain encore toujours jamais rien oui non quand puis chez sans sous aujourd'hui"
-        " qu'il n'est d'un d'une s'est notre votre leurs mort corps leger froid esprit fut cela ça déjà peu fois"
-        " jour peut trop"
+        "trois derrière deux quatre devant gare le la les un une des de du et est je tu il elle nous vous ils ne"
+        " pas que qui dans en pour sur avec ce cette mon ma mes ton ta son sa ses au aux mais ou où donc plus"
+        " très bien suis es sont était a ai as avons avez ont fait tout tous comme si on se me te lui leur y"
+        " c'est j'ai d l j qu n m s c t moi toi être avoir aujourd hier demain encore toujours jamais rien oui"
+        " non quand puis chez sans sous aujourd'hui qu'il n'est d'un d'une s'est notre votre leurs mort corps"
+        " leger froid esprit fut cela ça déjà peu fois jour peut trop"
     ),
     "es": (
-        "tan tarde noche día días vez veces cosas tiempo mañana algo alguien el la los las un una unos de del y"
-        " es que en no se por para con su sus mi mis tu lo le les al más pero como yo él ella nos muy también ya"
-        " si sí cuando donde hoy ayer está están estaba fue era son ser hay todo todos qué porque me te o e a este"
-        " esta esto ese esa eso sin sobre entre hasta desde tengo tiene hace casa nada siempre nunca bien aquí"
-        " gracias nuestro nuestra dijo luego fui estoy estamos vale aunque mientras muchas mucho quiero"
+        "detrás bajo primero mediodía tan tarde noche día días vez veces cosas tiempo mañana algo alguien el la"
+        " los las un una unos de del y es que en no se por para con su sus mi mis tu lo le les al más pero como"
+        " yo él ella nos muy también ya si sí cuando donde hoy ayer está están estaba fue era son ser hay todo"
+        " todos qué porque me te o e a este esta esto ese esa eso sin sobre entre hasta desde tengo tiene hace"
+        " casa nada siempre nunca bien aquí gracias nuestro nuestra dijo luego fui estoy estamos vale aunque"
+        " mientras muchas mucho quiero"
     ),
     "it": (
-        "il lo la i gli le un una di del della dei delle dello e è che non in per con su si mi ti ci vi al alla"
-        " alle dal dalla nel nella sul sulla ma o se come anche più sono sei siamo era ho hai ha abbiamo hanno io"
-        " tu lui lei noi questo questa quello quella molto bene tutto tutti oggi ieri domani perché quando dove"
-        " mio mia suo sua ancora sempre mai niente cosa fatto l c d a ed"
+        "tre dietro davanti il lo la i gli le un una di del della dei delle dello e è che non in per con su si mi"
+        " ti ci vi al alla alle dal dalla nel nella sul sulla ma o se come anche più sono sei siamo era ho hai ha"
+        " abbiamo hanno io tu lui lei noi questo questa quello quella molto bene tutto tutti oggi ieri domani"
+        " perché quando dove mio mia suo sua ancora sempre mai niente cosa fatto l c d a ed"
     ),
     "pt": (
-        "o a os as um uma de do da dos das e é que não em no na nos nas por para com se meu minha seu sua eu você"
-        " ele ela nós mas mais como também já quando onde hoje ontem amanhã está estava foi era são ser muito tudo"
-        " isso isto esse essa este esta ao à aos pelo pela até sem sobre tem tenho havia me te lhe bem aqui casa"
-        " nada sempre nunca porque ou nosso nossa dele dela estou estamos fui depois agora ainda então"
+        "primeiro atrás caminho ninguém tarde o a os as um uma de do da dos das e é que não em no na nos nas por"
+        " para com se meu minha seu sua eu você ele ela nós mas mais como também já quando onde hoje ontem amanhã"
+        " está estava foi era são ser muito tudo isso isto esse essa este esta ao à aos pelo pela até sem sobre"
+        " tem tenho havia me te lhe bem aqui casa nada sempre nunca porque ou nosso nossa dele dela estou estamos"
+        " fui depois agora ainda então"
     ),
     "nl": (
         "de het een en van in is dat die ik je we wij hij zij ze niet op te met voor er maar om was ook aan naar"
@@ -138,3 +140,6 @@ CYRILLIC_WORDS: Final = {language: frozenset(words.split()) for language, words 
 DEVANAGARI_WORDS: Final = {language: frozenset(words.split()) for language, words in _DEVANAGARI.items()}
 # Han that only Chinese writes so often: with one of these, two characters are enough.
 CHINESE: Final = frozenset("的了我你您们这那吗吧呢啊嗯哦呀么没过还说吃喝谢个对给让着")
+
+# Signs that one of the known languages writes and the others in Latin letters do not.
+SIGNS: Final = {"¿": "es", "¡": "es", "ñ": "es", "ã": "pt", "õ": "pt", "ß": "de", "œ": "fr", "ù": "fr", "î": "fr"}

@@ -21,6 +21,7 @@ KNOWN: Final = ("en", "de", "fr", "es", "it", "pt", "ru", "zh", "ja", "ko", "ar"
 # Languages whose words are told from their neighbours'; Danish and Norwegian, Czech and Slovak are not.
 _DECIDED_BY_WORDS: Final = ("en", "de", "fr", "es", "it", "pt", "nl", "sv", "pl", "tr", "ro", "fi", "hu", "la")
 _SHARED: Final = 12  # what a word says for one language; for each of three that share it, a third of that
+_OFTEN: Final = ("en", "de", "fr", "es", "it", "pt")
 _MUCH: Final = 40
 _LEAST_LETTERS: Final = 20
 _LEAST_ASKED_LETTERS: Final = 60  # Latin ones whose words say nothing clear: a name, a quotation
@@ -155,12 +156,27 @@ def _by_words(text: str) -> str:
     for word in words:
         for language in _SPEAKS_FOR.get(word, ()):
             said[language] += _SHARED // len(_SPEAKS_FOR[word])
+    if not lowered.isascii():
+        for sign, language in evidence.SIGNS.items():
+            if sign in lowered:
+                said[language] += _SHARED
     (best, count), (_, second) = [*said.most_common(2), ("", 0), ("", 0)][:2]
     clear = count >= 2 * second or (count >= 1.3 * second and count >= 0.12 * _SHARED * len(words))
     if best in _DECIDED_BY_WORDS and clear and count >= _SHARED * 3 // 4:
         return best
+    if letters < _LEAST_ASKED_LETTERS and (likely := _likely(said)):
+        return likely
     foreign = (best not in _DECIDED_BY_WORDS and count >= 2 * _SHARED) or _ACCENTED.search(lowered)
     return _asked(text, letters, _LEAST_ASKED_LETTERS if foreign else _LEAST_ASCII_LETTERS)
+
+
+def _likely(said: Counter[str]) -> str:
+    """Return the language of a short text that its words speak for most, where rarer ones do not speak for it alone."""
+    ranked = [(count, language) for language, count in said.most_common() if language in _OFTEN]
+    if not ranked or (len(ranked) > 1 and ranked[0][0] < 1.25 * ranked[1][0]):
+        return ""
+    rarer = max((count for language, count in said.items() if language not in _OFTEN), default=0)
+    return ranked[0][1] if ranked[0][0] >= max(_SHARED // 2, rarer) else ""
 
 
 def _at_a_glance(lowered: str) -> str:

@@ -72,10 +72,10 @@ SCRIPTS: Final = {
 QUESTION_WORDS: Final = {
     "en": "what how where when who why did you your the was is there of do does tell happened about have in on at with",
     "de": "was wie wo wann wer warum hast du dein deine der die das den dem ist war es von dir erzähl im am und mit",
-    "fr": "que quoi qu'est-ce comment où quand qui pourquoi as-tu tu ton ta le la les est était raconte de du des as",
-    "es": "qué cómo dónde cuándo quién por tu tus el la los las fue es cuéntame de del has hiciste pasó con en",
-    "it": "che cosa come dove quando chi perché hai tuo tua il lo la le gli è era com'è raccontami di del della nel",
-    "pt": "o que como onde quando quem porque teu tua os as foi é conta-me de do da tens fizeste aconteceu com no na",
+    "fr": "et que quoi qu'est-ce comment où quand qui pourquoi as-tu tu ton ta le la les est était raconte de du as",
+    "es": "y qué cómo dónde cuándo quién por tu tus el la los las fue es cuéntame de del has hiciste pasó con en",
+    "it": "e che cosa come dove quando chi perché hai tuo tua il lo la le gli è era com'è raccontami di del della nel",
+    "pt": "e o que como onde quando quem porque teu tua os as foi é conta-me de do da tens fizeste aconteceu com no na",
 }
 
 
