@@ -93,8 +93,9 @@ class MemoryEvent(Record, frozen=True, gc=False):
     index within a file of several memories. `time` is in milliseconds since 1970-01-01 UTC.
     `notes` are codes of what had to be mended to read it ("guessed_time", "no_zone", "utf-16").
     `mode` is metadata.cognitiveMode as written, `session` the conversation's or session's id.
-    `by_model` and `by_program` hold, in words, what in the file says that MetaHuman's model wrote the text, or that it
-    is a notice of one of its programs; "" where nothing says so. `captured` is True where the person typed it in.
+    `by_model`, `by_tool` and `by_program` hold, in words, what in the file says that MetaHuman's model wrote the text,
+    that it is a skill's own record, or a notice of one of its programs; "" where nothing says so. `captured` is True
+    where the person typed it in.
     `turned_down` are turns of `messages` that cannot be used, `chat_start` the time of an imported chat's first line.
     `parts` are the other files of a text that an ingestor cut, `rewrite` is True for a curated rewrite of the memory
     of the same id, `superseded` where that memory is in the profile too.
@@ -126,6 +127,7 @@ class MemoryEvent(Record, frozen=True, gc=False):
     target: str = ""
     notes: tuple[str, ...] = ()
     by_model: str = ""
+    by_tool: str = ""
     by_program: str = ""
     captured: bool = False
     turned_down: tuple[TurnedDown, ...] = ()

@@ -44,8 +44,8 @@ def read_shape(event: MemoryEvent, names: Names = NOBODY) -> Shape:
     if event.response is not None:
         return _with_response(event.content, event.response)
     shape = _of_content(event, names)
-    if not shape.turns and shape.text and event.by_model:
-        return msgspec.structs.replace(shape, author="assistant")
+    if not shape.turns and shape.text and (event.by_model or event.by_tool):
+        return msgspec.structs.replace(shape, author="assistant" if event.by_model else "tool")
     return shape
 
 

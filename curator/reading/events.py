@@ -109,6 +109,8 @@ def _writer(data: dict[str, Any], meta: dict[str, Any], tags: tuple[str, ...], e
         marks["by_program"] = program
     if model:
         marks["by_model"] = model
+    elif not program and meta and (tool := writers.by_tool(meta, kind)):
+        marks["by_tool"] = tool
     if meta:
         if writers.captured(meta):
             marks["captured"] = True

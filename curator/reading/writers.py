@@ -55,6 +55,17 @@ def by_program(meta: Mapping[str, Any], tags: tuple[str, ...], event_type: str) 
     return ""
 
 
+def by_tool(meta: Mapping[str, Any], event_type: str) -> str:
+    """Return in words what says that a skill wrote the memory down as its own record; "" where nothing does."""
+    if event_type in ("file_read", "file_write") and type(meta.get("filePath")) is str:
+        return "a record of a file that a skill read or wrote (metadata.filePath)"
+    if type(meta.get("approvalId")) is str:
+        return "a record of an approval (metadata.approvalId)"
+    if event_type == "task" and type(meta.get("skillId")) is str:
+        return f"a record of the skill {meta['skillId'][:40]} (metadata.skillId)"
+    return ""
+
+
 def by_model(data: Mapping[str, Any], meta: Mapping[str, Any], tags: tuple[str, ...], event_type: str) -> str:
     """Return in words what says that MetaHuman's model wrote the text; "" where nothing does."""
     source = meta.get("dialogueSource")

@@ -176,6 +176,18 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "type": "tool_invocation", "content": "Invoked skill: tide_table",
         "metadata": {"toolName": "tide_table", "toolInputs": {"port": "Rye"}, "instruction": "When is low water?"},
     },
+    "skill-executor, files": {
+        "type": "file_read", "content": "Read boat/list.md: 41 items, 26 of them crossed out.",
+        "metadata": {"filePath": "boat/list.md", "fileSize": 1740},
+    },
+    "skill-executor, tasks": {
+        "type": "task", "content": "Task: count heads at the stop on three mornings.",
+        "metadata": {"skillId": "task_create"},
+    },
+    "approvals": {
+        "type": "code_approval", "content": "Approved: pump_log.py, change 1, one start counts as one.",
+        "metadata": {"approvalId": "ap-1", "skillId": "code_apply_patch", "decision": "approved"},
+    },
     "dual-writer": {
         "type": "card_response", "content": "Card Response (reminder): Saturday, then.",
         "metadata": {"userMessage": "Remind me of the paint", "assistantResponse": "Saturday, above eight degrees."},

@@ -11,7 +11,7 @@ from curator.language.passages import cuttable, first_sentences, passages
 from curator.language.sentences import ends_sentence, sentences
 from curator.language.words import count_words
 
-UNMARKED: Final = (
+UNMARKED = (
     "rope nobody moved and so ",
     "- rope nobody moved\n",
     "รถเมล์มาช้ามาก",
