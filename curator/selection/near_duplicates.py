@@ -50,6 +50,9 @@ _MOST_CHARACTERS, _TABLE = 1 << 19, 1 << 20
 
 def compared(prompt: str, reply: str) -> str:
     """Return the text by which a sample is compared, in which `shingle_sets` finds the reply."""
+    text = f"{prompt}{REPLY}{reply}"
+    if text.isascii() and text.count(REPLY) == 1:  # most are, and are left as they stand
+        return text
     sides = [plain(side).replace(REPLY, " ") if REPLY in side else plain(side) for side in (prompt, reply)]
     return REPLY.join(sides)
 

@@ -17,7 +17,7 @@ _MARGIN: Final = 0.1  # pairs of up to so much below the threshold are found too
 _SHARED: Final = 3  # a prefix is made so long that near texts share so many of its shingles
 _BLOCK: Final = 1 << 12  # texts that are sorted at a time: their numbers take 12 bits
 _MOST_HITS: Final = 1 << 20  # shingles in common that are looked at, at a time
-_BUCKETS: Final = 1 << 20
+_BUCKETS: Final = 1 << 18
 
 
 class Near(NamedTuple):
@@ -126,7 +126,7 @@ class Index:
 
 
 def _frequencies(sets: ShingleSets) -> npt.NDArray[np.uint64]:
-    """Return how often the shingles of each bucket stand in the sets, up to 20 bits, shape (buckets,)."""
+    """Return how often the shingles of each bucket stand in the sets, at most 20 bits, shape (buckets,)."""
     frequency = np.zeros(_BUCKETS, dtype=np.int64)
     for start in range(0, len(sets.values), 1 << 20):
         frequency += np.bincount(sets.values[start : start + (1 << 20)] & np.uint32(_BUCKETS - 1), minlength=_BUCKETS)
