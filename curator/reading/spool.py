@@ -104,6 +104,13 @@ class FirstSeen:
             self._grow()
         return number
 
+    def get(self, value: int) -> int:
+        """Return the number that the hash `value` was first given, or -1."""
+        slot = value & self._mask
+        while self._numbers[slot] >= 0 and self._hashes[slot] != value:
+            slot = (slot + 1) & self._mask
+        return self._numbers[slot]
+
     def _grow(self) -> None:
         old = zip(self._hashes, self._numbers, strict=True)
         self._clear(2 * (self._mask + 1))

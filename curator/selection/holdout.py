@@ -7,7 +7,7 @@ words are too few for a changed one to leave enough shingles, a pair that is a w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -15,15 +15,8 @@ import numpy.typing as npt
 
 from curator.config import HoldoutConfig
 from curator.reading.spool import as_numpy, hash64
-from curator.selection.near_duplicates import (
-    LEAST_SHINGLES,
-    Rows,
-    ShingleSets,
-    candidates,
-    floors,
-    neighbours,
-    signatures,
-)
+from curator.selection.near_duplicates import LEAST_SHINGLES, Rows, ShingleSets, candidates, signatures
+from curator.selection.neighbours import Index, floors, neighbours
 from curator.selection.spread import Columns
 
 # A holdout of this share of what was wanted is as good as whole: the last conversations seldom fit exactly.
@@ -114,6 +107,10 @@ class Candidates:
         numbers = np.concatenate([self.numbers, len(self.sets) + np.arange(len(self.parts))])
         return self.sets.followed_by(self.parts), numbers, np.concatenate([places, self.owners])
 
+    def measured(self, places: Rows) -> npt.NDArray[np.bool_]:
+        """Tell which samples have words enough for a similarity below that of equal texts, shape (places,)."""
+        return self.sets.sizes[self.numbers[places]] >= LEAST_SHINGLES
+
 
 @dataclass(frozen=True)
 class Nearness:
@@ -130,102 +127,139 @@ class Nearness:
 def hold_out(all_of: Candidates, config: HoldoutConfig, nearness: Nearness, seed: int) -> Holdout:
     """Hold out whole conversations, about the same share of each mode, none of them near a training sample.
 
-    First, more conversations than needed are compared with everything else, once. Of these, as many as are wanted are
-    taken in seeded order. A conversation with a sample near one that is not held out is refused, and the choice is made
-    again until none is. Where none of the samples so held out can be measured, the others are tried.
+    Conversations with samples that are near each other stand on one side. Most that share a long reply are found
+    beforehand; then as many samples as are wanted are taken in seeded order and compared with all others, and
+    conversations that are near are joined, until nothing that is taken is near anything else. Where none of the
+    samples so held out can be measured, the others are tried.
     """
     wanted = holdout_size(len(all_of.rows), config)
-    order = sorted(set(all_of.groups.tolist()), key=lambda group: (hash64(f"{seed}/holdout/{group}"), group))
-    holdout = _of_order(all_of, order, wanted, nearness)
-    if 0 < len(holdout.rows) == holdout.not_measured:
-        measured = set(all_of.groups[all_of.sets.sizes[all_of.numbers] >= LEAST_SHINGLES].tolist())
-        again = _of_order(all_of, [group for group in order if group in measured], wanted, nearness)
-        return replace(again, rows=again.rows[:0], not_measured=holdout.not_measured) if not len(again.rows) else again
-    return holdout
+    if not wanted:
+        return Holdout(np.zeros(0, dtype=np.int64), wanted, 0.0, 0)
+    split = _Split(all_of, nearness, seed)
+    taken = split.take(wanted)
+    told = all_of.measured(taken)
+    not_measured = int((~told).sum())
+    if 0 < len(taken) == not_measured:
+        taken = split.take(wanted, only=all_of.measured(np.arange(len(all_of.rows))))
+        not_measured = int((~all_of.measured(taken)).sum()) if len(taken) else not_measured
+    whole, replies = (side.highest(taken) for side in split.sides)
+    refused = split.near_others(taken)
+    return Holdout(
+        rows=all_of.rows[taken],
+        wanted=wanted,
+        highest=whole or _nearest_of_few(all_of, taken, nearness),
+        compared=sum(side.compared for side in split.sides),
+        too_near=refused,
+        too_large=len(all_of.rows) - len(taken) - refused,
+        highest_reply=replies,
+        not_measured=not_measured,
+    )
 
 
-def _of_order(all_of: Candidates, order: list[int], wanted: int, nearness: Nearness) -> Holdout:
-    """Compare as many conversations, in seeded order, as it takes to hold out what is wanted.
+class _Split:
+    """Conversations, joined where they are near; what was compared to know it."""
 
-    Conversations that share a long reply, tool results for the most part, would be refused one by one, at the price of
-    a comparison each: they are known beforehand, nearly all, and asked for last.
-    """
-    none = np.zeros(0, dtype=np.int64)
-    pool, holdout = none, Holdout(none, wanted, 0.0, 0)
-    pairs: tuple[_Compared, ...] = (_nothing(), _nothing())
-    twins = _share_a_reply(all_of, nearness) if wanted else set()
-    count, most, refused = len(all_of.rows), wanted + wanted // 3 + 50, twins
-    while wanted and len(holdout.rows) < ENOUGH * wanted:
-        more = np.setdiff1d(_fill(all_of, order, refused, min(most, count)), pool)
-        if len(more):
-            both = (_compare(all_of, more, nearness, side) for side in (0, 1))
-            pairs = tuple(known.followed_by(new) for known, new in zip(pairs, both, strict=True))
-            pool = np.concatenate([pool, more])
-            holdout = _hold_out_of(all_of, pool, order, wanted, pairs)
-        if most >= count and not refused:
-            break
-        most, refused = 2 * most if not refused else most, set()
-    few = holdout.highest or _nearest_of_few(all_of, np.searchsorted(all_of.rows, holdout.rows), nearness)
-    return replace(holdout, highest=few)
+    def __init__(self, all_of: Candidates, nearness: Nearness, seed: int) -> None:
+        self._modes = all_of.modes
+        groups, self._group_of = np.unique(all_of.groups, return_inverse=True)
+        hashes = np.array([hash64(f"{seed}/holdout/{group}") for group in groups.tolist()], dtype=np.uint64)
+        self._order = np.argsort(hashes, kind="stable")
+        self._parent = list(range(len(groups)))
+        self._labels = self._group_of
+        self.sides = (_Side(all_of, nearness, 0), _Side(all_of, nearness, 1))
+        self._compared = np.zeros(len(all_of.rows), dtype=bool)
+        self._join(*_share_a_reply(all_of, nearness))
+
+    def take(self, wanted: int, only: npt.NDArray[np.bool_] | None = None) -> Rows:
+        """Take up to so many samples of which none is near one that is not taken; return places, ascending.
+
+        Of conversations, and what they are joined with, one sample at least is among `only`, shape (samples,).
+        """
+        while True:
+            allowed = np.zeros(len(self._parent), dtype=bool)
+            allowed[self._labels if only is None else self._labels[only]] = True
+            taken = _fill(self._modes, self._labels, self._order[allowed[self._order]], wanted)
+            fresh = taken[~self._compared[taken]]
+            if not len(fresh):
+                return taken
+            self._compared[fresh] = True
+            for side in self.sides:
+                self._join(*side.compare(fresh, self._labels))
+
+    def near_others(self, taken: Rows) -> int:
+        """Return how many samples that are not taken are of conversations that are joined with others."""
+        conversations = np.bincount(np.unique(np.stack([self._labels, self._group_of]), axis=1)[0])
+        refused = conversations[self._labels] > 1
+        refused[taken] = False
+        return int(refused.sum())
+
+    def _join(self, left: Rows, right: Rows) -> None:
+        """Put the conversations of samples that are near each other, pairs of places, on one side."""
+        parent = self._parent
+
+        def root(group: int) -> int:
+            while parent[group] != group:
+                parent[group] = group = parent[parent[group]]
+            return group
+
+        pairs = {*zip(self._labels[left].tolist(), self._labels[right].tolist(), strict=True)}
+        for one, other in pairs:
+            low, high = sorted((root(one), root(other)))
+            parent[high] = low
+        if pairs:
+            roots = np.array([root(group) for group in range(len(parent))], dtype=np.int64)
+            self._labels = roots[self._group_of]
 
 
-def _share_a_reply(all_of: Candidates, nearness: Nearness) -> set[int]:
-    """Return the conversations of which a reply to somebody, nearly alike, stands in another: nearly all of them."""
+def _share_a_reply(all_of: Candidates, nearness: Nearness) -> tuple[Rows, Rows]:
+    """Return pairs of samples of which a reply to somebody is nearly alike: enough to join nearly all such."""
     whole, replies = all_of.sets.sizes[all_of.numbers], all_of.replies.sizes[all_of.numbers]
     mine = np.flatnonzero((replies > 0) & (replies < whole))  # what answers nobody is all reply
     sets = all_of.replies.take(all_of.numbers[mine])
     left, right = candidates(signatures(sets, 3 * _BANDS), _BANDS, nearness.threshold)
-    groups = all_of.groups[mine]
-    other = groups[left] != groups[right]
+    other = all_of.groups[mine[left]] != all_of.groups[mine[right]]
     left, right = left[other], right[other]
     near = sets.similarity(left, right) >= nearness.threshold
-    return set(groups[left[near]].tolist()) | set(groups[right[near]].tolist())
+    return mine[left[near]], mine[right[near]]
 
 
-@dataclass(frozen=True)
-class _Compared:
-    """Pairs of places, one in the pool, with their similarity and whether they are near, shape (pairs,); and how many
-    pairs were compared to find them."""
+class _Side:
+    """The samples whole (`side` 0) or their replies (1), and the pairs that were found not far from near.
 
-    held: Rows
-    other: Rows
-    similarity: npt.NDArray[np.float64]
-    near: npt.NDArray[np.bool_]
-    compared: int
+    `compared` is how many pairs were compared to find them.
+    """
+
+    def __init__(self, all_of: Candidates, nearness: Nearness, side: int) -> None:
+        self._nearness, self._side, self.compared = nearness, side, 0
+        sets, self._numbers, self._owners = all_of.texts(side)
+        self._place_of = np.zeros(len(sets), dtype=np.int64)
+        self._place_of[self._numbers] = self._owners
+        self._floors = floors(sets.sizes, nearness.threshold, nearness.words)
+        self._index = Index(sets, self._numbers, nearness.threshold, nearness.words)
+        self._pairs: list[tuple[Rows, Rows, npt.NDArray[np.float64]]] = []
+
+    def compare(self, pool: Rows, labels: Rows) -> tuple[Rows, Rows]:
+        """Compare the samples of `pool`, places, with all of another label; return the pairs that are near.
+
+        `labels` has the shape (samples,).
+        """
+        found = self._index.near(self._numbers[np.isin(self._owners, pool)], labels[self._place_of])
+        self.compared += found.compared
+        held, other = self._place_of[found.left], self._place_of[found.right]
+        near = found.similarity >= self._nearness.threshold
+        least = np.minimum(self._floors[found.left], self._floors[found.right])
+        short = ~near & (found.similarity >= least - 1e-9)
+        near[short] = _near_by_characters(held[short], other[short], self._nearness, self._side)
+        self._pairs.append((held, other, found.similarity))
+        return held[near], other[near]
 
     def highest(self, taken: Rows) -> float:
         """Return the highest similarity of a pair of which only the one is taken."""
-        across = np.isin(self.held, taken) & ~np.isin(self.other, taken)
-        return float(self.similarity[across].max(initial=0.0))
-
-    def followed_by(self, other: _Compared) -> _Compared:
-        """Return these pairs and the others'."""
-        return _Compared(
-            np.concatenate([self.held, other.held]),
-            np.concatenate([self.other, other.other]),
-            np.concatenate([self.similarity, other.similarity]),
-            np.concatenate([self.near, other.near]),
-            self.compared + other.compared,
-        )
-
-
-def _nothing() -> _Compared:
-    none = np.zeros(0, dtype=np.int64)
-    return _Compared(none, none, np.zeros(0), np.zeros(0, dtype=bool), 0)
-
-
-def _compare(all_of: Candidates, pool: Rows, nearness: Nearness, side: int) -> _Compared:
-    """Compare the samples of `pool`, places, with all: whole (`side` 0) or by their replies (1)."""
-    sets, numbers, owners = all_of.texts(side)
-    found = neighbours(sets, numbers[np.isin(owners, pool)], numbers, nearness.threshold, nearness.words)
-    place = np.argsort(numbers)
-    held, other = (owners[place[np.searchsorted(numbers[place], whose)]] for whose in (found.left, found.right))
-    near = found.similarity >= nearness.threshold
-    least = floors(sets.sizes, nearness.threshold, nearness.words)
-    short = ~near & (found.similarity >= np.minimum(least[found.left], least[found.right]) - 1e-9)
-    short &= all_of.groups[held] != all_of.groups[other]
-    near[short] = _near_by_characters(held[short], other[short], nearness, side)
-    return _Compared(held, other, found.similarity, near, found.compared)
+        highest = 0.0
+        for held, other, similarity in self._pairs:
+            across = np.isin(held, taken) & ~np.isin(other, taken)
+            highest = max(highest, float(similarity[across].max(initial=0.0)))
+        return highest
 
 
 def _near_by_characters(left: Rows, right: Rows, nearness: Nearness, side: int) -> npt.NDArray[np.bool_]:
@@ -245,34 +279,6 @@ def _near_by_characters(left: Rows, right: Rows, nearness: Nearness, side: int) 
     return near
 
 
-def _hold_out_of(
-    all_of: Candidates, pool: Rows, order: list[int], wanted: int, compared: tuple[_Compared, ...]
-) -> Holdout:
-    """Hold out conversations of `pool`, places of samples compared with all: whole, and by their replies."""
-    whole, replies = compared
-    near_groups = np.concatenate([all_of.groups[pairs.held[pairs.near]] for pairs in (whole, replies)])
-    near_places = np.concatenate([pairs.other[pairs.near] for pairs in (whole, replies)])
-    outside, too_near = set(all_of.groups.tolist()) - set(all_of.groups[pool].tolist()), set[int]()
-    while True:
-        taken = _fill(all_of, order, outside | too_near, wanted)
-        inside = np.isin(near_groups, all_of.groups[taken])
-        worse = set(near_groups[inside & ~np.isin(near_places, taken)].tolist())
-        if not worse:
-            break
-        too_near |= worse
-    refused = int(np.isin(all_of.groups, list(too_near)).sum())
-    return Holdout(
-        rows=all_of.rows[taken],
-        wanted=wanted,
-        highest=whole.highest(taken),
-        compared=whole.compared + replies.compared,
-        too_near=refused,
-        too_large=len(all_of.rows) - len(taken) - refused,
-        highest_reply=replies.highest(taken),
-        not_measured=int((all_of.sets.sizes[all_of.numbers[taken]] < LEAST_SHINGLES).sum()),
-    )
-
-
 def _nearest_of_few(all_of: Candidates, taken: Rows, nearness: Nearness) -> float:
     """Return the highest similarity across the split of a small set, in which all pairs are far below the threshold."""
     rest = np.setdiff1d(np.arange(len(all_of.rows)), taken)
@@ -285,27 +291,23 @@ def _nearest_of_few(all_of: Candidates, taken: Rows, nearness: Nearness) -> floa
     return float(found.similarity.max(initial=0.0))
 
 
-def _fill(all_of: Candidates, order: list[int], refused: set[int], wanted: int) -> Rows:
-    """Take conversations in seeded order while the share of each mode has room for them; return places, ascending."""
-    count = len(all_of.rows)
-    by_group = np.argsort(all_of.groups, kind="stable")
-    sorted_groups, wanted_groups = all_of.groups[by_group], np.array(order, dtype=np.int64)
-    starts = np.searchsorted(sorted_groups, wanted_groups, "left").tolist()
-    ends = np.searchsorted(sorted_groups, wanted_groups, "right").tolist()
-    room = [-(-wanted * total // max(count, 1)) for total in np.bincount(all_of.modes).tolist()]
-    taken = [np.zeros(0, dtype=np.int64)]
-    left = wanted
-    for group, start, end in zip(order, starts, ends, strict=True):
+def _fill(modes: npt.NDArray[np.int16], labels: Rows, order: Rows, wanted: int) -> Rows:
+    """Take samples of one label in this order while the share of each mode has room; return places, ascending.
+
+    Labels with samples of the rarest mode come first: else others would fill the room of what stands beside these.
+    """
+    totals, count = np.bincount(modes), int(labels.max(initial=-1)) + 1
+    sizes = np.bincount(labels * len(totals) + modes, minlength=count * len(totals)).reshape(count, len(totals))
+    rank = np.argsort(np.argsort(totals, kind="stable"))
+    rarest = np.where(sizes > 0, rank, len(totals)).min(axis=1)
+    room = [-(-wanted * total // len(modes)) for total in totals.tolist()]
+    chosen, left = np.zeros(count, dtype=bool), wanted
+    order = order[np.argsort(rarest[order], kind="stable")]
+    for label, mine in zip(order.tolist(), sizes[order].tolist(), strict=True):
         if left <= 0:
             break
-        if group in refused or end - start > left:
-            continue
-        mine = by_group[start:end]
-        sizes = np.bincount(all_of.modes[mine]).tolist()
-        if any(size > free for size, free in zip(sizes, room, strict=False)):
-            continue
-        for mode, size in enumerate(sizes):
-            room[mode] -= size
-        left -= end - start
-        taken.append(mine)
-    return np.sort(np.concatenate(taken))
+        if sum(mine) <= left and all(size <= free for size, free in zip(mine, room, strict=True)):
+            room = [free - size for size, free in zip(mine, room, strict=True)]
+            left -= sum(mine)
+            chosen[label] = True
+    return np.flatnonzero(chosen[labels])

@@ -3,7 +3,7 @@
 A text becomes the set of its word shingles (what does not count is folded first: curator/language/folding.py).
 `rensa` computes MinHash signatures; texts that agree in one band are candidates and are compared by their shingles, so
 nothing is dropped on an estimate; the oldest of a cluster is kept, and a correction of it too. The holdout is not left
-to chance either: `neighbours` finds every pair at or above the threshold.
+to chance either: neighbours.py finds every pair at or above the threshold.
 """
 
 from __future__ import annotations
@@ -50,6 +50,9 @@ _MOST_CHARACTERS, _TABLE = 1 << 19, 1 << 20
 
 def compared(prompt: str, reply: str) -> str:
     """Return the text by which a sample is compared, in which `shingle_sets` finds the reply."""
+    text = f"{prompt}{REPLY}{reply}"
+    if text.isascii() and text.count(REPLY) == 1:  # most are, and are left as they stand
+        return text
     sides = [plain(side).replace(REPLY, " ") if REPLY in side else plain(side) for side in (prompt, reply)]
     return REPLY.join(sides)
 
@@ -409,81 +412,3 @@ def _resolve(count: int, links: Rows, similarity: npt.NDArray[np.float64]) -> tu
         if near[young] < 0 and near[old] < 0:  # the fate of the older one is settled: its links came before
             near[young], joined[young] = old, value
     return near, joined
-
-
-class Near(NamedTuple):
-    """Pairs of texts that are near each other or not far from it, and how many pairs were compared to find them."""
-
-    left: Rows
-    right: Rows
-    similarity: npt.NDArray[np.float64]
-    compared: int
-
-
-def neighbours(sets: ShingleSets, pool: Rows, others: Rows, threshold: float, words: int = 2) -> Near:
-    """Compare the texts `pool` with the texts `others`; every pair at or above `threshold` is in the answer.
-
-    Prefix filtering: a text of n shingles and one of Jaccard similarity t or more to it share at least ceil(t * n) of
-    them, so at least one of any n - ceil(t * n) + 1; the rarest are looked up, and only the texts that hold one are
-    compared, exactly. Pairs of up to 0.1 below the threshold are kept too, so that one can tell how near it came; of
-    short texts, all that are but one changed word apart (`floors`).
-
-    `pool` and `others` are numbers of texts, shape (n,), `words` those in a shingle. Every array of the answer has the
-    shape (pairs,).
-    """
-    floor = floors(sets.sizes, threshold, words)
-    prefix, owner = _prefixes(sets, pool, floor[pool])
-    sieve = np.zeros(1 << 22, dtype=bool)
-    sieve[prefix & np.uint32(len(sieve) - 1)] = True
-    none = np.zeros(0, dtype=np.int64)
-    lefts, rights, similarities, compared = [none], [none], [np.zeros(0)], 0
-    for start in range(0, len(others), 1 << 12):
-        rows = others[start : start + (1 << 12)]
-        block = sets.take(rows)
-        hits = np.flatnonzero(sieve[block.values & np.uint32(len(sieve) - 1)])  # most shingles meet nothing
-        text = np.searchsorted(block.offsets, hits, "right") - 1
-        low = np.searchsorted(prefix, block.values[hits], "left")
-        repeat = np.searchsorted(prefix, block.values[hits], "right") - low
-        within = np.arange(repeat.sum()) - np.repeat(np.cumsum(repeat) - repeat, repeat)
-        pairs = np.unique(owner[np.repeat(low, repeat) + within] * len(rows) + np.repeat(text, repeat))
-        left, right = pool[pairs // max(len(rows), 1)], rows[pairs % max(len(rows), 1)]
-        mine, theirs = sets.sizes[left], sets.sizes[right]
-        least = np.minimum(floor[left], floor[right])
-        able = (np.minimum(mine, theirs) >= least * np.maximum(mine, theirs) - 1e-9) & (left != right)
-        left, right, least = left[able], right[able], least[able]
-        similarity = sets.similarity(left, right)
-        kept = similarity >= np.minimum(least, threshold - 0.1) - 1e-9
-        compared += len(left)
-        lefts.append(left[kept])
-        rights.append(right[kept])
-        similarities.append(similarity[kept])
-    return Near(np.concatenate(lefts), np.concatenate(rights), np.concatenate(similarities), compared)
-
-
-def floors(sizes: Rows, threshold: float, words: int) -> npt.NDArray[np.float64]:
-    """Return from which similarity on a text of so many shingles is looked at; both of shape (texts,).
-
-    One changed word takes w shingles of n (w: the words in one) and puts as many others in: (n - w) / (n + w) is left,
-    below the threshold in short texts. A set of fewer than LEAST_SHINGLES says nothing below the threshold.
-    """
-    left = np.maximum(sizes - words, 1) / (sizes + words)
-    return np.where(sizes < LEAST_SHINGLES, threshold, np.minimum(threshold, left))
-
-
-def _prefixes(sets: ShingleSets, pool: Rows, threshold: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.uint32], Rows]:
-    """Return the rarest shingles of each text of `pool`, as many as prefix filtering asks for, sorted, and whose.
-
-    `threshold` has the shape of `pool`.
-    """
-    mask = np.uint32((1 << 20) - 1)
-    frequency = np.zeros(int(mask) + 1, dtype=np.int64)
-    for start in range(0, len(sets.values), 1 << 20):
-        frequency += np.bincount(sets.values[start : start + (1 << 20)] & mask, minlength=len(frequency))
-    mine = sets.take(pool)
-    owner = np.repeat(np.arange(len(mine)), mine.sizes)
-    order = np.lexsort((frequency[mine.values & mask], owner))
-    rank = np.arange(len(owner)) - mine.offsets[owner]  # `order` keeps each text's shingles together
-    needed = mine.sizes - np.ceil(threshold * mine.sizes - 1e-9).astype(np.int64) + 1
-    rarest = order[rank < needed[owner]]
-    by_value = np.argsort(mine.values[rarest], kind="stable")
-    return mine.values[rarest][by_value], owner[rarest][by_value]

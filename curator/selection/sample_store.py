@@ -45,7 +45,10 @@ class SampleStore:
         self._shingles, self._reply_shingles = array("I"), array("I")  # 32 bits
         self._ends, self._reply_ends = array("q", [0]), array("q", [0])
         self.partly: array[int] = array("l")
-        self.with_context: array[int] = array("l")
+        self._with_context, self._told_by = (
+            array("l"),
+            array("l"),
+        )  # a sample of several exchanges, the one that tells one
         self.links: list[tuple[int, int]] = []
         self.beside: dict[int, tuple[int, ...]] = {}  # row -> places of the other memories that it holds exchanges of
         self._signatures: list[np.ndarray[tuple[int, int], np.dtype[np.uint16]]] = []
@@ -60,33 +63,47 @@ class SampleStore:
 
     def add(self, screened: ScreenedSample, event: MemoryEvent, place: int, group: int) -> int:
         """Take in a sample; return -1, or the number of an older sample with the very same text."""
-        text = compared_text(screened.sample)
+        sample, number = screened.sample, len(self.columns)
+        prompt, reply = _sides(sample)
         # hash() differs from process to process, but what it is used for, equality within this one, does not.
-        older = self._seen.setdefault(hash(text), len(self.spool))
-        if older != len(self.spool):
+        older = self._seen.setdefault(hash(_joined(prompt, reply)), number)
+        if older != number:
             return older
         self.spool.add(screened)
-        if screened.sample.metadata.thought or screened.sample.metadata.reply_author == "tool":
-            self.partly.append(older)
-        if screened.sample.context:
-            self.with_context.append(older)
+        if sample.metadata.thought or sample.metadata.reply_author == "tool":
+            self.partly.append(number)
+        self._note_context(sample, number, group)
+        self._note(sample, event, place, group)
+        self._texts.append(near_duplicates.compared(prompt, reply))
+        if len(self._texts) >= _BLOCK:
+            self._sign()
+        return -1
+
+    def _note(self, sample: CuratedSample, event: MemoryEvent, place: int, group: int) -> None:
+        """Put what choosing needs to know of a sample into the columns."""
         number = self._type_numbers.get(event.type)
         if number is None:
             number = self._type_numbers[event.type] = len(self.type_names)
             self.type_names.append(event.type)
         columns = self.columns
-        columns.modes.append(self._mode_numbers[screened.sample.mode])
+        columns.modes.append(self._mode_numbers[sample.mode])
         columns.types.append(number)
-        columns.authors.append(AUTHORS.index(screened.sample.metadata.reply_author))
+        columns.authors.append(AUTHORS.index(sample.metadata.reply_author))
         columns.times.append(event.time)
         columns.groups.append(group)
         columns.places.append(place)
         columns.priority.append(event.priority)
-        columns.asked.append(self._question_number(screened.sample))
-        self._texts.append(near_duplicates.compared(*_sides(screened.sample)))
-        if len(self._texts) >= _BLOCK:
-            self._sign()
-        return -1
+        columns.asked.append(self._question_number(sample))
+
+    def _note_context(self, sample: CuratedSample, number: int, group: int) -> None:
+        """Note of each exchange in a sample's context which older sample of its conversation is just that, or -1."""
+        for one in sample.context:
+            told_by = -1
+            if not sample.metadata.multi_turn:
+                told_by = self._seen.get(hash(_joined(one.user_text, one.assistant_text)))
+            same = told_by >= 0 and self.columns.groups[told_by] == group
+            self._with_context.append(number)
+            self._told_by.append(told_by if same else -1)
 
     def memories(self, rows: Rows) -> int:
         """Return how many memories have a sample, or an exchange in one, among these rows, shape (samples,)."""
@@ -155,17 +172,18 @@ class SampleStore:
     def context_sets(self, rows: Rows) -> tuple[near_duplicates.ShingleSets, Rows]:
         """Return the sets of the single exchanges in samples of several, and for each its sample's place in `rows`.
 
-        What stands in a held-out conversation, as context or trained, must not be near a training sample either. The
-        places have the shape (exchanges,); `rows` are ascending.
+        What stands in a held-out conversation, as context or trained, must not be near a training sample either. Left
+        out are samples of which each exchange is itself a sample of `rows` in the same conversation. The places have
+        the shape (exchanges,); `rows` are ascending.
         """
         texts: list[str] = []
         places: list[int] = []
-        wanted = set(rows.tolist())
-        for row in self.with_context:
-            if row in wanted:
-                found = [near_duplicates.compared(*both) for both in _exchanges(self.spool.get(row).sample)]
-                texts += found
-                places += [int(np.searchsorted(rows, row))] * len(found)
+        told_by = as_numpy(self._told_by)
+        alone = as_numpy(self._with_context)[(told_by < 0) | ~np.isin(told_by, rows)]
+        for row in np.intersect1d(alone, rows).tolist():
+            found = [near_duplicates.compared(*both) for both in _exchanges(self.spool.get(row).sample)]
+            texts += found
+            places += [int(np.searchsorted(rows, row))] * len(found)
         found_in = near_duplicates.shingles(texts, self.settings.curate.near_duplicates.shingle_words)
         return near_duplicates.whole_sets(found_in), np.array(places, dtype=np.int64)
 
@@ -190,7 +208,10 @@ def compared_text(sample: CuratedSample) -> str:
     Of a one-sided memory it is only its own text; of a tool call what asked for it and the call, not how it ended,
     since another call may end alike.
     """
-    prompt, reply = _sides(sample)
+    return _joined(*_sides(sample))
+
+
+def _joined(prompt: str, reply: str) -> str:
     return f"{prompt}\n{reply}" if prompt and reply else prompt + reply
 
 

@@ -13,14 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curator.language.folding import plain
-from curator.selection.near_duplicates import (
-    ShingleSets,
-    candidates,
-    nearest_older,
-    neighbours,
-    shingle_sets,
-    signatures,
-)
+from curator.selection.near_duplicates import ShingleSets, candidates, nearest_older, shingle_sets, signatures
+from curator.selection.neighbours import neighbours
 
 THRESHOLD: Final = 0.7
 BANDS: Final = 10

@@ -25,6 +25,9 @@ def every(count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     return np.arange(count, dtype=np.int64)
 
 
+NO_PARTS: Final = (sets_of([]), every(0))
+
+
 def columns(count: int, **given: list[int]) -> Columns:
     """Columns of `count` samples, a minute apart, each a conversation of its own, but for those given."""
     usual = dict.fromkeys(("modes", "types", "priority"), [0] * count)
@@ -142,7 +145,7 @@ def different(count: int) -> list[str]:
 def held(made: Columns, texts: list[str], config: HoldoutConfig = HOLDOUT, seed: int = 42) -> Holdout:
     numbers = every(len(texts))
     modes, groups = np.array(made.modes, dtype=np.int16), np.array(made.groups, dtype=np.int64)
-    all_of = Candidates(modes, groups, numbers, numbers, sets_of(texts), sets_of(texts))
+    all_of = Candidates(modes, groups, numbers, numbers, sets_of(texts), sets_of(texts), *NO_PARTS)
     return hold_out(all_of, config, Nearness(THRESHOLD, 3, lambda place: ("", texts[place])), seed)
 
 
@@ -175,6 +178,25 @@ def test_each_mode_gives_its_share() -> None:
     rows = held(columns(1000, modes=modes), different(1000)).rows.tolist()
     counts = [sum(modes[row] == mode for row in rows) for mode in range(MODES)]
     assert counts == [35, 10, 5]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_rare_mode_in_mixed_conversations_gets_its_share_too(seed: int) -> None:
+    """A third of the conversations is of modes 0 and 1, and mode 0 has other conversations enough to fill its room."""
+    groups = [number // 10 for number in range(1200)]
+    modes = [int(number % 10 == 0 and number < 400) for number in range(1200)]
+    rows = held(columns(1200, modes=modes, groups=groups), different(1200), seed=seed).rows.tolist()
+    assert sum(modes[row] for row in rows) == 2
+    assert len(rows) == 60
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_conversations_near_each_other_are_held_out_together(seed: int) -> None:
+    """Every conversation is near the one beside it: by pairs they can be held out, alone none can."""
+    texts = [text for text in different(250) for _ in range(2)]
+    rows = held(columns(500), texts, seed=seed).rows.tolist()
+    assert len(rows) == 24
+    assert all(row ^ 1 in rows for row in rows)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -232,7 +254,7 @@ def test_rows_and_shingle_sets_may_be_numbered_otherwise() -> None:
     random.Random(5).shuffle(order)
     numbers, groups = np.array(order, dtype=np.int64), np.array([-1 - n for n in range(500)], dtype=np.int64)
     modes = np.zeros(500, dtype=np.int16)
-    all_of = Candidates(modes, groups, every(500) + 1000, numbers, sets_of(texts), sets_of(texts))
+    all_of = Candidates(modes, groups, every(500) + 1000, numbers, sets_of(texts), sets_of(texts), *NO_PARTS)
     found = hold_out(all_of, HOLDOUT, Nearness(THRESHOLD, 3, lambda place: ("", texts[numbers[place]])), 42)
     inside = {order[row - 1000] for row in found.rows.tolist()}
     assert inside
