@@ -113,8 +113,8 @@ class SampleStore:
         return len(places)
 
     def _question_number(self, sample: CuratedSample) -> int:
-        """Return the number of the stock question that the person's words answer, -1 where they answer none."""
-        if sample.metadata.question != "stock" or sample.metadata.reply_author != "person":
+        """Return the number of the stock question that a text answers, -1 where it answers none, or a tool's is asked."""
+        if sample.metadata.question != "stock" or sample.metadata.reply_author == "tool":
             return -1
         return self._questions.setdefault(sample.user_text, len(self._questions))
 
@@ -217,12 +217,12 @@ def _joined(prompt: str, reply: str) -> str:
 
 def _sides(sample: CuratedSample) -> tuple[str, str]:
     """Return what is compared of the prompt and of the reply; nothing where the other side alone tells a duplicate."""
-    if sample.metadata.prompted and sample.metadata.reply_author == "person":
-        return "", sample.assistant_text
     if sample.metadata.thought:
         return sample.user_text, ""
-    if sample.metadata.reply_author == "tool":
-        return sample.user_text, sample.assistant_text.partition(OUTCOME)[0]
+    if sample.metadata.prompted or sample.metadata.reply_author == "tool":
+        reply = sample.assistant_text
+        own = reply.partition(OUTCOME)[0] if sample.metadata.reply_author == "tool" else reply
+        return "" if sample.metadata.prompted else sample.user_text, own
     if not sample.metadata.multi_turn:
         return sample.user_text, sample.assistant_text
     earlier = [f"{one.user_text}\n{one.assistant_text}" for one in sample.context if one.trained]
