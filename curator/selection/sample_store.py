@@ -113,7 +113,7 @@ class SampleStore:
         return len(places)
 
     def _question_number(self, sample: CuratedSample) -> int:
-        """Return the number of the stock question that a text answers, -1 where it answers none, or a tool's is asked."""
+        """Return the number of the stock question that a text answers, -1 where it answers none, or a tool is asked."""
         if sample.metadata.question != "stock" or sample.metadata.reply_author == "tool":
             return -1
         return self._questions.setdefault(sample.user_text, len(self._questions))
