@@ -5,6 +5,7 @@ Prefix filtering: of the shingles in one fixed order, the rarest first, two near
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -16,7 +17,7 @@ from curator.selection.near_duplicates import LEAST_SHINGLES, Rows, ShingleSets
 _MARGIN: Final = 0.1  # pairs of up to so much below the threshold are found too
 _SHARED: Final = 3  # a prefix is made so long that near texts share so many of its shingles
 _BLOCK: Final = 1 << 12  # texts that are sorted at a time: their numbers take 12 bits
-_MOST_HITS: Final = 1 << 20  # shingles in common that are looked at, at a time
+_MOST_HITS: Final = 1 << 18  # shingles in common that are looked at, at a time
 _BUCKETS: Final = 1 << 18
 
 
@@ -66,13 +67,12 @@ class Index:
         self._frequency = _frequencies(sets)
         keys = [values << np.uint64(32) | owner for values, owner in self._prefixes(others)]
         entries = np.concatenate([np.zeros(0, dtype=np.uint64), *keys])
-        del keys
+        keys.clear()
         entries.sort()
         self._values, self._owners = (entries >> np.uint64(32)).astype(np.uint32), entries.astype(np.uint32)
 
-    def _prefixes(self, rows: Rows) -> list[tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]]:
-        """Return the first shingles of each text, and the text's number, block by block."""
-        found = []
+    def _prefixes(self, rows: Rows) -> Iterator[tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]]:
+        """Yield the first shingles of each text, and the text's number, block by block."""
         for start in range(0, len(rows), _BLOCK):
             block = rows[start : start + _BLOCK]
             sets, sizes = self._sets.take(block), self._sizes[block]
@@ -83,8 +83,7 @@ class Index:
             rank = np.arange(len(keys)) - np.repeat(sets.offsets[:-1], sizes)
             first = rank < np.repeat(sizes - self._shared[block] + _SHARED, sizes)
             owner = np.repeat(block.astype(np.uint64), sizes)[first]
-            found.append((keys[first] & np.uint64(0xFFFFFFFF), owner))
-        return found
+            yield keys[first] & np.uint64(0xFFFFFFFF), owner
 
     def near(self, pool: Rows, labels: Rows | None = None) -> Near:
         """Compare the texts `pool` with the texts of the index; pairs of one label are left out.
