@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from functools import cache, lru_cache
+from operator import itemgetter
 from typing import Final
 
 from curator.language import evidence
@@ -151,11 +152,12 @@ def _by_words(text: str) -> str:
     letters = sum(map(len, words))
     if letters < _LEAST_LETTERS:
         return ""
-    said: Counter[str] = Counter()
-    for word in words:
-        for language in _SPEAKS_FOR.get(word, ()):
-            said[language] += _SHARED // len(_SPEAKS_FOR[word])
-    (best, count), (_, second) = [*said.most_common(2), ("", 0), ("", 0)][:2]
+    said: dict[str, int] = {}
+    for languages in filter(None, map(_SPEAKS_FOR.get, words)):
+        share = _SHARED // len(languages)
+        for language in languages:
+            said[language] = said.get(language, 0) + share
+    (best, count), (_, second) = [*sorted(said.items(), key=itemgetter(1), reverse=True)[:2], ("", 0), ("", 0)][:2]
     clear = count >= 2 * second or (count >= 1.3 * second and count >= 0.12 * _SHARED * len(words))
     if best in _DECIDED_BY_WORDS and clear and count >= _SHARED * 3 // 4:
         return best
@@ -165,16 +167,15 @@ def _by_words(text: str) -> str:
 
 def _at_a_glance(lowered: str) -> str:
     """Return the language for which alone a text's words speak, three at least; most texts need no closer look."""
-    hits = Counter(map(_SPEAKS_ALONE.get, lowered.split()))
-    del hits[None]
-    if len(hits) == 1:
-        ((language, count),) = hits.items()
-        if count >= 3 and language in _DECIDED_BY_WORDS:
-            return language
+    spoken = list(map(_SPEAKS_ALONE.get, lowered.split()))
+    languages = set(spoken)
+    languages.discard(None)
+    if len(languages) == 1:
+        language = languages.pop()
+        if language in _DECIDED_BY_WORDS and spoken.count(language) >= 3:
+            return str(language)
     return ""
 
 
 _SPEAKS_FOR: Final = evidence.SPEAKS_FOR
-_SPEAKS_ALONE: Final[dict[str | None, str | None]] = {
-    word: languages[0] for word, languages in evidence.SPEAKS_FOR.items() if len(languages) == 1
-}
+_SPEAKS_ALONE: Final = {word: languages[0] for word, languages in evidence.SPEAKS_FOR.items() if len(languages) == 1}
