@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from functools import cache, lru_cache
+from operator import itemgetter
 from typing import Final
 
 from curator.language import evidence
@@ -152,45 +153,46 @@ def _by_words(text: str) -> str:
     letters = sum(map(len, words))
     if letters < _LEAST_LETTERS:
         return ""
-    said: Counter[str] = Counter()
-    for word in words:
-        for language in _SPEAKS_FOR.get(word, ()):
-            said[language] += _SHARED // len(_SPEAKS_FOR[word])
+    said: dict[str, int] = {}
+    for languages in filter(None, map(_SPEAKS_FOR.get, words)):
+        share = _SHARED // len(languages)
+        for language in languages:
+            said[language] = said.get(language, 0) + share
     if not lowered.isascii():
         for sign, language in evidence.SIGNS.items():
             if sign in lowered:
-                said[language] += _SHARED
-    (best, count), (_, second) = [*said.most_common(2), ("", 0), ("", 0)][:2]
+                said[language] = said.get(language, 0) + _SHARED
+    ranked = sorted(said.items(), key=itemgetter(1), reverse=True)
+    (best, count), (_, second) = [*ranked[:2], ("", 0), ("", 0)][:2]
     clear = count >= 2 * second or (count >= 1.3 * second and count >= 0.12 * _SHARED * len(words))
     if best in _DECIDED_BY_WORDS and clear and count >= _SHARED * 3 // 4:
         return best
-    if letters < _LEAST_ASKED_LETTERS and (likely := _likely(said)):
+    if letters < _LEAST_ASKED_LETTERS and (likely := _likely(ranked)):
         return likely
     foreign = (best not in _DECIDED_BY_WORDS and count >= 2 * _SHARED) or _ACCENTED.search(lowered)
     return _asked(text, letters, _LEAST_ASKED_LETTERS if foreign else _LEAST_ASCII_LETTERS)
 
 
-def _likely(said: Counter[str]) -> str:
+def _likely(said: list[tuple[str, int]]) -> str:
     """Return the language of a short text that its words speak for most, where rarer ones do not speak for it alone."""
-    ranked = [(count, language) for language, count in said.most_common() if language in _OFTEN]
+    ranked = [(count, language) for language, count in said if language in _OFTEN]
     if not ranked or (len(ranked) > 1 and ranked[0][0] < 1.25 * ranked[1][0]):
         return ""
-    rarer = max((count for language, count in said.items() if language not in _OFTEN), default=0)
+    rarer = max((count for language, count in said if language not in _OFTEN), default=0)
     return ranked[0][1] if ranked[0][0] >= max(_SHARED // 2, rarer) else ""
 
 
 def _at_a_glance(lowered: str) -> str:
     """Return the language for which alone a text's words speak, three at least; most texts need no closer look."""
-    hits = Counter(map(_SPEAKS_ALONE.get, lowered.split()))
-    del hits[None]
-    if len(hits) == 1:
-        ((language, count),) = hits.items()
-        if count >= 3 and language in _DECIDED_BY_WORDS:
-            return language
+    spoken = list(map(_SPEAKS_ALONE.get, lowered.split()))
+    languages = set(spoken)
+    languages.discard(None)
+    if len(languages) == 1:
+        language = languages.pop()
+        if language in _DECIDED_BY_WORDS and spoken.count(language) >= 3:
+            return str(language)
     return ""
 
 
 _SPEAKS_FOR: Final = evidence.SPEAKS_FOR
-_SPEAKS_ALONE: Final[dict[str | None, str | None]] = {
-    word: languages[0] for word, languages in evidence.SPEAKS_FOR.items() if len(languages) == 1
-}
+_SPEAKS_ALONE: Final = {word: languages[0] for word, languages in evidence.SPEAKS_FOR.items() if len(languages) == 1}

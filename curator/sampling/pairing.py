@@ -8,9 +8,10 @@ picks among them.
 from __future__ import annotations
 
 import zlib
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from curator.config import PairingConfig, Settings
 from curator.hooks import Pairing
@@ -23,9 +24,12 @@ from curator.records import Author, MemoryEvent, Pair, Question, Shape
 from curator.sampling.main_language import written_so
 from curator.sampling.questions import PassageQuestions
 from curator.sampling.talk import THOUGHT_IS_USER, conversation
-from curator.sampling.tool_calls import closes, render_tool, tool_call
+from curator.sampling.tool_calls import LONGEST_CLOSING, closes, render_tool, tool_call
 from curator.sampling.truncation import note_left_out, whole_shape
 from curator.sampling.turns import exchanges, sessions
+
+# Memories of which the shape is kept: the one at hand, and those before it, of which each tool call asks again.
+_MOST_KEPT = 40
 
 
 def _nothing(event: MemoryEvent) -> MemoryEvent | None:
@@ -49,7 +53,7 @@ class PairingHelpers:
     on_drop: Callable[[str, str, int | str], None] = lambda reason, detail, turn: None
     twin_names: tuple[str, ...] = ()
     main_language: str = UNDETERMINED
-    _shapes: dict[str, Shape] = field(default_factory=dict)
+    _shapes: OrderedDict[str, Shape] = field(default_factory=OrderedDict)
     _language: tuple[str, str] = ("", "")
 
     @cached_property
@@ -64,10 +68,12 @@ class PairingHelpers:
 
     def shape(self, event: MemoryEvent) -> Shape:
         """Return the turns or the one-sided text of `event`."""
-        if event.key not in self._shapes:
-            self._shapes.clear()  # only the event at hand is asked for more than once
-            self._shapes[event.key] = whole_shape(event, self)
-        return self._shapes[event.key]
+        shape = self._shapes.get(event.key)
+        if shape is None:
+            shape = self._shapes[event.key] = whole_shape(event, self)
+            if len(self._shapes) > _MOST_KEPT:
+                self._shapes.popitem(last=False)
+        return shape
 
     def language(self, event: MemoryEvent) -> str:
         """Return the language of `event` as ISO 639-1 has it, "und" where its text is too short to tell."""
@@ -151,7 +157,15 @@ class PairingHelpers:
 
     def asks_nothing(self, text: str) -> bool:
         """Tell whether an utterance only acknowledges, or ends the talk (`closings` of etc/context.json)."""
-        return self.only_acknowledges(text) or closes(text, self._closings, self._leaning[2])
+        return len(text) <= LONGEST_CLOSING and self._silent(text)
+
+    @cached_property
+    def _silent(self) -> Callable[[str], bool]:
+        """Tell it of a short text; what stands before a tool call stands before the next one too."""
+        acknowledgements = self._leaning[2]
+        return lru_cache(maxsize=256)(
+            lambda text: self.only_acknowledges(text) or closes(text, self._closings, acknowledgements)
+        )
 
     @cached_property
     def _closings(self) -> tuple[str, ...]:
@@ -233,7 +247,7 @@ def world_text(event: MemoryEvent, pairing: Pairing) -> tuple[str, Author] | Non
     """Return what the world saw of `event` and whose words they are; None where it saw nothing."""
     if event.tool is not None:
         return render_tool(event.tool, pairing.settings.curate.pairing), "tool"
-    shape = whole_shape(event, pairing)
+    shape = pairing.shape(event)
     if shape.turns:
         pairs = [
             one for talk in sessions(shape.turns, pairing.settings.curate.pairing) for one in exchanges(talk, "dual")

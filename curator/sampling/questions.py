@@ -72,6 +72,8 @@ class PassageQuestions:
 
 def by_script(text: str) -> str:
     """Return the language for which a text too short to tell is taken: by its script, "other" where many share it."""
+    if text.isascii():
+        return "other"
     return next((name for letters, name in _SCRIPTS if re.search(letters, text)), "other")
 
 

@@ -7,7 +7,7 @@ Nothing here knows what becomes of a sample: `Sampler.memories` yields what each
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -102,6 +102,7 @@ class Sampler:
             main_language=main_language(timeline),
         )
         self._silence = round(settings.curate.pairing.session_minutes * 60_000)
+        self._fit: OrderedDict[int, MemoryEvent | None] = OrderedDict()  # the last memories; None: turned down
         self._result: MemoryResult | None = None  # of the memory at hand, for what pairing calls back
 
     def memories(self, progress: Progress) -> Iterator[MemoryResult]:
@@ -143,6 +144,7 @@ class Sampler:
     def _memory(self, result: MemoryResult) -> None:
         event, counts = result.event, self.counts
         down = apply_filters(self._registry.memory_filters, event, event.path)
+        self._keep(result.place, None if down else event)
         if down:
             result.drop("event", *down)
             return
@@ -301,11 +303,22 @@ class Sampler:
             silence, place = self._timeline.silence_before(place), self._timeline.before(place)
             if place < 0 or silence > self._silence:
                 return
-            previous = self._judged(self._timeline.event(place))
-            if apply_filters(self._registry.memory_filters, previous, previous.path):
-                yield None
-                return
+            if place in self._fit:
+                previous = self._fit[place]
+            else:
+                event = self._judged(self._timeline.event(place))
+                down = apply_filters(self._registry.memory_filters, event, event.path)
+                previous = self._keep(place, None if down else event)
             yield previous
+            if previous is None:
+                return
+
+    def _keep(self, place: int, event: MemoryEvent | None) -> MemoryEvent | None:
+        """Keep a memory, or that it is unfit: what follows it in its session will ask of it again."""
+        self._fit[place] = event
+        if len(self._fit) > 2 * _MOST_ASKED:
+            self._fit.popitem(last=False)
+        return event
 
 
 def _described(before: str, after: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from curator.contract.records import Exchange
 from curator.hooks import Pairing
 from curator.records import MemoryEvent, Pair
-from curator.sampling.truncation import note_left_out, whole_shape
+from curator.sampling.truncation import note_left_out
 from curator.sampling.turns import Session, Spoken, exchanges, sessions
 
 THOUGHT_IS_USER = "thought-is-user"
@@ -66,13 +66,13 @@ def _before(
     `at_start` says that no silence parts them from the memories before.
     """
     config, (mode, flip) = pairing.settings.curate.pairing, way
-    before = _Before(spoken[-config.context_turns :], [])
     if not pairing.leans_on_context(*((one.answered, one.said) if flip else (one.said, one.answered))):
         return _Before([], [])
+    before = _Before(spoken[-config.context_turns :], [])
     for memory in pairing.earlier(event) if at_start and len(before.exchanges) < config.context_turns else ():
         if memory is None:
             return before if before.exchanges else _Before([], [], _TURNED_DOWN)
-        talks = sessions(whole_shape(memory, pairing).turns, config)
+        talks = sessions(pairing.shape(memory).turns, config)
         earlier = exchanges(talks[-1], mode)[len(before.exchanges) - config.context_turns :] if talks else []
         if earlier:
             before.exchanges[:0] = _flipped(earlier) if flip else earlier

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from operator import is_
 
 import msgspec
 
@@ -26,6 +27,8 @@ def whole_shape(event: MemoryEvent, pairing: Pairing) -> Shape:
     language = pairing.settings.curate.pairing.sentence_language
     if not shape.turns:
         text, cut = _whole_sentences(shape.text, language)
+        if text is shape.text:
+            return shape
         return msgspec.structs.replace(shape, text=text, truncated=cut)
     turns, truncated = [], False
     for turn in shape.turns:
@@ -33,6 +36,8 @@ def whole_shape(event: MemoryEvent, pairing: Pairing) -> Shape:
         truncated |= cut
         if text or not cut:
             turns.append(turn if text == turn.text else msgspec.structs.replace(turn, text=text))
+    if not truncated and all(map(is_, turns, shape.turns)):
+        return shape
     return msgspec.structs.replace(shape, turns=tuple(turns), truncated=truncated)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 from math import log2
 from typing import Final, NamedTuple
@@ -40,9 +42,13 @@ class Spoken(NamedTuple):
 def sessions(messages: Sequence[Turn], config: PairingConfig) -> list[Session]:
     """Part the messages of one memory into sessions, and make one turn of each burst.
 
-    A message without a time follows the one before it at once.
+    A message without a time follows the one before it at once. What is returned is not to be changed.
     """
-    burst, silence = config.burst_minutes * _MINUTE, config.session_minutes * _MINUTE
+    return _sessions(tuple(messages), config.burst_minutes * _MINUTE, config.session_minutes * _MINUTE)
+
+
+@lru_cache(maxsize=64)  # each tool call asks again of the memories before it
+def _sessions(messages: tuple[Turn, ...], burst: float, silence: float) -> list[Session]:
     found: list[Session] = []
     texts: list[list[str]] = []  # of the last session's turns
     last = 0
@@ -164,7 +170,7 @@ class Gaps:
     def add(self, milliseconds: int) -> None:
         """Count one silence."""
         minutes = milliseconds / _MINUTE
-        self._counts[sum(minutes > edge for edge in _EDGES)] += 1
+        self._counts[bisect_left(_EDGES, minutes)] += 1
         self.halves[int(2 * log2(1 + milliseconds / 1_000))] += 1
 
     @property
