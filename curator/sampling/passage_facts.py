@@ -100,8 +100,7 @@ class Vocabulary:
         for match in self._any_word.finditer(text):
             kind, label = self.lexicon[match[0]]
             facts.append(Fact(cast("Kind", kind), label, (len(match[0]) + 1) // 2))
-        pieces = self._things.findall(text) if self._things else self._pieces(text)
-        for piece in map(self._bare, pieces):
+        for piece in self._things.findall(text) if self._things else map(self._bare, self._pieces(text)):
             if self.config.least_letters <= len(piece) <= _PIECE_LETTERS and piece not in self.lexicon:
                 facts.append(self.quoted(piece, (len(piece) + 1) // 2))
         return Found(facts, sum(map(str.isalpha, text)) // 2)
@@ -144,8 +143,9 @@ def _lexicon(config: QuestionLanguage) -> dict[str, Entry]:
     for kind, labels in groups:
         for label, words in labels.items():
             for word in words.lower().split():
-                for ending in ("", *config.endings.split()):
-                    lexicon.setdefault(word + ending, (kind, label))
+                forms = [first + word for first in ("", *config.beginnings.split())]
+                forms += [word + last for last in config.endings.split()]
+                lexicon |= {form: (kind, label) for form in forms if form not in lexicon}
     for label in (*config.weekdays, *config.months):
         lexicon.setdefault(label.lower().split(" ")[-1], ("when", label))
     return lexicon

@@ -45,8 +45,14 @@ class PassageQuestions:
 
         `language` is the passage's, as ISO 639-1 has it, or "und". What is returned depends on these alone.
         """
-        known, number = self._language(language, text), zlib.crc32(text.encode())
-        facts, size = known.vocabulary.facts(_part(text, number))
+        known, number, bare = self._language(language, text), zlib.crc32(text.encode()), text.strip()
+        part = _part(bare, number)
+        return self._ask(known, mode, event, part, number) or (
+            self._ask(known, mode, event, bare, number) if part != bare else ""
+        )
+
+    def _ask(self, known: _Language, mode: str, event: MemoryEvent, text: str, number: int) -> str:
+        facts, size = known.vocabulary.facts(text)
         if size < _LEAST_WORDS:
             return ""
         budget = max(1, int(size * self._share))
