@@ -89,7 +89,8 @@ class Vocabulary:
         if self._things is not None:
             facts += [self.quoted(match[1], 1) for match in self._things.finditer(text) if match[1] not in self.lexicon]
         if not any(fact.kind == "thing" for fact in facts):
-            long = [word for word in content if self.config.least_letters <= len(word) <= _MOST_LETTERS]
+            unknown = [word for word in content if word not in self.lexicon and not word[0].isupper()]
+            long = [word for word in unknown if self.config.least_letters <= len(word) <= _MOST_LETTERS]
             long.sort(key=lambda word: (-len(word), word))
             facts += [self.quoted(word, 1) for word in long[:_LONGEST]]
         return Found(facts, len(set(map(str.lower, content))))
@@ -133,6 +134,11 @@ class Vocabulary:
 
 
 _NO_LETTER = re.compile(r"[\s\d。，、！？；：“”‘’「」『』（）《》…—·.,!?:;()\"'A-Za-z]")
+
+
+def _whole_words(name: list[str]) -> int:
+    """Return how many words of a name are no initials."""
+    return sum(not word.endswith(".") for word in name)
 
 
 def _lexicon(config: QuestionLanguage) -> dict[str, Entry]:
@@ -224,7 +230,7 @@ class _Reader:
         name, after = self._name(first + len(dot))
         if name:
             self._after = after
-            self.facts.append(Fact("person", f"{title}{dot} {' '.join(name)}", len(name)))
+            self.facts.append(Fact("person", f"{title}{dot} {' '.join(name)}", _whole_words(name)))
         elif other := self._language.titles[title.lower()]:
             self._known(place, other)
 
@@ -263,7 +269,7 @@ class _Reader:
                 self._first.append(" ".join(words))
             else:
                 self._names.add(words[0])
-                self.facts.append(self._named(place, " ".join(words), len(words)))
+                self.facts.append(self._named(place, " ".join(words), _whole_words(words)))
 
     def _named(self, place: int, name: str, cost: int) -> Fact:
         language, before = self._language, self._tokens[place - 1].lower()
