@@ -24,7 +24,7 @@ _SCRIPTS: Final[tuple[tuple[str, str], ...]] = (
     ("[\u3040-\u30ff]", "ja"), ("[\uac00-\ud7af]", "ko"), ("[\u0e00-\u0e7f]", "th"), ("[\u4e00-\u9fff]", "zh"),
     ("[\u0900-\u097f]", "hi"), ("[\u0600-\u06ff]", "ar"), ("[\u0400-\u04ff]", "ru"),
 )  # fmt: skip
-_LOOKED_AT: Final = 120  # characters of a passage: enough to ask about, and a run has tens of thousands
+_LOOKED_AT: Final = 96  # characters of a passage: enough to ask about, and a run has tens of thousands
 _OWN_LISTS: Final = ("dual", "agent")
 
 # The slots of a template -> the templates; two slots stand there in both orders.
