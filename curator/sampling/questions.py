@@ -85,12 +85,15 @@ def _part(text: str, number: int) -> str:
     """Return the part of a passage that is looked at: all of a short one. What it tells is a share of less than all."""
     if len(text) <= _LOOKED_AT:
         return text
-    start = number % (len(text) - _LOOKED_AT)
+    start = (number >> 10) % (len(text) - _LOOKED_AT + 1)
     if start and (blank := text.find(" ", start, start + _LOOKED_AT // 2)) >= 0:
         start = blank + 1
-    part = text[start : start + _LOOKED_AT]
-    blank = part.rfind(" ")
-    return part[:blank] if blank > _LOOKED_AT // 2 else part
+    end = start + _LOOKED_AT
+    if end < len(text) and (blank := text.rfind(" ", start + _LOOKED_AT // 2, end)) >= 0:
+        end = blank
+        while 0 <= end < len(text) - 1 and text[end + 1].isupper():  # no name is cut
+            end = text.find(" ", end + 1)
+    return text[start:end] if end >= 0 else text[start:]
 
 
 def _chosen(facts: list[Fact], templates: Templates, budget: int, number: int) -> list[Fact]:
