@@ -1,12 +1,13 @@
 """Questions made from passages against stock questions: what a fine-tune on a diary learns with each.
 
     python benchmarks/questions.py MEMORIES.jsonl.gz [MORE.jsonl.gz ...] --work DIR [--train 171] [--held-out 100]
-        [--seeds 0 1 2] [--steps N] [--replies 96] [--threads 1]
+        [--seeds 0 1 2] [--steps N] [--replay 0.5] [--replies 96] [--threads 1]
 
 Each file holds memories of one diary, a JSON object a line. `curate run` is made of it twice, with --questions stock
 and with --questions passage, so that the same passages answer either kind. For each seed whole memories are held out,
-then others trained on, the same for both; `trainer finetune` runs as it is, but that its own evaluation is short. What
-is there already in --work is not made again: a run that was stopped goes on.
+then others trained on, the same for both; `trainer finetune` runs as it is, but that its own evaluation is short and
+that it replays less of the base's text (--replay; 2 is usual), which is most of a step's time. What is there already in
+--work is not made again: a run that was stopped goes on.
 
     own      perplexity of held-out replies behind the questions of the way that the model was trained in: a question
              that hands over words lowers it by itself
@@ -71,7 +72,7 @@ def say(text: str) -> None:
 # --- sets ----------------------------------------------------------------------------------------------------------
 
 
-def curated(home: Path, user: str, out: Path, *options: str) -> list[dict]:
+def curated(home: Path, user: str, out: Path, options: Sequence[str]) -> list[dict]:
     """Return the samples of a run, made where it is not there."""
     if not list(out.glob("*/*/run-summary.json")):
         command = [sys.executable, "-m", "curator", "run", "--home", str(home), "--username", user, "--out", str(out)]
@@ -91,7 +92,7 @@ def diary(path: Path, work: Path) -> list[Passage]:
         source.write_bytes(gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes())
     found: dict[str, dict[str, dict]] = {}
     for way in WAYS:
-        rows = curated(home, name, work / f"run-{name}-{way}", "--questions", way, "--source", str(source))
+        rows = curated(home, name, work / f"run-{name}-{way}", ("--questions", way, "--source", str(source)))
         for row in rows:
             if row["metadata"].get("prompted") and row["metadata"]["reply_author"] == "person":
                 found.setdefault(row["metadata"]["sample_id"], {})[way] = row
@@ -109,7 +110,7 @@ def diary(path: Path, work: Path) -> list[Passage]:
 
 def demo_questions(work: Path) -> list[str]:
     """Return what the user of the demo profile asked in chats, each question once."""
-    rows = curated(ROOT, "greggles", work / "run-demo", "--mode", "emulation")
+    rows = curated(ROOT, "greggles", work / "run-demo", ("--mode", "emulation"))
     asked = [row["user_text"].strip() for row in rows if not row["metadata"].get("prompted")]
     return list(dict.fromkeys(text for text in asked if text.endswith("?") and len(text.split()) <= QUESTION_WORDS))
 
@@ -143,12 +144,13 @@ def tuned(folder: Path, train: list[Passage], way: str, options: argparse.Namesp
         (home / "etc").mkdir(parents=True, exist_ok=True)
         settings = json.loads((ROOT / "etc/trainer.json").read_text("utf-8"))
         settings["health"] = {**settings["health"], **SHORT_HEALTH}
+        settings["finetune"]["replay_ratio"] = options.replay
         (home / "etc/trainer.json").write_text(json.dumps(settings), "utf-8")
         command = [
             sys.executable, "-m", "trainer", "finetune", "--data", str(data), "--home", str(home), "--out", str(out),
             "--seed", str(options.seed), "--threads", str(options.threads), "--accept-degraded",
-            "--eval-steps", "1000", "--save-steps", "1000", "--holdout-share", "0.06", "--compile", "never",
-            "--precision", "bf16",
+            "--eval-steps", "1000", "--save-steps", "1000", "--holdout-share", "0.06",
+            "--compile", "never", "--precision", "fp32",
             *(["--steps", str(options.steps)] if options.steps else []),
         ]  # fmt: skip
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
@@ -261,6 +263,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--held-out", type=int, default=100, metavar="N")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="S")
     parser.add_argument("--steps", type=int, metavar="N", help="steps of a fine-tune (default: by its epochs)")
+    parser.add_argument("--replay", type=float, default=0.5, metavar="R", help="rows of the base's text to one (0.5)")
     parser.add_argument("--replies", type=int, default=96, metavar="N")
     parser.add_argument("--threads", type=int, default=1, metavar="N")
     return parser.parse_args()

@@ -89,7 +89,8 @@ class Vocabulary:
         if self._things is not None:
             facts += [self.quoted(match[1], 1) for match in self._things.finditer(text) if match[1] not in self.lexicon]
         if not any(fact.kind == "thing" for fact in facts):
-            long = [word for word in content if self.config.least_letters <= len(word) <= _MOST_LETTERS]
+            unknown = [word for word in content if word not in self.lexicon and not word[0].isupper()]
+            long = [word for word in unknown if self.config.least_letters <= len(word) <= _MOST_LETTERS]
             long.sort(key=lambda word: (-len(word), word))
             facts += [self.quoted(word, 1) for word in long[:_LONGEST]]
         return Found(facts, len(set(map(str.lower, content))))
@@ -100,8 +101,7 @@ class Vocabulary:
         for match in self._any_word.finditer(text):
             kind, label = self.lexicon[match[0]]
             facts.append(Fact(cast("Kind", kind), label, (len(match[0]) + 1) // 2))
-        pieces = self._things.findall(text) if self._things else self._pieces(text)
-        for piece in map(self._bare, pieces):
+        for piece in self._things.findall(text) if self._things else map(self._bare, self._pieces(text)):
             if self.config.least_letters <= len(piece) <= _PIECE_LETTERS and piece not in self.lexicon:
                 facts.append(self.quoted(piece, (len(piece) + 1) // 2))
         return Found(facts, sum(map(str.isalpha, text)) // 2)
@@ -136,6 +136,11 @@ class Vocabulary:
 _NO_LETTER = re.compile(r"[\s\d。，、！？；：“”‘’「」『』（）《》…—·.,!?:;()\"'A-Za-z]")
 
 
+def _whole_words(name: list[str]) -> int:
+    """Return how many words of a name are no initials."""
+    return sum(not word.endswith(".") for word in name)
+
+
 def _lexicon(config: QuestionLanguage) -> dict[str, Entry]:
     lexicon: dict[str, Entry] = dict.fromkeys((*_ALL_MARKS, *config.stop.split()), _STOP)
     groups = (
@@ -144,8 +149,9 @@ def _lexicon(config: QuestionLanguage) -> dict[str, Entry]:
     for kind, labels in groups:
         for label, words in labels.items():
             for word in words.lower().split():
-                for ending in ("", *config.endings.split()):
-                    lexicon.setdefault(word + ending, (kind, label))
+                forms = [first + word for first in ("", *config.beginnings.split())]
+                forms += [word + last for last in config.endings.split()]
+                lexicon |= {form: (kind, label) for form in forms if form not in lexicon}
     for label in (*config.weekdays, *config.months):
         lexicon.setdefault(label.lower().split(" ")[-1], ("when", label))
     return lexicon
@@ -224,7 +230,7 @@ class _Reader:
         name, after = self._name(first + len(dot))
         if name:
             self._after = after
-            self.facts.append(Fact("person", f"{title}{dot} {' '.join(name)}", len(name)))
+            self.facts.append(Fact("person", f"{title}{dot} {' '.join(name)}", _whole_words(name)))
         elif other := self._language.titles[title.lower()]:
             self._known(place, other)
 
@@ -263,7 +269,7 @@ class _Reader:
                 self._first.append(" ".join(words))
             else:
                 self._names.add(words[0])
-                self.facts.append(self._named(place, " ".join(words), len(words)))
+                self.facts.append(self._named(place, " ".join(words), _whole_words(words)))
 
     def _named(self, place: int, name: str, cost: int) -> Fact:
         language, before = self._language, self._tokens[place - 1].lower()

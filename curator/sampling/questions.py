@@ -24,7 +24,7 @@ _SCRIPTS: Final[tuple[tuple[str, str], ...]] = (
     ("[\u3040-\u30ff]", "ja"), ("[\uac00-\ud7af]", "ko"), ("[\u0e00-\u0e7f]", "th"), ("[\u4e00-\u9fff]", "zh"),
     ("[\u0900-\u097f]", "hi"), ("[\u0600-\u06ff]", "ar"), ("[\u0400-\u04ff]", "ru"),
 )  # fmt: skip
-_LOOKED_AT: Final = 120  # characters of a passage: enough to ask about, and a run has tens of thousands
+_LOOKED_AT: Final = 96  # characters of a passage: enough to ask about, and a run has tens of thousands
 _OWN_LISTS: Final = ("dual", "agent")
 
 # The slots of a template -> the templates; two slots stand there in both orders.
@@ -45,8 +45,14 @@ class PassageQuestions:
 
         `language` is the passage's, as ISO 639-1 has it, or "und". What is returned depends on these alone.
         """
-        known, number = self._language(language, text), zlib.crc32(text.encode())
-        facts, size = known.vocabulary.facts(_part(text, number))
+        known, number, bare = self._language(language, text), zlib.crc32(text.encode()), text.strip()
+        part = _part(bare, number)
+        return self._ask(known, mode, event, part, number) or (
+            self._ask(known, mode, event, bare, number) if part != bare else ""
+        )
+
+    def _ask(self, known: _Language, mode: str, event: MemoryEvent, text: str, number: int) -> str:
+        facts, size = known.vocabulary.facts(text)
         if size < _LEAST_WORDS:
             return ""
         budget = max(1, int(size * self._share))
@@ -81,12 +87,15 @@ def _part(text: str, number: int) -> str:
     """Return the part of a passage that is looked at: all of a short one. What it tells is a share of less than all."""
     if len(text) <= _LOOKED_AT:
         return text
-    start = number % (len(text) - _LOOKED_AT)
+    start = (number >> 10) % (len(text) - _LOOKED_AT + 1)
     if start and (blank := text.find(" ", start, start + _LOOKED_AT // 2)) >= 0:
         start = blank + 1
-    part = text[start : start + _LOOKED_AT]
-    blank = part.rfind(" ")
-    return part[:blank] if blank > _LOOKED_AT // 2 else part
+    end = start + _LOOKED_AT
+    if end < len(text) and (blank := text.rfind(" ", start + _LOOKED_AT // 2, end)) >= 0:
+        end = blank
+        while 0 <= end < len(text) - 1 and text[end + 1].isupper():  # no name is cut
+            end = text.find(" ", end + 1)
+    return text[start:end] if end >= 0 else text[start:]
 
 
 def _chosen(facts: list[Fact], templates: Templates, budget: int, number: int) -> list[Fact]:

@@ -245,6 +245,11 @@ def texts(verdict: Verdict, sample: dict[str, Any], memories: Memories) -> None:
     elif metadata["reply_author"] == "tool":  # the instruction may be of the conversation before
         before = [text for path in paths for text in memories.texts[path]]
     earlier(verdict, where, sample, [text for path in paths for text in memories.texts[path]])
+    made = metadata.get("question", "")
+    told = f"prompted {prompted}, question {made!r}"
+    verdict.need(prompted == (made in ("stock", "passage")), "accounts", where, told)
+    if made == "passage":
+        of_the_passage(verdict, where, said, reply)
     if flipped:
         of_others(verdict, where, said, before)
     elif not prompted:
@@ -301,6 +306,16 @@ def earlier(verdict: Verdict, where: str, sample: dict[str, Any], sources: list[
                 verdict.need(there, "changed", where, f"context that is in no source: {line[:80]!r}")
     trained = any(turn.get("trained") for turn in sample.get("context", ()))
     verdict.need(trained == sample["metadata"].get("multi_turn", False), "accounts", where, "multi_turn is wrong")
+
+
+def of_the_passage(verdict: Verdict, where: str, question: str, reply: str) -> None:
+    """Check a question made from a reply: what it quotes stands there, and it gives away half of the reply at most."""
+    for quoted in re.findall(r"[“„«「‘]\s?([^“„«»「」”]+?)\s?[”“»」’](?!\w)", question):
+        told = f"{quoted!r} is not in the reply"
+        verdict.need(" ".join(quoted.split()) in " ".join(reply.split()), "texts", where, told)
+    long, asked = (set(re.findall(r"[^\W\d_]{5,}", text.lower())) for text in (reply, question))
+    named = len(long & asked)
+    verdict.need(named <= max(1, len(long) // 2), "texts", where, f"{question!r} names {named} of {len(long)} words")
 
 
 def of_the_person(verdict: Verdict, where: str, text: str, sources: list[str], passage: bool) -> None:

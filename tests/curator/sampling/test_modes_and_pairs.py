@@ -156,7 +156,7 @@ def test_a_content_shape_gives_its_pair(curate: Curate, home: Home, name: str) -
 
 def test_a_one_sided_observation_answers_a_prompt(curate: Curate, home: Home) -> None:
     home.memory(observation="The gulls went inland before the storm.", type="observation")
-    ((mode, asked, reply),) = triples(run(curate, home))
+    ((mode, asked, reply),) = triples(run(curate, home, "--questions", "stock"))
     assert (mode, reply) == ("emulation", "The gulls went inland before the storm.")
     assert asked in prompts("emulation", "observation")
 
@@ -390,7 +390,7 @@ def test_a_thought_meets_the_world(curate: Curate, home: Home, later: str, sessi
     metadata: dict[str, Any] = {"metadata": {"sessionId": session}} if session else {}
     home.memory(**THOUGHT, timestamp="2025-03-01T00:00:00.000Z", **metadata)
     home.memory(**WORLD, timestamp=f"2025-03-01T{later}.000Z", **metadata)
-    folder = run(curate, home)
+    folder = run(curate, home, "--questions", "stock")
     ((_, thought, world),) = [one for one in triples(folder) if one[0] == "dual"]
     if paired:
         assert (thought, world) == (THOUGHT["content"], WORLD["content"])
@@ -449,7 +449,7 @@ def test_a_prompt_is_of_the_memorys_mode_and_type(curate: Curate, home: Home) ->
     home.memory("We scraped the hull all day.", type="journal")
     home.memory("I dreamt of a harbour without water.", type="dream")
     types(home, secondary={"dream": 100})
-    folder = run(curate, home)
+    folder = run(curate, home, "--questions", "stock")
     (one, two) = triples(folder)
     assert one[1] in prompts("emulation", "journal")
     assert two[1] in prompts("dual", "dream")
