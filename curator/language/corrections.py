@@ -84,10 +84,10 @@ def facts(text: str) -> Facts:
             names |= set(_titled(clean, language))
     return Facts(
         text, languages,
-        tuple(value for kind, value in found if kind == "number"),
-        frozenset(value for kind, value in found if kind == "date"),
-        sum(kind == _NEGATED for kind, _ in found),
-        frozenset(names), Counter(words), written,
+        numbers=tuple(value for kind, value in found if kind == "number"),
+        dates=frozenset(value for kind, value in found if kind == "date"),
+        negations=sum(kind == _NEGATED for kind, _ in found),
+        names=frozenset(names), words=Counter(words), written=written,
     )  # fmt: skip
 
 

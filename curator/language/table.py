@@ -55,21 +55,22 @@ SCRIPTS: Final = (
     Script("kannada", "\u0c80\u0cff", "kn", per_token=1.6),
     Script("malayalam", "\u0d00\u0d7f", "ml", per_token=1.6),
     Script("sinhala", "\u0d80\u0dff", "si", per_token=1.4),
-    Script("thai", "\u0e01\u0e2e\u0e30\u0e3a\u0e40\u0e4e\u0e50\u0e59", "th", False, False, False, 4.3, 1.75),
-    Script("lao", "\u0e80\u0eff", "lo", False, False, False, 4.3, 1.0),
-    Script("tibetan", "\u0f00\u0f0b\u0f18\u0f39\u0f3e\u0fbc", "bo", False, False, True, 6.0, 1.0),
-    Script("burmese", "\u1000\u1049\u1050\u109f\ua9e0\ua9ff\uaa60\uaa7f", "my", False, False, True, 5.0, 1.0),
+    Script("thai", "\u0e01\u0e2e\u0e30\u0e3a\u0e40\u0e4e\u0e50\u0e59", "th", spaced=False, marked=False,
+           per_word=4.3, per_token=1.75),
+    Script("lao", "\u0e80\u0eff", "lo", spaced=False, marked=False, per_word=4.3, per_token=1.0),
+    Script("tibetan", "\u0f00\u0f0b\u0f18\u0f39\u0f3e\u0fbc", "bo", spaced=False, per_word=6.0, per_token=1.0),
+    Script("burmese", "\u1000\u1049\u1050\u109f\ua9e0\ua9ff\uaa60\uaa7f", "my", spaced=False, per_word=5.0, per_token=1.0),
     Script("georgian", "\u10a0\u10ff\u1c90\u1cbf", "ka", per_token=1.7),
     Script("hangul", "\u1100\u11ff\u3131\u318e\uac00\ud7a3", "ko", per_token=1.95),
     Script("ethiopic", "\u1200\u135f\u1380\u139f\u2d80\u2ddf", "am", per_token=1.0),
-    Script("khmer", "\u1780\u17d3\u17d7\u17d7\u17e0\u17e9", "km", False, False, True, 4.5, 1.0),
+    Script("khmer", "\u1780\u17d3\u17d7\u17d7\u17e0\u17e9", "km", spaced=False, per_word=4.5, per_token=1.0),
     Script(
         "kana",
         "\u3041\u3096\u309d\u309f\u30a1\u30fa\u30fc\u30ff\u31f0\u31ff\uff66\uff9f",
-        "ja", False, False, True, 1.6, 1.32,
+        "ja", spaced=False, per_word=1.6, per_token=1.32,
     ),
     Script(
-        "han", "\u3005\u3007\u3400\u4dbf\u4e00\u9fff\uf900\ufaff\U00020000\U000323af", "", False, False, True, 1.6, 1.15
+        "han", "\u3005\u3007\u3400\u4dbf\u4e00\u9fff\uf900\ufaff\U00020000\U000323af", "", spaced=False, per_word=1.6, per_token=1.15
     ),
 )  # fmt: skip
 SCRIPT: Final = {script.name: script for script in SCRIPTS}

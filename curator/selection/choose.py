@@ -120,7 +120,7 @@ def _held_out(store: SampleStore, rows: Rows, corrections: Rows, settings: Setti
     whole, replies, numbers = store.whole_sets()
     parts, owners = store.context_sets(rows)
     modes = as_numpy(store.columns.modes)[rows]
-    candidates = Candidates(modes, groups, rows, numbers[rows], whole, replies, parts, owners)
+    candidates = Candidates(modes, groups, rows, numbers[rows], whole, replies, parts=parts, owners=owners)
     near = settings.curate.near_duplicates
 
     def text_of(place: int) -> tuple[str, str]:
