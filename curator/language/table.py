@@ -59,7 +59,10 @@ SCRIPTS: Final = (
            per_word=4.3, per_token=1.75),
     Script("lao", "\u0e80\u0eff", "lo", spaced=False, marked=False, per_word=4.3, per_token=1.0),
     Script("tibetan", "\u0f00\u0f0b\u0f18\u0f39\u0f3e\u0fbc", "bo", spaced=False, per_word=6.0, per_token=1.0),
-    Script("burmese", "\u1000\u1049\u1050\u109f\ua9e0\ua9ff\uaa60\uaa7f", "my", spaced=False, per_word=5.0, per_token=1.0),
+    Script(
+        "burmese", "\u1000\u1049\u1050\u109f\ua9e0\ua9ff\uaa60\uaa7f", "my", spaced=False,
+        per_word=5.0, per_token=1.0,
+    ),
     Script("georgian", "\u10a0\u10ff\u1c90\u1cbf", "ka", per_token=1.7),
     Script("hangul", "\u1100\u11ff\u3131\u318e\uac00\ud7a3", "ko", per_token=1.95),
     Script("ethiopic", "\u1200\u135f\u1380\u139f\u2d80\u2ddf", "am", per_token=1.0),
@@ -70,7 +73,8 @@ SCRIPTS: Final = (
         "ja", spaced=False, per_word=1.6, per_token=1.32,
     ),
     Script(
-        "han", "\u3005\u3007\u3400\u4dbf\u4e00\u9fff\uf900\ufaff\U00020000\U000323af", "", spaced=False, per_word=1.6, per_token=1.15
+        "han", "\u3005\u3007\u3400\u4dbf\u4e00\u9fff\uf900\ufaff\U00020000\U000323af", "", spaced=False,
+        per_word=1.6, per_token=1.15,
     ),
 )  # fmt: skip
 SCRIPT: Final = {script.name: script for script in SCRIPTS}
