@@ -150,7 +150,7 @@ def tuned(folder: Path, train: list[Passage], way: str, options: argparse.Namesp
             sys.executable, "-m", "trainer", "finetune", "--data", str(data), "--home", str(home), "--out", str(out),
             "--seed", str(options.seed), "--threads", str(options.threads), "--accept-degraded",
             "--eval-steps", "1000", "--save-steps", "1000", "--holdout-share", "0.06",
-            "--compile", "never", "--precision", "bf16",
+            "--compile", "never", "--precision", "fp32",
             *(["--steps", str(options.steps)] if options.steps else []),
         ]  # fmt: skip
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
