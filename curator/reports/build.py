@@ -130,6 +130,8 @@ def _shown(target: Range, unit: str) -> str:
     return f"at most {target.most:g}{sign}" if target.most is not None else "any"
 
 
+# Modes whose replies are the world's or a tool's by what they are.
+_WORLDS = ("dual", "agent")
 # For each measure: what to do where it is too low, and where it is too high.
 _ADVICE = {
     "average": (
@@ -156,7 +158,7 @@ def _checks(tally: Tally, targets: TargetsConfig, mode: str | None) -> tuple[Che
         check_target(long, 100 * tally.long / count, "%", targets.long_replies, _ADVICE["long"]),
         _fillers(tally.voice, targets),
         check_target("the person's own replies", *_share(tally.voice.authors["person"], count), targets.person_replies,
-                     _ADVICE["person"]),
+                     _ADVICE["person"], applies=mode not in _WORLDS),
         check_target("stock questions", *_share(tally.voice.questions["stock"], count), targets.stock_questions,
                      _ADVICE["stock"]),
     ]  # fmt: skip

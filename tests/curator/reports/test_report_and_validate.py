@@ -94,7 +94,7 @@ def test_every_measure_has_its_value_target_and_verdict(done: Result) -> None:
         ("long replies (> 100 words)", 0.0, "5-10%", "low", True),
         ("replies with fillers", 0.0, "at most 2%", "ok", False),
         ("the person's own replies", 40.0, "at least 50%", "low", True),
-        ("stock questions", 40.0, "at most 30%", "high", True),
+        ("stock questions", 0.0, "at most 30%", "ok", False),
         ("dual samples", 0.0, "at least 20%", "low", True),
         ("emulation samples", 80.0, "at least 20%", "ok", False),
         ("agent samples", 20.0, "at least 10%", "ok", False),

@@ -53,12 +53,15 @@ def at(width: int, monkeypatch: pytest.MonkeyPatch, curate: Curate, *arguments: 
     return shown.out
 
 
+SILENCES = "Silences between messages of one conversation"
+
+
 def bars(shown: str) -> dict[str, list[tuple[int, int]]]:
     """Under each title, the count and the length in eighths of each bar."""
     found: dict[str, list[tuple[int, int]]] = {}
     title = ""
     for line in shown.splitlines():
-        if line in ("From memories to samples", "Samples by memory type"):
+        if line in ("From memories to samples", "Samples by memory type", SILENCES):
             title = line
         elif bar := re.search(r"([\d,]+)  ([▏▎▍▌▋▊▉█]+)", line):
             found.setdefault(title, []).append((int(bar[1].replace(",", "")), sum(map(EIGHTHS.__getitem__, bar[2]))))
@@ -91,8 +94,8 @@ def test_bars_are_in_proportion_and_as_long_as_there_is_room(
 ) -> None:
     found = bars(at(width, monkeypatch, curate, "report", demo))
     funnel, types = found["From memories to samples"], found["Samples by memory type"]
-    assert len(funnel) == 10 and len(types) == 9
-    for group, most in ((funnel[:3], 383), (funnel[3:], 493), (types, 33)):
+    assert len(funnel) == 11 and len(types) == 9
+    for group, most in ((funnel[:3], 393), (funnel[3:], 509), (types, 32)):
         longest = max(length for _, length in group)
         assert 8 * 8 <= longest <= 30 * 8
         for count, length in group:
@@ -124,8 +127,8 @@ def test_terminal_and_page_name_stages_steps_and_facts_alike(
     assert {stage for stage, _, _ in on_page} <= {drop["stage"] for drop in rows(demo / "dropped.jsonl")}
     for name in ("found", "fit to learn from", "stand alone", "cleaned", "screened", "unique", "chosen", "training"):
         assert f">{name}</text>" in page and re.search(rf"^{name} +\d", shown, re.MULTILINE)
-    for fact in ("120 samples (114 training, 6 held out) from 139 of 383 memories (36.3%)",
-                 "Modes of the memories decided by: mapping 3, metadata 175, type 182"):  # fmt: skip
+    for fact in ("119 samples (113 training, 6 held out) from 138 of 393 memories (35.1%)",
+                 "Modes of the memories decided by: agent_talk 4, mapping 3, metadata 169, type 187"):  # fmt: skip
         assert fact in page and fact in shown
 
 

@@ -47,7 +47,7 @@ def questions(mode: str, kind: str, language: str) -> list[str]:
 def test_a_diary_is_asked_about_in_its_own_language(curate: Curate, home: Home, language: str) -> None:
     home.memory(DIARIES[language], type="journal")
     home.memory(DIARIES[language] + DIARIES[language], type="reflection")
-    done = curate("run", "--home", home.folder, "--username", "ann")
+    done = curate("run", "--home", home.folder, "--username", "ann", "--questions", "stock")
     asked = {(one["mode"], one["user_text"]) for one in rows(done.run / "curated_memories.json")}
     assert asked
     for mode, question in asked:
@@ -198,5 +198,5 @@ def test_the_answer_to_an_acknowledgement_needs_the_turn_before(
             {"role": "assistant", "content": reply},
         ]
     )
-    done = curate("run", "--home", home.folder, "--username", "ann")
+    done = curate("run", "--home", home.folder, "--username", "ann", "--context", "drop")
     assert [drop["reason"] for drop in rows(done.run / "dropped.jsonl")] == ["needs_context"]
