@@ -14,18 +14,15 @@ from itertools import pairwise
 from typing import Final
 
 from curator.language.identify import UNDETERMINED, language_of
+from curator.language.table import UNSPACED, letters_of
 
-UNSPACED: Final = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-)
 _UNSPACED: Final = re.compile(f"[{UNSPACED}々ー]")
 OPENING_SIGNS: Final = "¡¿\"'“‘«»„‹*_([「『（【《〈"
 _BEFORE_WORDS: Final = OPENING_SIGNS + " \t\n"
 _EMOJI: Final = re.compile("[\u2600-\u27bf\u2b00-\u2bff\U0001f1e6-\U0001f1ff\U0001f300-\U0001faff]")
-_BLANKS_END_CLAUSES: Final = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")  # Thai, Lao, Burmese, Khmer
-_BETWEEN_CLAUSES: Final = re.compile(
-    r"(?<=[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff])\s+(?=[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff])"
-)
+_BLANKS_END: Final = letters_of("thai", "lao", "burmese", "khmer")  # clauses
+_BLANKS_END_CLAUSES: Final = re.compile(f"[{_BLANKS_END}]")
+_BETWEEN_CLAUSES: Final = re.compile(rf"(?<=[{_BLANKS_END}])\s+(?=[{_BLANKS_END}])")
 
 # What a clause begins with that only limits or goes on with the yes before it: "Sure, but only when the water is warm."
 _LIMITS: Final = {

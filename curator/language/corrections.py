@@ -14,12 +14,16 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from curator.language.folding import folded
+from curator.language.table import letters_of
 from curator.language.telling_words import FUNCTION_WORDS, GERMAN_DETERMINERS, TELLING, TITLES
 
-_SCRIPTS: Final = (
-    ("ru", re.compile("[\u0400-\u052f]")), ("ar", re.compile("[\u0620-\u06ff]")), ("hi", re.compile("[\u0900-\u097f]")),
-    ("ko", re.compile("[\uac00-\ud7a3]")), ("th", re.compile("[\u0e00-\u0e7f]")), ("ja", re.compile("[\u3041-\u30ff]")),
-    ("zh", re.compile("[\u3400-\u9fff]")),
+# The language whose words are looked for where a script is met; of Han, kana decide.
+_SCRIPTS: Final = tuple(
+    (language, re.compile(f"[{letters_of(script)}]"))
+    for language, script in (
+        ("ru", "cyrillic"), ("ar", "arabic"), ("hi", "devanagari"), ("ko", "hangul"), ("th", "thai"), ("ja", "kana"),
+        ("zh", "han"),
+    )
 )  # fmt: skip
 _LATIN: Final = re.compile("[A-Za-z\u00c0-\u024f]")
 _PARTS: Final = re.compile("[0-9]+|[A-Za-z\u00c0-\u024f]+|[^0-9A-Za-z\u00c0-\u024f]+")

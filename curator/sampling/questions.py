@@ -15,14 +15,18 @@ from itertools import permutations
 from typing import Final
 
 from curator.config import QuestionLanguage, QuestionsConfig, QuestionTemplates, slots_of
+from curator.language.table import letters_of
 from curator.records import MemoryEvent
 from curator.sampling.passage_facts import Fact, Vocabulary
 
 _LEAST_WORDS: Final = 3  # words that tell something: of fewer, a question would give the answer away
 _OWN_TIME_EVERY: Final = 3  # of the passages that name no time, one in so many is asked about with the memory's own
-_SCRIPTS: Final[tuple[tuple[str, str], ...]] = (
-    ("[\u3040-\u30ff]", "ja"), ("[\uac00-\ud7af]", "ko"), ("[\u0e00-\u0e7f]", "th"), ("[\u4e00-\u9fff]", "zh"),
-    ("[\u0900-\u097f]", "hi"), ("[\u0600-\u06ff]", "ar"), ("[\u0400-\u04ff]", "ru"),
+_SCRIPTS: Final = tuple(
+    (f"[{letters_of(script)}]", language)
+    for script, language in (
+        ("kana", "ja"), ("hangul", "ko"), ("thai", "th"), ("han", "zh"), ("devanagari", "hi"), ("arabic", "ar"),
+        ("cyrillic", "ru"),
+    )
 )  # fmt: skip
 _LOOKED_AT: Final = 96  # characters of a passage: enough to ask about, and a run has tens of thousands
 _OWN_LISTS: Final = ("dual", "agent")
