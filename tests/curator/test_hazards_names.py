@@ -103,7 +103,7 @@ def test_any_timestamp_in_a_dated_folder_is_read_and_shown(
     assert (result.run / "report.html").stat().st_size > 1_000
 
 
-@pytest.mark.parametrize("time", ["10000-01-01T00:00:00Z", "2025-01-01T00:00:00+99:99", "soon", "", None, 1e15, True])
+@pytest.mark.parametrize("time", ["10000-01-01T00:00:00Z", "2025-01-01T00:00:00+99:99", "soon", "", None, 1e30, True])
 def test_a_memory_without_any_time_is_bad_time(home: Home, curate: Curate, time: object) -> None:
     """Row 13."""
     home.memory("Now?", response="Yes, now is as good as ever.", id="good")
