@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, cast
 
 from curator.config import Kind, QuestionLanguage
 
+_QUOTES: Final = "“”„«»‘’「」\u00a0"
 _MARKS = "[\u0300-\u036f\u064b-\u0655\u0670\u0900-\u0903\u093a-\u094f\u0951-\u0957\u0962\u0963\u200c\u200d]"
 _PLAIN = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*|\n|[^\s\w]")
 _MARKED = re.compile(rf"(?:[^\W\d_]{_MARKS}*)+(?:-(?:[^\W\d_]{_MARKS}*)+)*|\n|[^\s\w]")  # letters with their marks
@@ -85,7 +86,7 @@ class Vocabulary:
     def _with_blanks(self, text: str) -> Found:
         pattern = self._pattern if text.isascii() or unicodedata.is_normalized("NFC", text) else _MARKED
         reader = _Reader(self, pattern.findall(text))
-        facts, content = reader.facts, reader.content
+        facts, content = [fact for fact in reader.facts if _stands_in(fact, text)], reader.content
         if self._things is not None:
             facts += [self.quoted(match[1], 1) for match in self._things.finditer(text) if match[1] not in self.lexicon]
         if not any(fact.kind == "thing" for fact in facts):
@@ -155,6 +156,13 @@ def _lexicon(config: QuestionLanguage) -> dict[str, Entry]:
     for label in (*config.weekdays, *config.months):
         lexicon.setdefault(label.lower().split(" ")[-1], ("when", label))
     return lexicon
+
+
+def _stands_in(fact: Fact, text: str) -> bool:
+    """Tell whether several words that are quoted stand so in the text: "B.M. Carried" is two sentences, no name."""
+    if fact.kind != "thing" or " " not in fact.text:
+        return True
+    return fact.text.strip(_QUOTES) in " ".join(text.split())
 
 
 class _Reader:

@@ -316,7 +316,24 @@ def home(tmp_path) -> Path:
     home = home_with(tmp_path / "home", WIDE_OPEN)
     shutil.copytree(ROOT / "profiles" / "greggles", home / "profiles" / "greggles",
                     ignore=shutil.ignore_patterns("out"))  # fmt: skip
-    assert run_command(["run", "--username", "greggles", "--mode", "dual", "--max", "120", "--questions", "stock", "--home", str(home)]) == 0
+    assert (
+        run_command(
+            [
+                "run",
+                "--username",
+                "greggles",
+                "--mode",
+                "dual",
+                "--max",
+                "120",
+                "--questions",
+                "stock",
+                "--home",
+                str(home),
+            ]
+        )
+        == 0
+    )
     return home
 
 
