@@ -57,6 +57,18 @@ class Result:
         return Path(self.last_line)
 
 
+def run(curate: Callable[..., Result], home: Home, *options: object) -> Path:
+    """Run on the home and return the run's folder."""
+    result = curate("run", "--username", "ann", "--home", home.folder, *options)
+    assert result.status == 0, result.err
+    return result.run
+
+
+def samples(folder: Path) -> list[dict[str, Any]]:
+    """Return the curated samples of a run's folder."""
+    return rows(folder / "curated_memories.json")
+
+
 def in_process(run_command: Callable[[list[str]], int], capfd: pytest.CaptureFixture[str]) -> Callable[..., Result]:
     """A function that runs `PROGRAM ARGS` in this process."""
 

@@ -14,17 +14,11 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from curator.language.folding import folded
-from curator.language.table import letters_of
+from curator.language.table import SCRIPT_OF, letters_of
 from curator.language.telling_words import FUNCTION_WORDS, GERMAN_DETERMINERS, TELLING, TITLES
 
 # The language whose words are looked for where a script is met; of Han, kana decide.
-_SCRIPTS: Final = tuple(
-    (language, re.compile(f"[{letters_of(script)}]"))
-    for language, script in (
-        ("ru", "cyrillic"), ("ar", "arabic"), ("hi", "devanagari"), ("ko", "hangul"), ("th", "thai"), ("ja", "kana"),
-        ("zh", "han"),
-    )
-)  # fmt: skip
+_SCRIPTS: Final = {language: re.compile(f"[{letters_of(script)}]") for language, script in SCRIPT_OF.items()}
 _LATIN: Final = re.compile("[A-Za-z\u00c0-\u024f]")
 _PARTS: Final = re.compile("[0-9]+|[A-Za-z\u00c0-\u024f]+|[^0-9A-Za-z\u00c0-\u024f]+")
 _GROUPS: Final = re.compile(r"(?<=\d)[.,'’\u066c\u202f](?=\d{3}(?!\d))")
@@ -119,7 +113,7 @@ def _by_typo(one: Facts, other: Facts, ours: Counter[str], theirs: Counter[str])
 
 def _languages(clean: str, words: list[str]) -> Iterator[str]:
     """Yield the languages that a text may be in: by its scripts; in Latin letters, by its function words."""
-    found = [language for language, script in _SCRIPTS if script.search(clean)]
+    found = [language for language, script in _SCRIPTS.items() if script.search(clean)]
     if "ja" in found and "zh" in found:
         found.remove("zh")
     yield from found

@@ -80,6 +80,12 @@ SCRIPTS: Final = (
 SCRIPT: Final = {script.name: script for script in SCRIPTS}
 
 
+# The known languages that are not written in Latin letters; where kana stand beside Han, kana decide.
+SCRIPT_OF: Final = {
+    "ja": "kana", "ko": "hangul", "th": "thai", "zh": "han", "hi": "devanagari", "ar": "arabic", "ru": "cyrillic",
+}  # fmt: skip
+
+
 def letters_of(*names: str) -> str:
     """Return the letters of scripts as the inside of a regular expression's class, "A-Za-z" for example."""
     spans = (SCRIPT[name].ranges[i : i + 2] for name in names for i in range(0, len(SCRIPT[name].ranges), 2))

@@ -6,16 +6,12 @@ from collections import Counter
 from typing import Final
 
 from curator.language.identify import UNDETERMINED, language_of
-from curator.language.table import script_of
+from curator.language.table import SCRIPT_OF, script_of
 from curator.reading.timeline import Timeline
 from curator.records import MemoryEvent
 
 _MOST: Final = 400  # memories that are looked at, spread over all
 _SHARE: Final = 0.6
-# The scripts of the known languages that are not written in Latin letters.
-_SCRIPTS: Final = {
-    "ru": "cyrillic", "zh": "han", "ja": "kana", "ko": "hangul", "ar": "arabic", "hi": "devanagari", "th": "thai",
-}  # fmt: skip
 
 
 def main_language(timeline: Timeline) -> str:
@@ -30,7 +26,7 @@ def main_language(timeline: Timeline) -> str:
 def written_so(text: str, language: str) -> bool:
     """Tell whether the first letter of a text is of the script in which a language is written."""
     script = next((found for found in map(script_of, text) if found), None)
-    return script is not None and script.name == _SCRIPTS.get(language, "latin")
+    return script is not None and script.name == SCRIPT_OF.get(language, "latin")
 
 
 def _language(event: MemoryEvent) -> str:

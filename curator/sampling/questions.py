@@ -15,19 +15,13 @@ from itertools import permutations
 from typing import Final
 
 from curator.config import QuestionLanguage, QuestionsConfig, QuestionTemplates, slots_of
-from curator.language.table import letters_of
+from curator.language.table import SCRIPT_OF, letters_of
 from curator.records import MemoryEvent
 from curator.sampling.passage_facts import Fact, Vocabulary
 
 _LEAST_WORDS: Final = 3  # words that tell something: of fewer, a question would give the answer away
 _OWN_TIME_EVERY: Final = 3  # of the passages that name no time, one in so many is asked about with the memory's own
-_SCRIPTS: Final = tuple(
-    (f"[{letters_of(script)}]", language)
-    for script, language in (
-        ("kana", "ja"), ("hangul", "ko"), ("thai", "th"), ("han", "zh"), ("devanagari", "hi"), ("arabic", "ar"),
-        ("cyrillic", "ru"),
-    )
-)  # fmt: skip
+_SCRIPTS: Final = {language: re.compile(f"[{letters_of(script)}]") for language, script in SCRIPT_OF.items()}
 _LOOKED_AT: Final = 96  # characters of a passage: enough to ask about, and a run has tens of thousands
 _OWN_LISTS: Final = ("dual", "agent")
 
@@ -84,7 +78,7 @@ def by_script(text: str) -> str:
     """Return the language for which a text too short to tell is taken: by its script, "other" where many share it."""
     if text.isascii():
         return "other"
-    return next((name for letters, name in _SCRIPTS if re.search(letters, text)), "other")
+    return next((name for name, letters in _SCRIPTS.items() if letters.search(text)), "other")
 
 
 def _part(text: str, number: int) -> str:

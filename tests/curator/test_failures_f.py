@@ -24,17 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Home, Result, rows
+from conftest import Home, Result, rows, run
 
 Curate = Callable[..., Result]
 ETC = Path(__file__).parents[2] / "etc"
-
-
-def run(curate: Curate, home: Home, *options: object) -> Path:
-    """Run on the home and return the run's folder."""
-    result = curate("run", "--username", "ann", "--home", home.folder, *options)
-    assert result.status == 0, result.err
-    return result.run
 
 
 def replies(folder: Path) -> list[str]:

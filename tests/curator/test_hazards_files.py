@@ -83,6 +83,12 @@ def test_what_is_no_memory_is_dropped_with_its_reason(home: Home, curate: Curate
     assert (drop["path"], drop["stage"], drop["reason"]) == ("memory/episodic/bad.json", "read", reason)
 
 
+def test_messages_that_are_none_are_turned_down_one_by_one(home: Home, curate: Curate) -> None:
+    home.file("bad.json", memory(messages=["a"]))
+    drop = only_drop(run(curate, home))
+    assert (drop["path"], drop["stage"], drop["reason"]) == ("memory/episodic/bad.json", "pair", "unknown_author")
+
+
 @pytest.mark.parametrize(("raw", "offset"), [('{"id": "é", "a": }', 18), ('{"id": "a"} {', 12)])
 def test_broken_json_names_the_byte(home: Home, curate: Curate, raw: str, offset: int) -> None:
     """Row 1."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, Home, Result, rows
+from conftest import ROOT, Home, Result, rows, run, samples
 
 from curator.config import load_settings
 from curator.records import MemoryEvent
@@ -18,17 +18,6 @@ from curator.sampling.pairing import PairingHelpers, whole_shape
 Curate = Callable[..., Result]
 Triple = tuple[str, str, str]
 ETC = Path(__file__).parents[3] / "etc"
-
-
-def run(curate: Curate, home: Home, *options: object) -> Path:
-    """Run on the home and return the run's folder."""
-    result = curate("run", "--username", "ann", "--home", home.folder, *options)
-    assert result.status == 0, result.err
-    return result.run
-
-
-def samples(folder: Path) -> list[dict[str, Any]]:
-    return rows(folder / "curated_memories.json")
 
 
 def triples(folder: Path) -> list[Triple]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Home, Result, rows
+from conftest import Home, Result, rows, run
 
 from curator.config import load_settings
 from curator.records import MemoryEvent
@@ -243,12 +243,6 @@ def diary(home: Home, count: int) -> None:
         one, two, three, four, five = random.Random(number).sample(NOUNS, 5)
         home.memory(f"Thomas found one {one} and some {two}, then carried another {three} beneath the {four} "
                     f"because every {five} had been broken.", type="journal")  # fmt: skip
-
-
-def run(curate: Curate, home: Home, *options: object) -> Path:
-    result = curate("run", "--username", "ann", "--home", home.folder, *options)
-    assert result.status == 0, result.err
-    return result.run
 
 
 def kinds(folder: Path) -> Counter[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Home, Result, rows
+from conftest import Home, Result, rows, run, samples
 
 from curator.config import PairingConfig
 from curator.contract.records import TRAIN
@@ -19,16 +19,6 @@ Curate = Callable[..., Result]
 CONFIG = PairingConfig()
 MINUTE = 60_000
 START = 1_700_000_000_000
-
-
-def run(curate: Curate, home: Home, *options: object) -> Path:
-    result = curate("run", "--username", "ann", "--home", home.folder, *options)
-    assert result.status == 0, result.err
-    return result.run
-
-
-def samples(folder: Path) -> list[dict[str, Any]]:
-    return rows(folder / "curated_memories.json")
 
 
 def pairs(folder: Path) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, Home, Result, rows
+from conftest import ROOT, Home, Result, rows, run, samples
 
 from curator.config import load_settings
 from curator.records import ToolCall
@@ -16,16 +16,6 @@ from curator.sampling.pairing import PairingHelpers
 from curator.sampling.tool_calls import masked, shorten_json
 
 Curate = Callable[..., Result]
-
-
-def run(curate: Curate, home: Home, *options: object) -> Path:
-    result = curate("run", "--username", "ann", "--home", home.folder, *options)
-    assert result.status == 0, result.err
-    return result.run
-
-
-def samples(folder: Path) -> list[dict[str, Any]]:
-    return rows(folder / "curated_memories.json")
 
 
 def call(home: Home, name: str, inputs: Any, **metadata: Any) -> None:
