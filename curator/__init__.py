@@ -67,6 +67,33 @@ _WHERE = {
     "UNFINISHED": "curator.language.table",
     "estimated_tokens": "curator.language.tokens",
     "language_of": "curator.language.identify",
+    "Importer": "curator.importing.importer",
+    "Found": "curator.importing.importer",
+    "Differs": "curator.importing.importer",
+    "Reading": "curator.importing.importer",
+    "Item": "curator.importing.importer",
+    "ODD": "curator.importing.importer",
+    "Damaged": "curator.importing.export_files",
+    "Entry": "curator.importing.export_files",
+    "Export": "curator.importing.export_files",
+    "from_epoch": "curator.importing.clocks",
+    "from_iso": "curator.importing.clocks",
+    "iso": "curator.importing.clocks",
+    "DateOrder": "curator.importing.clocks",
+    "WallClock": "curator.importing.clocks",
+    "json_items": "curator.importing.streams",
+    "json_events": "curator.importing.streams",
+    "json_value": "curator.importing.streams",
+    "json_lines": "curator.importing.streams",
+    "text_lines": "curator.importing.streams",
+    "first_lines": "curator.importing.streams",
+    "outline": "curator.importing.streams",
+    "utf8": "curator.importing.streams",
+    "repair_control": "curator.importing.streams",
+    "ImportedMessage": "curator.records",
+    "Skip": "curator.records",
+    "folded": "curator.language.names",
+    "visible": "curator.language.names",
     "ends_sentence": "curator.language.sentences",
     "first_sentences": "curator.language.passages",
     "sentences": "curator.language.sentences",
@@ -118,11 +145,36 @@ if TYPE_CHECKING:
     from curator.hooks import Recipe as Recipe
     from curator.hooks import Reject as Reject
     from curator.hooks import hookimpl as hookimpl
+    from curator.importing.clocks import DateOrder as DateOrder
+    from curator.importing.clocks import WallClock as WallClock
+    from curator.importing.clocks import from_epoch as from_epoch
+    from curator.importing.clocks import from_iso as from_iso
+    from curator.importing.clocks import iso as iso
+    from curator.importing.export_files import Damaged as Damaged
+    from curator.importing.export_files import Entry as Entry
+    from curator.importing.export_files import Export as Export
+    from curator.importing.importer import ODD as ODD
+    from curator.importing.importer import Differs as Differs
+    from curator.importing.importer import Found as Found
+    from curator.importing.importer import Importer as Importer
+    from curator.importing.importer import Item as Item
+    from curator.importing.importer import Reading as Reading
+    from curator.importing.streams import first_lines as first_lines
+    from curator.importing.streams import json_events as json_events
+    from curator.importing.streams import json_items as json_items
+    from curator.importing.streams import json_lines as json_lines
+    from curator.importing.streams import json_value as json_value
+    from curator.importing.streams import outline as outline
+    from curator.importing.streams import repair_control as repair_control
+    from curator.importing.streams import text_lines as text_lines
+    from curator.importing.streams import utf8 as utf8
     from curator.language.clauses import TakenOut as TakenOut
     from curator.language.clauses import clauses_at_blanks as clauses_at_blanks
     from curator.language.clauses import needs_the_yes as needs_the_yes
     from curator.language.clauses import without_blanks as without_blanks
     from curator.language.identify import language_of as language_of
+    from curator.language.names import folded as folded
+    from curator.language.names import visible as visible
     from curator.language.passages import first_sentences as first_sentences
     from curator.language.sentences import chosen_by_hash as chosen_by_hash
     from curator.language.sentences import ends_sentence as ends_sentence
@@ -141,8 +193,10 @@ if TYPE_CHECKING:
     from curator.records import Conversation as Conversation
     from curator.records import CuratedSample as CuratedSample
     from curator.records import Drop as Drop
+    from curator.records import ImportedMessage as ImportedMessage
     from curator.records import MemoryEvent as MemoryEvent
     from curator.records import Pair as Pair
+    from curator.records import Skip as Skip
     from curator.records import ToolCall as ToolCall
     from curator.records import Turn as Turn
     from curator.sampling.pairing import default_pairs as default_pairs

@@ -15,6 +15,7 @@ import pluggy
 
 from curator.contract.modes import Tags
 from curator.contract.records import Family
+from curator.importing.importer import Importer as Importer
 from curator.language.names import Names
 from curator.records import Conversation, CuratedSample, Drop, MemoryEvent, Pair, Question, Shape
 
@@ -257,6 +258,10 @@ class CuratorSpec:
     @hookspec
     def register_families(self, settings: Settings) -> list[Family]:  # type: ignore[empty-body]
         """Return model families. A file in the home's etc/schemas/ replaces a family of the same name."""
+
+    @hookspec
+    def register_importers(self) -> list[Importer]:  # type: ignore[empty-body]
+        """Return readers of apps' exports; `curate import` asks them in the order of their plugins."""
 
     @hookspec
     def register_exporters(self, settings: Settings) -> list[Exporter]:  # type: ignore[empty-body]

@@ -27,7 +27,7 @@ from curator.contract.errors import CuratorError, PluginError, UsageError, print
 from curator.contract.modes import MODE_NAME, Tags, bare, check_tag
 from curator.contract.records import Family
 from curator.contract.settings_file import line_finder, refuse
-from curator.hooks import Cleaner, Exporter, Filter, MemorySource, Mode, Reject
+from curator.hooks import Cleaner, Exporter, Filter, Importer, MemorySource, Mode, Reject
 from curator.plugin_errors import defined, plugin_failed, raised
 from curator.records import CuratedSample, MemoryEvent
 
@@ -43,6 +43,7 @@ BUILT_IN_PLUGINS = {
     "filters": "filters.screens",
     "secrets": "filters.secrets",
     "families": "families.etc_schemas",
+    "import_chatgpt": "importers.chatgpt",
     "export_llama_factory": "exporters.llama_factory",
     "export_axolotl": "exporters.axolotl",
     "export_trl": "exporters.trl",
@@ -78,6 +79,7 @@ class Registry:
     sample_filters: list[tuple[str, Filter]] = field(default_factory=list)
     families: dict[str, Family] = field(default_factory=dict)
     exporters: dict[str, Exporter] = field(default_factory=dict)
+    importers: dict[str, tuple[str, Importer]] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -226,6 +228,11 @@ def fill(registry: Registry, settings: Settings, family: Callable[[dict[str, Fam
             owner = registry.owners[f"export {exporter.name}"]
             raise UsageError(f"two plugins export to {exporter.name!r}: {owner} and {plugin}")
         registry.exporters[exporter.name], registry.owners[f"export {exporter.name}"] = exporter, plugin
+    for plugin, importer in _collect(registry, "register_importers", Importer):
+        if importer.name in registry.importers:
+            first = registry.importers[importer.name][0]
+            raise UsageError(f"two plugins read the format {importer.name!r}: {first} and {plugin}")
+        registry.importers[importer.name] = plugin, importer
     chosen = family(registry.families)
     cleaners = _collect(registry, "register_cleaners", Cleaner, settings=settings)
     registry.cleaners = _ordered("cleaner", cleaners, settings.curate.cleaners, registry)

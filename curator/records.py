@@ -17,6 +17,10 @@ from curator.contract.records import Exchange, Message, Record, Source
 
 EXPORT_FORMAT = "persona-curator-export"
 EXPORT_VERSION = 1
+IMPORT_FORMAT = "persona-curator-import"
+IMPORT_VERSION = 1
+PEOPLE_FORMAT = "persona-curator-people"
+PEOPLE_VERSION = 1
 
 
 # What a prompt of ours is: one of etc/prompts.json, or made from the passage. "": it stood in the memory.
@@ -264,6 +268,93 @@ class Conversation(Record, frozen=True, gc=False):
     mode: str
     split: Literal["train", "holdout"]
     messages: tuple[Message, ...]
+
+
+class ImportedMessage(Record, frozen=True, gc=False, omit_defaults=False):
+    """One line of an import's messages.jsonl: a message as an app's export has it.
+
+    `id` is the export's own, else a hash; `conversation` is its name as shown, `conversation_id` the export's own ("":
+    the name). `time` is UTC, ISO 8601, None where none is known; `time_source` tells how: "exact", "wall" (a clock with
+    the zone that was given), "wall_as_utc" (without one), "day" (the day alone, `day` then names it), "conversation"
+    (that of the whole conversation), "" for none. `is_owner` is None only until it is settled who the person is.
+    `kind`: "message"; "post" (said to nobody by name), "journal", "mail"; "assistant_chat" (a talk with a model),
+    "role_play"; "alternative" (an answer that was thrown away or chosen against, with `rating` 1 or -1 where it was
+    rated; `reply_to` names what it answers). `quote` is the text that it quotes, `prompt` what it answers that is
+    nobody's words, `attachments` how many files came with it, `title` a name of the conversation beside the one that
+    tells it apart.
+    """
+
+    id: str
+    conversation: str
+    time: str | None
+    sender: str
+    is_owner: bool | None
+    text: str
+    time_source: str = "exact"
+    kind: str = "message"
+    reply_to: str = ""
+    edited: bool = False
+    attachments: int = 0
+    conversation_id: str = ""
+    title: str = ""
+    sender_id: str = ""
+    day: str = ""
+    quote: str = ""
+    prompt: str = ""
+    rating: int = 0
+
+
+class Skip(Record, frozen=True, gc=False, omit_defaults=False):
+    """One line of an import's skipped.jsonl: what gives no message; where, why (a code), and how many of them."""
+
+    where: str
+    reason: str
+    detail: str = ""
+    count: int = 1
+
+
+class ImportSummary(Record, frozen=True, gc=False, omit_defaults=False):
+    """import.json, written last: without it there is no import.
+
+    `inputs` are the sha256 of the files that were read, `counts` the numbers of messages (`owner_messages` of the
+    person, `alternatives` beside them) and conversations, `skipped` those of each reason; `first` and `last` bound the
+    times. `owners` are the names that are the person's, `owner_evidence` says by what. `files` are the sha256 of the
+    files beside it.
+    """
+
+    format: str
+    version: int
+    created: str
+    curator_version: str
+    importer: str
+    label: str
+    inputs: dict[str, str]
+    options: dict[str, str]
+    counts: dict[str, int]
+    skipped: dict[str, int]
+    first: str
+    last: str
+    owners: tuple[str, ...]
+    owner_evidence: str
+    notes: tuple[str, ...]
+    files: dict[str, str]
+
+
+class Person(Record, frozen=True, gc=False, omit_defaults=False):
+    """One human of people.json: the name to show, the names under which the exports know them, whether it is the
+    person whose memories these are."""
+
+    name: str
+    handles: tuple[str, ...]
+    me: bool = False
+
+
+class People(Record, frozen=True, gc=False, omit_defaults=False):
+    """people.json of a profile: which names are one human. Written by `curate people`; nothing is guessed."""
+
+    format: str
+    version: int
+    people: tuple[Person, ...]
 
 
 class Drop(Record, frozen=True, gc=False):
