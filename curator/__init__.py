@@ -75,6 +75,7 @@ _WHERE = {
     "ODD": "curator.importing.importer",
     "Damaged": "curator.importing.export_files",
     "Entry": "curator.importing.export_files",
+    "Element": "curator.importing.pages",
     "Export": "curator.importing.export_files",
     "from_epoch": "curator.importing.clocks",
     "from_iso": "curator.importing.clocks",
@@ -82,12 +83,15 @@ _WHERE = {
     "DateOrder": "curator.importing.clocks",
     "WallClock": "curator.importing.clocks",
     "json_items": "curator.importing.streams",
+    "json_beside": "curator.importing.streams",
     "json_events": "curator.importing.streams",
     "json_value": "curator.importing.streams",
     "json_lines": "curator.importing.streams",
     "text_lines": "curator.importing.streams",
     "first_lines": "curator.importing.streams",
     "outline": "curator.importing.streams",
+    "html_events": "curator.importing.pages",
+    "own_words": "curator.importing.quotes",
     "utf8": "curator.importing.streams",
     "repair_control": "curator.importing.streams",
     "ImportedMessage": "curator.records",
@@ -159,7 +163,11 @@ if TYPE_CHECKING:
     from curator.importing.importer import Importer as Importer
     from curator.importing.importer import Item as Item
     from curator.importing.importer import Reading as Reading
+    from curator.importing.pages import Element as Element
+    from curator.importing.pages import html_events as html_events
+    from curator.importing.quotes import own_words as own_words
     from curator.importing.streams import first_lines as first_lines
+    from curator.importing.streams import json_beside as json_beside
     from curator.importing.streams import json_events as json_events
     from curator.importing.streams import json_items as json_items
     from curator.importing.streams import json_lines as json_lines

@@ -44,6 +44,8 @@ BUILT_IN_PLUGINS = {
     "secrets": "filters.secrets",
     "families": "families.etc_schemas",
     "import_chatgpt": "importers.chatgpt",
+    "import_telegram": "importers.telegram",
+    "import_telegram_html": "importers.telegram_html",
     "export_llama_factory": "exporters.llama_factory",
     "export_axolotl": "exporters.axolotl",
     "export_trl": "exporters.trl",

@@ -119,19 +119,24 @@ def json_events(entry: Entry, repair: Repair | None = None) -> Iterator[tuple[st
 
 
 def json_beside(
-    entry: Entry, places: Iterable[str], repair: Repair | None = None
+    entry: Entry, places: Iterable[str], repair: Repair | None = None, without: Iterable[str] = ()
 ) -> Iterator[tuple[dict[str, Any], Any]]:
     """Yield (head, value) for each value at one of some prefixes of the form "....list.item" of a JSON file.
 
     `head` has the texts and numbers that stand before the list, in the same object: of a chat, its name. One value is
-    held at a time, so an outer list may be as long as it likes. Raises Damaged.
+    held at a time, so an outer list may be as long as it likes. Keys of `without` are left out of the values, which
+    saves time. Raises Damaged.
     """
     lists = {place: place.rpartition(".item")[0].rpartition(".")[0] for place in places}
     heads: dict[str, dict[str, Any]] = {owner: {} for owner in lists.values()}
+    left_out = {(place, key) for place in lists for key in without}
+    prefixes = tuple(f"{place}.{key}" for place, key in left_out)
     builder = None
     begun = ""
     for prefix, event, value in json_events(entry, repair):
         if builder is not None:
+            if prefix.startswith(prefixes) or (event == "map_key" and (prefix, value) in left_out):
+                continue
             builder.event(event, value)
             if prefix == begun and event in ("end_map", "end_array"):
                 yield heads[lists[begun]], builder.value
