@@ -35,6 +35,7 @@ from curator.records import CuratedSample, MemoryEvent
 BUILT_IN_PLUGINS = {
     "metahuman": "sources.metahuman",
     "jsonl": "sources.jsonl",
+    "imports": "sources.imports",
     "modes": "modes.cognitive",
     "metadata": "mode_mappers.metadata",
     "type": "mode_mappers.memory_type",

@@ -107,7 +107,7 @@ def _registry(home: Path | None) -> Registry:
 
 def _import(options: argparse.Namespace, home: Path, username: str, registry: Registry) -> Outcome:
     from curator.contract.homes import find_or_make_profile, people_names
-    from curator.importing.job import ImportRequest, import_export
+    from curator.importing.job import ImportRequest, Readers, import_export
     from curator.importing.people import handle_of, joined, own_names, read_people, write_people
     from curator.plugin_manager import BUILT_IN_PLUGINS
 
@@ -126,7 +126,7 @@ def _import(options: argparse.Namespace, home: Path, username: str, registry: Re
         dry_run=options.dry_run,
     )
     with contextlib.redirect_stdout(sys.stderr), progress_bar() as progress:
-        outcome = import_export(request, registry.importers, frozenset(BUILT_IN_PLUGINS), progress)
+        outcome = import_export(request, Readers(registry.importers, frozenset(BUILT_IN_PLUGINS)), progress)
     if outcome.folder and options.owner and outcome.settled.names:
         handles = [handle_of(outcome.importer.name, name) for name in outcome.settled.names]
         write_people(profile, joined(people, options.owner[0], handles, me=True))

@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import msgspec
@@ -35,7 +36,8 @@ _EXAMPLES = 5
 @dataclass(frozen=True)
 class ImportRequest:
     """All that one import was asked for. `owners` are the names of --owner, `known` those that the profile
-    knows, `known_by_format` those that people.json has for a reader's exports."""
+    knows, `known_by_format` those that people.json has for a reader's exports. With `again`,
+    what earlier imports hold is read all the same."""
 
     paths: tuple[Path, ...]
     profile: Path
@@ -47,6 +49,7 @@ class ImportRequest:
     format: str | None = None
     label: str | None = None
     dry_run: bool = False
+    again: bool = False
 
 
 @dataclass
@@ -85,26 +88,20 @@ def zone_of(name: str | None) -> ZoneInfo | None:
         ) from None
 
 
-def import_export(
-    request: ImportRequest,
-    importers: Mapping[str, tuple[str, Importer]],
-    built_in: frozenset[str],
-    progress: Progress = no_progress,
-) -> Outcome:
+class Readers(NamedTuple):
+    """The readers by their names, each with its plugin, and which plugins are built in."""
+
+    importers: Mapping[str, tuple[str, Importer]]
+    built_in: frozenset[str]
+
+
+def import_export(request: ImportRequest, readers: Readers, progress: Progress = no_progress) -> Outcome:
     """Read an export and keep its new messages in the profile.
 
     Raises UsageError where the format, the owner or the order of dates is not clear, JobError where there is no message
     in it, HostError where the disk refuses. Nothing is kept then.
     """
-    clock = WallClock(zone_of(request.timezone))
-    with opened(request.paths) as export:
-        detected = detect(export, importers, request.format, built_in)
-        known = (*request.known_by_format.get(detected.importer.name, ()), *request.known)
-        reading = Reading((*request.owners, *known), clock, request.date_order or "")
-        watched = Bytes(progress, sum(entry.size for entry in detected.found.entries))
-        for entry in export.entries:
-            entry.progress = watched
-        items = _items(detected, reading, export, detected.plugin in built_in)
+    with _read(request, readers, progress) as (detected, reading, items):
         if request.dry_run:
             with tempfile.TemporaryDirectory(prefix="curate-import-") as aside, _staged(Path(aside), items) as staging:
                 return _write(request, detected, reading, staging, None)
@@ -118,13 +115,41 @@ def import_export(
                 _staged(building, items) as staging,
             ):
                 outcome = _write(request, detected, reading, staging, building)
-                outcome.label = label
                 if not outcome.messages and not outcome.alternatives:
                     raise _NothingNew
+                outcome.label, outcome.folder = label, imports / label
                 staging.close()
                 _summarise(request, outcome, building, reading)
-                outcome.folder = imports / label
             return outcome
+
+
+def import_aside(request: ImportRequest, readers: Readers, folder: Path, progress: Progress = no_progress) -> Outcome:
+    """Read an export into an empty `folder`, which then is an import by itself; the profile is not touched.
+
+    Raises as `import_export` does.
+    """
+    with _read(request, readers, progress) as (detected, reading, items), _staged(folder, items) as staging:
+        outcome = _write(request, detected, reading, staging, folder)
+        outcome.label, outcome.folder = folder.name, folder
+        staging.close()
+        _summarise(request, outcome, folder, reading)
+        return outcome
+
+
+@contextmanager
+def _read(
+    request: ImportRequest, readers: Readers, progress: Progress
+) -> Iterator[tuple[Detected, Reading, Iterator[Item]]]:
+    """Open an export and give its reader, what that is told, and what it gives."""
+    clock = WallClock(zone_of(request.timezone))
+    with opened(request.paths) as export:
+        detected = detect(export, readers.importers, request.format, readers.built_in)
+        known = (*request.known_by_format.get(detected.importer.name, ()), *request.known)
+        reading = Reading((*request.owners, *known), clock, request.date_order or "")
+        watched = Bytes(progress, sum(entry.size for entry in detected.found.entries))
+        for entry in export.entries:
+            entry.progress = watched
+        yield detected, reading, _items(detected, reading, export, detected.plugin in readers.built_in)
 
 
 class _NothingNew(Exception):
@@ -172,7 +197,8 @@ def _write(
     out = HashedFile(folder / MESSAGES) if folder else None
     encode = msgspec.json.Encoder().encode
     before = ""
-    for item in staging.ordered(known_keys(request.profile, importer.name), importer.order == "time"):
+    held = () if request.again else known_keys(request.profile, importer.name)
+    for item in staging.ordered(held, importer.order == "time"):
         if isinstance(item, Skip):
             staging.skip(item)
             continue
