@@ -193,7 +193,15 @@ def _write(
     settled = settle(staging.senders, staging.conversations, reading, request.owners)
     if importer.clock == "wall" and request.timezone is None:
         reading.note("its times name no zone and are taken for UTC: add --timezone ZONE, such as Europe/Berlin")
-    outcome = Outcome(importer, detected.found.what, "", None, staging.senders, settled, staging.skips)
+    outcome = Outcome(
+        importer=importer,
+        what=detected.found.what,
+        label="",
+        folder=None,
+        senders=staging.senders,
+        settled=settled,
+        skips=staging.skips,
+    )
     out = HashedFile(folder / MESSAGES) if folder else None
     encode = msgspec.json.Encoder().encode
     before = ""

@@ -28,7 +28,7 @@ def labels(profile: Path) -> list[str]:
 
 
 def read_summary(folder: Path) -> ImportSummary:
-    """Return an import's import.json. Raises UsageError where it is none of this version."""
+    """Return an import's import.json. Raises UsageError where it is none of this version, HostError."""
     path = folder / SUMMARY
     shown = printable(str(path))
     try:
