@@ -85,6 +85,8 @@ _WHERE = {
     "DateOrder": "curator.importing.clocks",
     "WallClock": "curator.importing.clocks",
     "json_items": "curator.importing.streams",
+    "backwards": "curator.importing.streams",
+    "csv_rows": "curator.importing.streams",
     "json_beside": "curator.importing.streams",
     "json_events": "curator.importing.streams",
     "json_value": "curator.importing.streams",
@@ -170,6 +172,8 @@ if TYPE_CHECKING:
     from curator.importing.pages import Element as Element
     from curator.importing.pages import html_events as html_events
     from curator.importing.quotes import own_words as own_words
+    from curator.importing.streams import backwards as backwards
+    from curator.importing.streams import csv_rows as csv_rows
     from curator.importing.streams import first_lines as first_lines
     from curator.importing.streams import json_beside as json_beside
     from curator.importing.streams import json_events as json_events

@@ -47,6 +47,8 @@ BUILT_IN_PLUGINS = {
     "import_chatgpt": "importers.chatgpt",
     "import_telegram": "importers.telegram",
     "import_telegram_html": "importers.telegram_html",
+    "import_discord": "importers.discord",
+    "import_discord_chat_exporter": "importers.discord_chat_exporter",
     "export_llama_factory": "exporters.llama_factory",
     "export_axolotl": "exporters.axolotl",
     "export_trl": "exporters.trl",

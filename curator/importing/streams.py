@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import codecs
+import csv
 import io
+import json
 import re
+import tempfile
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any, Final
@@ -187,8 +191,6 @@ def json_lines(entry: Entry, comment: str = "\n") -> Iterator[tuple[int, Any]]:
 
     Lines that begin with `comment` are left out.
     """
-    import json
-
     for number, line in text_lines(entry):
         if line.strip() and not line.startswith(comment):
             try:
@@ -219,3 +221,53 @@ def first_lines(entry: Entry, most: int = 40) -> list[str]:
     if name == "utf-8" and b"\0" in head:
         return []
     return head[len(mark) :].decode(name, "replace").split("\n")[:most]
+
+
+def csv_rows(entry: Entry, encoding: str = "utf-8") -> Iterator[tuple[int, dict[str, str] | Damaged]]:
+    """Yield (line, row by the names of the first one) of a CSV file; a row that is none gives a Damaged as its value.
+
+    Lines are counted from 1; a row that holds line breaks has the number of its first. Raises Damaged.
+    """
+    reader = csv.reader((f"{line}\n" for _, line in text_lines(entry, encoding)), strict=True)
+    names: list[str] | None = None
+    while True:
+        number, before = reader.line_num + 1, csv.field_size_limit(_LONGEST_LINE)
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            lines = f"lines {number:,} to {reader.line_num:,}" if reader.line_num > number else f"line {number:,}"
+            yield number, Damaged(f"no row of a CSV file, {lines}: {error}", f"{entry.name}:{number}")
+            continue
+        finally:
+            csv.field_size_limit(before)  # it is one for the whole program
+        if row is None:
+            return
+        if names is None:
+            names = [name.strip() for name in row]
+        elif len(row) != len(names) and row:
+            what = f"{len(row)} fields: expected {len(names)}"
+            yield number, Damaged(what, f"{entry.name}:{number}")
+        elif row:
+            yield number, dict(zip(names, row, strict=True))
+
+
+def backwards(values: Iterable[Any]) -> Iterator[Any]:
+    """Yield JSON values from the last to the first, for files whose newest message comes first; they wait on disk.
+
+    A source that breaks off (Damaged) does so at the end, after what it gave.
+    """
+    with tempfile.SpooledTemporaryFile(max_size=1 << 22) as file:
+        starts, fault = array("Q"), None
+        try:
+            for value in values:
+                starts.append(file.tell())
+                file.write(json.dumps(value, default=str).encode())
+        except Damaged as error:
+            fault = error
+        end = file.tell()
+        for start in reversed(starts):
+            file.seek(start)
+            yield json.loads(file.read(end - start))
+            end = start
+    if fault:
+        raise fault
