@@ -87,6 +87,7 @@ _WHERE = {
     "json_items": "curator.importing.streams",
     "backwards": "curator.importing.streams",
     "csv_rows": "curator.importing.streams",
+    "json_array": "curator.importing.streams",
     "json_beside": "curator.importing.streams",
     "json_events": "curator.importing.streams",
     "json_value": "curator.importing.streams",
@@ -175,6 +176,7 @@ if TYPE_CHECKING:
     from curator.importing.streams import backwards as backwards
     from curator.importing.streams import csv_rows as csv_rows
     from curator.importing.streams import first_lines as first_lines
+    from curator.importing.streams import json_array as json_array
     from curator.importing.streams import json_beside as json_beside
     from curator.importing.streams import json_events as json_events
     from curator.importing.streams import json_items as json_items

@@ -49,6 +49,7 @@ BUILT_IN_PLUGINS = {
     "import_telegram_html": "importers.telegram_html",
     "import_discord": "importers.discord",
     "import_discord_chat_exporter": "importers.discord_chat_exporter",
+    "import_slack": "importers.slack",
     "export_llama_factory": "exporters.llama_factory",
     "export_axolotl": "exporters.axolotl",
     "export_trl": "exporters.trl",

@@ -158,6 +158,14 @@ def json_beside(
             heads[owner][key] = value
 
 
+def json_array(entry: Entry) -> Iterator[Any]:
+    """Yield the elements of a JSON file that is an array. Raises Damaged where it is none, or breaks off."""
+    start = entry.head(512).lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0")[:1]
+    if start not in (b"[", b""):
+        raise Damaged(f"begins with {start.decode('utf-8', 'replace')}: expected an array, [", entry.name)
+    yield from json_items(entry, "item")
+
+
 def json_value(entry: Entry, most: int = 64 << 20) -> Any:
     """Return a whole JSON file that is small by its nature. Raises Damaged where it is over `most` bytes or no JSON."""
     if entry.size > most:

@@ -21,7 +21,7 @@ from curator import (
     from_epoch,
     from_iso,
     hookimpl,
-    json_items,
+    json_array,
     json_value,
     outline,
     printable,
@@ -94,7 +94,7 @@ def _value(entry: Entry) -> dict[str, Any]:
 
 def _rows(entry: Entry) -> Iterator[Any]:
     if not entry.base.casefold().endswith(".csv"):
-        yield from json_items(entry, "item")
+        yield from json_array(entry)
         return
     for _, row in csv_rows(entry):
         yield {"damaged": row.what, "where": row.where} if isinstance(row, Damaged) else row

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from curator import (
-    Damaged,
     Entry,
     Export,
     Found,
@@ -56,11 +55,8 @@ def read(found: Found, reading: Reading) -> Iterator[Item]:
 
 
 def _channel(entry: Entry, reading: Reading) -> Iterator[Item]:
-    try:
-        channel, guild = (next(json_items(entry, name), None) for name in ("channel", "guild"))
-    except Damaged:  # the file breaks off: what can be read of it says where
-        channel, guild = next(json_items(entry, "channel"), None), None
-    talk = _Talk(channel or {}, guild or {}, reading)
+    channel, guild = (next(json_items(entry, name), None) or {} for name in ("channel", "guild"))
+    talk = _Talk(channel, guild, reading)
     yield from reading.each(json_items(entry, "messages.item"), f"{entry.shown}: message", talk.read)
 
 
