@@ -96,7 +96,7 @@ _WHERE = {
     "first_lines": "curator.importing.streams",
     "outline": "curator.importing.streams",
     "html_events": "curator.importing.pages",
-    "own_words": "curator.importing.quotes",
+    "said_and_quoted": "curator.importing.quotations",
     "utf8": "curator.importing.streams",
     "repair_control": "curator.importing.streams",
     "ImportedMessage": "curator.records",
@@ -172,7 +172,7 @@ if TYPE_CHECKING:
     from curator.importing.importer import Reading as Reading
     from curator.importing.pages import Element as Element
     from curator.importing.pages import html_events as html_events
-    from curator.importing.quotes import own_words as own_words
+    from curator.importing.quotations import said_and_quoted as said_and_quoted
     from curator.importing.streams import backwards as backwards
     from curator.importing.streams import csv_rows as csv_rows
     from curator.importing.streams import first_lines as first_lines

@@ -50,6 +50,8 @@ BUILT_IN_PLUGINS = {
     "import_discord": "importers.discord",
     "import_discord_chat_exporter": "importers.discord_chat_exporter",
     "import_slack": "importers.slack",
+    "import_chatlab": "importers.chatlab",
+    "import_msgvault": "importers.msgvault",
     "export_llama_factory": "exporters.llama_factory",
     "export_axolotl": "exporters.axolotl",
     "export_trl": "exporters.trl",

@@ -19,9 +19,9 @@ from curator import (
     json_beside,
     json_items,
     outline,
-    own_words,
     printable,
     repair_control,
+    said_and_quoted,
 )
 
 HOW = (
@@ -114,7 +114,7 @@ class _Chats:
         """Yield a message, or why it is none."""
         kind, account = str(chat.get("type") or ""), _chat_account(chat)
         name = _NAMES.get(kind) or str(chat.get("name") or account)
-        text, quote = own_words(_parts(message.get("text")))
+        text, quote = said_and_quoted(_parts(message.get("text")))
         attachments = any(message.get(key) for key in _FILES)
         reason = "bot_chat" if kind in _BOTS or account == f"user{_TELEGRAM}" else _reason(message)
         if not reason and not text.strip():

@@ -21,8 +21,8 @@ from curator import (
     hookimpl,
     html_events,
     iso,
-    own_words,
     printable,
+    said_and_quoted,
 )
 
 HOW = (
@@ -144,7 +144,7 @@ class _Chat:
         if not one.service and not one.joined:
             sender = one.name.strip()
             self._sender, self._by_bot = _VIA.sub("", sender), bool(_VIA.search(sender))
-        text, quote = own_words(_parts(_AROUND.sub("", one.text).replace(_BREAK, "\n")))
+        text, quote = said_and_quoted(_parts(_AROUND.sub("", one.text).replace(_BREAK, "\n")))
         reason = self._reason(one)
         if not reason and not text.strip():
             reason = "not_authored" if quote else "media_only" if "media_wrap" in one.classes else "empty"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
-def own_words(parts: Iterable[tuple[str, bool]]) -> tuple[str, str]:
+def said_and_quoted(parts: Iterable[tuple[str, bool]]) -> tuple[str, str]:
     """Return the words of a message and what it quotes. A part is a text and whether it is set as a quotation.
 
     A quotation stands in lines of its own: the line break between it and the words goes with it. Nothing else changes.
