@@ -120,7 +120,7 @@ class _Chat:
 
     def read(self, record: dict[str, Any]) -> Iterator[Item]:
         """Yield a message, or why it is none."""
-        account, text, kind = str(record["sender"]), str(record.get("content") or ""), record["type"]
+        account, text, kind = str(record["sender"]), str(record.get("content") or ""), int(record["type"])
         reason = "" if kind in _WORDS else _REASONS.get(kind, "unsupported")
         if reason or not text.strip():
             place = record.get("platformMessageId") or record.get("timestamp")
@@ -141,8 +141,9 @@ class _Chat:
         )
 
     def _is_owner(self, account: str, *names: str) -> bool | None:
-        known = self._reading.is_owner(account, *names)
-        return account == self._owner if known is None and self._owner else known
+        if self._owner:
+            return account == self._owner
+        return self._reading.is_owner(account, *names)
 
 
 def _time(stamp: Any) -> str:

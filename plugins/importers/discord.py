@@ -1,7 +1,8 @@
 """Discord's data package: a folder a channel with the person's own messages alone, newest first, as JSON or CSV."""
 
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from contextlib import suppress
+from itertools import islice
 from typing import Any, NamedTuple
 
 from curator import (
@@ -71,7 +72,7 @@ def read(found: Found, reading: Reading) -> Iterator[Item]:
         root = entry.folder.rpartition("/")[0]
         package = packages.get(root) or packages.setdefault(root, _package(found.details, root))
         talk = _Talk(entry, package, reading)
-        items = reading.each(_oldest_first(_rows(entry)), f"{entry.shown}: message", talk.read)
+        items = reading.each(_oldest_first(entry), f"{entry.shown}: message", talk.read)
         yield from reading.guarded(entry, items)
 
 
@@ -100,11 +101,13 @@ def _rows(entry: Entry) -> Iterator[Any]:
         yield {"damaged": row.what, "where": row.where} if isinstance(row, Damaged) else row
 
 
-def _oldest_first(rows: Iterator[Any]) -> Iterable[Any]:
+def _oldest_first(entry: Entry) -> Iterable[Any]:
     """Turn rows round where the newest comes first: sorting would leave those of one second in the wrong order."""
-    first = list(islice(rows, 2))
-    turned = len(first) < 2 or _number(first[0]) > _number(first[1])
-    return backwards(chain(first, rows)) if turned else chain(first, rows)
+    numbers: list[int] = []
+    with suppress(Damaged):  # reading it says so
+        for row in islice(_rows(entry), 2):
+            numbers.append(_number(row))
+    return _rows(entry) if numbers == sorted(numbers) and len(numbers) > 1 else backwards(_rows(entry))
 
 
 def _number(row: Any) -> int:

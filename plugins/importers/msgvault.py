@@ -27,6 +27,7 @@ HOW = (
     "msgvault export-messages --start 2000-01-01T00:00:00Z --end 2100-01-01T00:00:00Z > messages.jsonl; name the file, "
     "and yourself with --owner, by address or name."
 )
+_ENDS = (".jsonl", ".ndjson", ".json", ".txt")
 _SCHEMA = "msgvault-message-export/1"
 _PHASES = ("manifest", "source", "conversation", "message", "complete")
 _COUNTED = ("source", "conversation", "message")
@@ -43,7 +44,7 @@ def register_importers() -> list[Importer]:
 
 def find(export: Export) -> Found | Differs | None:
     """Take the files whose first line is the manifest of the schema that is known."""
-    starts = [(entry, next(iter(first_lines(entry, 1)), "")) for entry in export.entries if _may_be(entry)]
+    starts = [(entry, next(iter(first_lines(entry, 1)), "")) for entry in export.ending(*_ENDS) if _may_be(entry)]
     files = [entry for entry, line in starts if f'"{_SCHEMA}"' in line]
     if files:
         return Found(tuple(sorted(files, key=lambda one: one.name)), "export of messages")
@@ -94,8 +95,8 @@ def _fault(entry: Entry) -> str:
         told = record.get("counts") if kind == "complete" else None
     if not seen["complete"]:
         return "it breaks off: its last record, `complete`, is missing"
-    counted = {f"{kind}s": seen[kind] for kind in _COUNTED}
-    return "" if told == counted else "its last record counts other records than there are"
+    agrees = isinstance(told, dict) and all(told.get(f"{kind}s") == seen[kind] for kind in _COUNTED)
+    return "" if agrees else "its last record counts other records than there are"
 
 
 class _Archive:
