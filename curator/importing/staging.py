@@ -6,7 +6,6 @@ Of each message only four numbers stay in memory, so that a million of them cost
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
 from array import array
 from collections import Counter
@@ -136,16 +135,15 @@ class Staging:
         held = np.fromiter(known, dtype=np.uint64)
         old = np.isin(keys[order], held) if len(held) else np.zeros(len(order), dtype=bool)
         decode = msgspec.json.Decoder(ImportedMessage).decode
-        with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as lines:
-            for number, place in enumerate(order):
-                start = self._offsets[place]
-                message = decode(lines[start : lines.find(b"\n", start)])
-                if old[number]:
-                    yield Skip(_where(message), "already_imported", "an earlier import holds it")
-                elif not firsts[number]:
-                    yield Skip(_where(message), "duplicate", "the same message stands in this export twice")
-                else:
-                    yield message
+        for number, place in enumerate(order):
+            self._file.seek(self._offsets[place])
+            message = decode(self._file.readline())
+            if old[number]:
+                yield Skip(_where(message), "already_imported", "an earlier import holds it")
+            elif not firsts[number]:
+                yield Skip(_where(message), "duplicate", "the same message stands in this export twice")
+            else:
+                yield message
 
     def skipped(self) -> Iterator[bytes]:
         """Yield the lines of all skips so far."""
