@@ -84,6 +84,10 @@ _WHERE = {
     "json_items": "curator.importing.streams",
     "json_events": "curator.importing.streams",
     "json_value": "curator.importing.streams",
+    "json_parts": "curator.importing.streams",
+    "csv_rows": "curator.importing.streams",
+    "backwards": "curator.importing.streams",
+    "ProseDates": "curator.importing.prose_dates",
     "json_lines": "curator.importing.streams",
     "text_lines": "curator.importing.streams",
     "first_lines": "curator.importing.streams",
@@ -159,10 +163,14 @@ if TYPE_CHECKING:
     from curator.importing.importer import Importer as Importer
     from curator.importing.importer import Item as Item
     from curator.importing.importer import Reading as Reading
+    from curator.importing.prose_dates import ProseDates as ProseDates
+    from curator.importing.streams import backwards as backwards
+    from curator.importing.streams import csv_rows as csv_rows
     from curator.importing.streams import first_lines as first_lines
     from curator.importing.streams import json_events as json_events
     from curator.importing.streams import json_items as json_items
     from curator.importing.streams import json_lines as json_lines
+    from curator.importing.streams import json_parts as json_parts
     from curator.importing.streams import json_value as json_value
     from curator.importing.streams import outline as outline
     from curator.importing.streams import repair_control as repair_control

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import codecs
+import csv
 import io
+import json
 import re
-from collections.abc import Callable, Iterator
+import tempfile
+from array import array
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any, Final
 
 import ijson
+from ijson.common import ObjectBuilder
 
 from curator.importing.export_files import Damaged, Entry
 
@@ -59,9 +64,47 @@ class _Utf8(io.RawIOBase):
         super().close()
 
 
+class _Assigned(io.RawIOBase):
+    """The JSON of a script that assigns it to a name: what follows the first "=", less a ";" at its end."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._ready, self._held = b"", file.read(_BLOCK).partition(b"=")[2]
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            block = self._file.read(_BLOCK)
+            data = self._held + block
+            end = len(data.rstrip(b"; \t\r\n"))  # that may be the end of the file, unless more follows
+            if block and len(data) - end > _BLOCK:
+                end = len(data)
+            self._ready, self._held = data[:end], data[end:] if block else b""
+            if not block:
+                break
+        size = min(len(buffer), len(self._ready))
+        buffer[:size] = self._ready[:size]
+        self._ready = self._ready[size:]
+        return size
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _json_bytes(entry: Entry, file: IO[bytes]) -> IO[bytes]:
+    """Return the stream of a file's JSON: that of X stands in scripts (`window.YTD.tweets.part0 = [...]`)."""
+    return io.BufferedReader(_Assigned(file), _BLOCK) if entry.base.casefold().endswith(".js") else file
+
+
 def utf8(entry: Entry, repair: Repair | None = None) -> IO[bytes]:
-    """Open a file as a stream of clean UTF-8 without a mark of byte order. Raises Damaged."""
-    return io.BufferedReader(_Utf8(entry.open(), repair), _BLOCK)
+    """Open a file as a stream of clean UTF-8 without a mark of byte order; of a script (.js), what it assigns.
+
+    Raises Damaged.
+    """
+    return io.BufferedReader(_Utf8(_json_bytes(entry, entry.open()), repair), _BLOCK)
 
 
 _CONTROL = re.compile(rb"(?<!\\)((?:\\\\)*)\\x([0-9A-Fa-f]{2})")
@@ -104,6 +147,27 @@ def json_events(entry: Entry, repair: Repair | None = None) -> Iterator[tuple[st
         yield from ijson.parse(file)
 
 
+def json_parts(entry: Entry, outer: str, inner: str) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Yield (what is known of the object at the prefix `outer`, a value of the array `inner` in it), one by one.
+
+    For objects that hold a name and a million messages: of the object are known its plain values that stood before.
+    Raises Damaged.
+    """
+    place, known, builder = f"{outer}.{inner}.item", dict[str, Any](), None
+    for prefix, event, value in json_events(entry):
+        if builder is None and prefix == place:
+            builder = ObjectBuilder()
+        if builder is not None:
+            builder.event(event, value)
+            if prefix == place and not event.startswith("start"):
+                yield known, builder.value
+                builder = None
+        elif prefix == outer and event == "start_map":
+            known = {}
+        elif event in ("string", "number", "boolean") and prefix.rpartition(".")[0] == outer:
+            known[prefix.rpartition(".")[2]] = value
+
+
 def json_value(entry: Entry, most: int = 64 << 20) -> Any:
     """Return a whole JSON file that is small by its nature. Raises Damaged where it is over `most` bytes or no JSON."""
     if entry.size > most:
@@ -117,7 +181,10 @@ def outline(entry: Entry) -> frozenset[str]:
     It is looked at once: the first 20,000 tokens, which reach past what some programs put before the messages.
     """
     if entry.outline is None:
-        start = entry.head(512).lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0")
+        start = entry.head(512)
+        if entry.base.casefold().endswith(".js"):
+            start = start.partition(b"=")[2]
+        start = start.lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0")
         entry.outline = frozenset(_first_prefixes(entry) if start[:1] in (b"{", b"[") else ())
     return entry.outline
 
@@ -126,7 +193,7 @@ def _first_prefixes(entry: Entry) -> set[str]:
     found: set[str] = set()
     with (
         suppress(Damaged),
-        io.BufferedReader(_Utf8(entry.open_unwatched(), repair_control)) as file,
+        io.BufferedReader(_Utf8(_json_bytes(entry, entry.open_unwatched()), repair_control)) as file,
         _json_faults(entry),
     ):
         for number, (prefix, _, _) in enumerate(ijson.parse(file)):
@@ -138,8 +205,6 @@ def _first_prefixes(entry: Entry) -> set[str]:
 
 def json_lines(entry: Entry) -> Iterator[tuple[int, Any]]:
     """Yield (line, value) of a file of a JSON value a line; a line that is none gives a Damaged as its value."""
-    import json
-
     for number, line in text_lines(entry):
         if line.strip():
             try:
@@ -170,3 +235,53 @@ def first_lines(entry: Entry, most: int = 40) -> list[str]:
     if name == "utf-8" and b"\0" in head:
         return []
     return head[len(mark) :].decode(name, "replace").split("\n")[:most]
+
+
+def csv_rows(entry: Entry, encoding: str = "utf-8") -> Iterator[tuple[int, dict[str, str] | Damaged]]:
+    """Yield (line, row by the names of the first one) of a CSV file; a row that is none gives a Damaged as its value.
+
+    Lines are counted from 1; a row that holds line breaks has the number of its first. Raises Damaged.
+    """
+    reader = csv.reader((f"{line}\n" for _, line in text_lines(entry, encoding)), strict=True)
+    names: list[str] | None = None
+    while True:
+        number, before = reader.line_num + 1, csv.field_size_limit(_LONGEST_LINE)
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            lines = f"lines {number:,} to {reader.line_num:,}" if reader.line_num > number else f"line {number:,}"
+            yield number, Damaged(f"no row of a CSV file, {lines}: {error}", f"{entry.name}:{number}")
+            continue
+        finally:
+            csv.field_size_limit(before)  # it is one for the whole program
+        if row is None:
+            return
+        if names is None:
+            names = [name.strip() for name in row]
+        elif len(row) != len(names) and row:
+            what = f"{len(row)} fields: expected {len(names)}"
+            yield number, Damaged(what, f"{entry.name}:{number}")
+        elif row:
+            yield number, dict(zip(names, row, strict=True))
+
+
+def backwards(values: Iterable[Any]) -> Iterator[Any]:
+    """Yield JSON values from the last to the first, for files whose newest message comes first; they wait on disk.
+
+    A source that breaks off (Damaged) does so at the end, after what it gave.
+    """
+    with tempfile.SpooledTemporaryFile(max_size=1 << 22) as file:
+        starts, fault = array("Q"), None
+        try:
+            for value in values:
+                starts.append(file.tell())
+                file.write(json.dumps(value, default=str).encode())
+        except Damaged as error:
+            fault = error
+        end = file.tell()
+        for start in reversed(starts):
+            file.seek(start)
+            yield json.loads(file.read(end - start))
+            end = start
+    if fault:
+        raise fault
