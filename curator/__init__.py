@@ -86,7 +86,7 @@ _WHERE = {
     "json_items": "curator.importing.streams",
     "json_events": "curator.importing.streams",
     "json_value": "curator.importing.streams",
-    "json_parts": "curator.importing.streams",
+    "json_beside": "curator.importing.streams",
     "csv_rows": "curator.importing.streams",
     "backwards": "curator.importing.streams",
     "ProseDates": "curator.importing.prose_dates",
@@ -171,10 +171,10 @@ if TYPE_CHECKING:
     from curator.importing.streams import backwards as backwards
     from curator.importing.streams import csv_rows as csv_rows
     from curator.importing.streams import first_lines as first_lines
+    from curator.importing.streams import json_beside as json_beside
     from curator.importing.streams import json_events as json_events
     from curator.importing.streams import json_items as json_items
     from curator.importing.streams import json_lines as json_lines
-    from curator.importing.streams import json_parts as json_parts
     from curator.importing.streams import json_value as json_value
     from curator.importing.streams import outline as outline
     from curator.importing.streams import repair_control as repair_control

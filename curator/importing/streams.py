@@ -14,13 +14,13 @@ from contextlib import contextmanager, suppress
 from typing import IO, Any, Final
 
 import ijson
-from ijson.common import ObjectBuilder
 
 from curator.importing.export_files import Damaged, Entry
 
 _BLOCK: Final = 1 << 16
 _OUTLINE_EVENTS: Final = 20_000
 _LONGEST_LINE: Final = 64 << 20  # bytes of one line of text
+_AS_SHOWN: Final = bytes.maketrans(b"\r\n", b"  ")  # how a JSON parser shows the ends of lines in what it says
 _BOMS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 Repair = Callable[[bytes], tuple[bytes, bytes]]
 
@@ -40,6 +40,8 @@ class _Utf8(io.RawIOBase):
         self._ready = memoryview(b"")
         self._first: bytes | None = start[len(mark) :]
         self._done = False
+        self._given = 0
+        self._last = b""  # what was handed out last: a fault is found in it
 
     def readable(self) -> bool:
         return True
@@ -56,8 +58,17 @@ class _Utf8(io.RawIOBase):
             self._ready = memoryview(data)
         size = min(len(buffer), len(self._ready))
         buffer[:size] = self._ready[:size]
+        self._last = (self._last + bytes(self._ready[:size]))[-2 * _BLOCK :]
         self._ready = self._ready[size:]
+        self._given += size
         return size
+
+    def place_of(self, said: str) -> int:
+        """Return about at which byte a parser stopped: what it says shows the text there, and below it an arrow."""
+        line, _, arrow = said.partition("\n")[2].partition("\n")
+        shown = line[: arrow.find("^") + 1].lstrip(" ").rpartition("\ufffd")[2].encode()
+        at = self._last.translate(_AS_SHOWN).find(shown) if shown else -1
+        return self._given if at < 0 else self._given - len(self._last) + at + len(shown) - 1
 
     def close(self) -> None:
         self._file.close()
@@ -122,14 +133,16 @@ def repair_control(block: bytes) -> tuple[bytes, bytes]:
 
 
 @contextmanager
-def _json_faults(entry: Entry) -> Iterator[None]:
-    try:
-        yield
-    except ijson.JSONError as error:
-        said = " ".join(str(error).split())[:160]
-        raise Damaged(f"no JSON from here on: {said}", entry.name) from None
-    except (UnicodeError, RecursionError, ArithmeticError) as error:
-        raise Damaged(f"no JSON from here on: {error}", entry.name) from None
+def _json(entry: Entry, stream: _Utf8) -> Iterator[IO[bytes]]:
+    """Give a stream to a JSON parser; where it stops, Damaged says at which byte."""
+    with io.BufferedReader(stream, _BLOCK) as file:
+        try:
+            yield file
+        except ijson.JSONError as error:
+            said = " ".join(str(error).split())[:160]
+            raise Damaged(f"no JSON from byte {stream.place_of(str(error)):,} on: {said}", entry.name) from None
+        except (UnicodeError, RecursionError, ArithmeticError) as error:
+            raise Damaged(f"no JSON from here on: {error}", entry.name) from None
 
 
 def json_items(entry: Entry, prefix: str, repair: Repair | None = None) -> Iterator[Any]:
@@ -137,35 +150,50 @@ def json_items(entry: Entry, prefix: str, repair: Repair | None = None) -> Itera
 
     Numbers with a fraction are Decimal. Raises Damaged where the file is no JSON, after what stood before.
     """
-    with utf8(entry, repair) as file, _json_faults(entry):
+    with _json(entry, _Utf8(_json_bytes(entry, entry.open()), repair)) as file:
         yield from ijson.items(file, prefix)
 
 
 def json_events(entry: Entry, repair: Repair | None = None) -> Iterator[tuple[str, str, Any]]:
     """Yield (prefix, event, value) of a JSON file as ijson's `parse` does. Raises Damaged."""
-    with utf8(entry, repair) as file, _json_faults(entry):
+    with _json(entry, _Utf8(_json_bytes(entry, entry.open()), repair)) as file:
         yield from ijson.parse(file)
 
 
-def json_parts(entry: Entry, outer: str, inner: str) -> Iterator[tuple[dict[str, Any], Any]]:
-    """Yield (what is known of the object at the prefix `outer`, a value of the array `inner` in it), one by one.
+def json_beside(
+    entry: Entry, places: Iterable[str], repair: Repair | None = None, without: Iterable[str] = ()
+) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Yield (head, value) for each value at one of some prefixes of the form "....list.item" of a JSON file.
 
-    For objects that hold a name and a million messages: of the object are known its plain values that stood before.
-    Raises Damaged.
+    `head` has the texts and numbers that stand before the list, in the same object: of a chat, its name. One value is
+    held at a time, so an outer list may be as long as it likes. Keys of `without` are left out of the values, which
+    saves time. Raises Damaged.
     """
-    place, known, builder = f"{outer}.{inner}.item", dict[str, Any](), None
-    for prefix, event, value in json_events(entry):
-        if builder is None and prefix == place:
-            builder = ObjectBuilder()
+    lists = {place: place.rpartition(".item")[0].rpartition(".")[0] for place in places}
+    heads: dict[str, dict[str, Any]] = {owner: {} for owner in lists.values()}
+    left_out = {(place, key) for place in lists for key in without}
+    prefixes = tuple(f"{place}.{key}" for place, key in left_out)
+    builder = None
+    begun = ""
+    for prefix, event, value in json_events(entry, repair):
         if builder is not None:
+            if prefix.startswith(prefixes) or (event == "map_key" and (prefix, value) in left_out):
+                continue
             builder.event(event, value)
-            if prefix == place and not event.startswith("start"):
-                yield known, builder.value
+            if prefix == begun and event in ("end_map", "end_array"):
+                yield heads[lists[begun]], builder.value
                 builder = None
-        elif prefix == outer and event == "start_map":
-            known = {}
-        elif event in ("string", "number", "boolean") and prefix.rpartition(".")[0] == outer:
-            known[prefix.rpartition(".")[2]] = value
+        elif prefix in lists and event not in ("end_map", "end_array", "map_key"):
+            if event in ("start_map", "start_array"):
+                begun, builder = prefix, ijson.ObjectBuilder()
+                builder.event(event, value)
+            else:
+                yield heads[lists[prefix]], value
+        elif event == "start_map" and prefix in heads:
+            heads[prefix] = {}
+        elif event in ("string", "number", "null", "boolean") and prefix.rpartition(".")[0] in heads:
+            owner, _, key = prefix.rpartition(".")
+            heads[owner][key] = value
 
 
 def json_value(entry: Entry, most: int = 64 << 20) -> Any:
@@ -191,11 +219,7 @@ def outline(entry: Entry) -> frozenset[str]:
 
 def _first_prefixes(entry: Entry) -> set[str]:
     found: set[str] = set()
-    with (
-        suppress(Damaged),
-        io.BufferedReader(_Utf8(_json_bytes(entry, entry.open_unwatched()), repair_control)) as file,
-        _json_faults(entry),
-    ):
+    with suppress(Damaged), _json(entry, _Utf8(_json_bytes(entry, entry.open_unwatched()), repair_control)) as file:
         for number, (prefix, _, _) in enumerate(ijson.parse(file)):
             found.add(prefix)
             if number > _OUTLINE_EVENTS:
@@ -203,10 +227,13 @@ def _first_prefixes(entry: Entry) -> set[str]:
     return found
 
 
-def json_lines(entry: Entry) -> Iterator[tuple[int, Any]]:
-    """Yield (line, value) of a file of a JSON value a line; a line that is none gives a Damaged as its value."""
+def json_lines(entry: Entry, comment: str = "\n") -> Iterator[tuple[int, Any]]:
+    """Yield (line, value) of a file of a JSON value a line; a line that is none gives a Damaged as its value.
+
+    Lines that begin with `comment` are left out.
+    """
     for number, line in text_lines(entry):
-        if line.strip():
+        if line.strip() and not line.startswith(comment):
             try:
                 yield number, json.loads(line)
             except (ValueError, RecursionError) as error:
