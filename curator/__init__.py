@@ -91,6 +91,7 @@ _WHERE = {
     "json_beside": "curator.importing.streams",
     "json_events": "curator.importing.streams",
     "json_value": "curator.importing.streams",
+    "ProseDates": "curator.importing.prose_dates",
     "json_lines": "curator.importing.streams",
     "text_lines": "curator.importing.streams",
     "first_lines": "curator.importing.streams",
@@ -172,6 +173,7 @@ if TYPE_CHECKING:
     from curator.importing.importer import Reading as Reading
     from curator.importing.pages import Element as Element
     from curator.importing.pages import html_events as html_events
+    from curator.importing.prose_dates import ProseDates as ProseDates
     from curator.importing.quotations import said_and_quoted as said_and_quoted
     from curator.importing.streams import backwards as backwards
     from curator.importing.streams import csv_rows as csv_rows

@@ -22,13 +22,13 @@ _OUTLINE_EVENTS: Final = 20_000
 _LONGEST_LINE: Final = 64 << 20  # bytes of one line of text
 _AS_SHOWN: Final = bytes.maketrans(b"\r\n", b"  ")  # how a JSON parser shows the ends of lines in what it says
 _BOMS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
-Repair = Callable[[bytes, bool], tuple[bytes, bytes]]
+Repair = Callable[[bytes], tuple[bytes, bytes]]
 
 
 class _Utf8(io.RawIOBase):
     """A stream as clean UTF-8: the mark of byte order is dropped, UTF-16 and bad bytes are turned.
 
-    `repair(block, is_last)` may mend each block: it returns what is done and a rest that waits for more.
+    `repair(block)` may mend each block: it returns what is done and a rest that waits for more.
     """
 
     def __init__(self, file: IO[bytes], repair: Repair | None = None) -> None:
@@ -54,7 +54,7 @@ class _Utf8(io.RawIOBase):
             data = self._decode(block, final=self._done).encode("utf-8", "replace")
             if self._repair:
                 data = self._rest + data
-                data, self._rest = self._repair(data, self._done)
+                data, self._rest = (data, b"") if self._done else self._repair(data)
             self._ready = memoryview(data)
         size = min(len(buffer), len(self._ready))
         buffer[:size] = self._ready[:size]
@@ -75,19 +75,57 @@ class _Utf8(io.RawIOBase):
         super().close()
 
 
+class _Assigned(io.RawIOBase):
+    """The JSON of a script that assigns it to a name: what follows the first "=", less a ";" at its end."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._ready, self._held = b"", file.read(_BLOCK).partition(b"=")[2]
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            block = self._file.read(_BLOCK)
+            data = self._held + block
+            end = len(data.rstrip(b"; \t\r\n"))  # that may be the end of the file, unless more follows
+            if block and len(data) - end > _BLOCK:
+                end = len(data)
+            self._ready, self._held = data[:end], data[end:] if block else b""
+            if not block:
+                break
+        size = min(len(buffer), len(self._ready))
+        buffer[:size] = self._ready[:size]
+        self._ready = self._ready[size:]
+        return size
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _json_bytes(entry: Entry, file: IO[bytes]) -> IO[bytes]:
+    """Return the stream of a file's JSON: that of X stands in scripts (`window.YTD.tweets.part0 = [...]`)."""
+    return io.BufferedReader(_Assigned(file), _BLOCK) if entry.base.casefold().endswith(".js") else file
+
+
 def utf8(entry: Entry, repair: Repair | None = None) -> IO[bytes]:
-    """Open a file as a stream of clean UTF-8 without a mark of byte order. Raises Damaged."""
-    return io.BufferedReader(_Utf8(entry.open(), repair), _BLOCK)
+    """Open a file as a stream of clean UTF-8 without a mark of byte order; of a script (.js), what it assigns.
+
+    Raises Damaged.
+    """
+    return io.BufferedReader(_Utf8(_json_bytes(entry, entry.open()), repair), _BLOCK)
 
 
 _CONTROL = re.compile(rb"(?<!\\)((?:\\\\)*)\\x([0-9A-Fa-f]{2})")
 
 
-def repair_control(block: bytes, is_last: bool) -> tuple[bytes, bytes]:
+def repair_control(block: bytes) -> tuple[bytes, bytes]:
     """Mend what Telegram Desktop writes for a control character: `\\x0B`, which no JSON reader takes."""
     cut = len(block)
     tail = block[-8:]  # an escape, or the backslashes before it, may go on in the next block
-    if b"\\" in tail and not is_last:
+    if b"\\" in tail:
         cut -= len(tail) - tail.index(b"\\")
         while cut and block[cut - 1 : cut] == b"\\":
             cut -= 1
@@ -112,13 +150,13 @@ def json_items(entry: Entry, prefix: str, repair: Repair | None = None) -> Itera
 
     Numbers with a fraction are Decimal. Raises Damaged where the file is no JSON, after what stood before.
     """
-    with _json(entry, _Utf8(entry.open(), repair)) as file:
+    with _json(entry, _Utf8(_json_bytes(entry, entry.open()), repair)) as file:
         yield from ijson.items(file, prefix)
 
 
 def json_events(entry: Entry, repair: Repair | None = None) -> Iterator[tuple[str, str, Any]]:
     """Yield (prefix, event, value) of a JSON file as ijson's `parse` does. Raises Damaged."""
-    with _json(entry, _Utf8(entry.open(), repair)) as file:
+    with _json(entry, _Utf8(_json_bytes(entry, entry.open()), repair)) as file:
         yield from ijson.parse(file)
 
 
@@ -179,14 +217,17 @@ def outline(entry: Entry) -> frozenset[str]:
     It is looked at once: the first 20,000 tokens, which reach past what some programs put before the messages.
     """
     if entry.outline is None:
-        start = entry.head(512).lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0")
+        start = entry.head(512)
+        if entry.base.casefold().endswith(".js"):
+            start = start.partition(b"=")[2]
+        start = start.lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0")
         entry.outline = frozenset(_first_prefixes(entry) if start[:1] in (b"{", b"[") else ())
     return entry.outline
 
 
 def _first_prefixes(entry: Entry) -> set[str]:
     found: set[str] = set()
-    with suppress(Damaged), _json(entry, _Utf8(entry.open_unwatched(), repair_control)) as file:
+    with suppress(Damaged), _json(entry, _Utf8(_json_bytes(entry, entry.open_unwatched()), repair_control)) as file:
         for number, (prefix, _, _) in enumerate(ijson.parse(file)):
             found.add(prefix)
             if number > _OUTLINE_EVENTS:
