@@ -140,7 +140,7 @@ def _json(entry: Entry, stream: _Utf8) -> Iterator[IO[bytes]]:
             yield file
         except ijson.JSONError as error:
             said = " ".join(str(error).split())[:160]
-            raise Damaged(f"no JSON from byte {stream.place_of(str(error)):,} on: {said}", entry.name) from None
+            raise Damaged(f"no JSON from about byte {stream.place_of(str(error)):,} on: {said}", entry.name) from None
         except (UnicodeError, RecursionError, ArithmeticError) as error:
             raise Damaged(f"no JSON from here on: {error}", entry.name) from None
 
