@@ -1,0 +1,214 @@
+"""WhatsApp's "Export chat": a text file, alone or in a zip, in whatever way the language of the phone writes it."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from curator import (
+    AppWords,
+    Dates,
+    Differs,
+    Entry,
+    Export,
+    Found,
+    Heading,
+    ImportedMessage,
+    Importer,
+    Item,
+    Reading,
+    Skip,
+    first_lines,
+    folded,
+    headed,
+    hookimpl,
+    printable,
+    text_lines,
+    time_of,
+    unquoted,
+    visible,
+)
+
+HOW = (
+    "In WhatsApp, open a chat: on Android the three dots, More, Export chat; on an iPhone its name, Export chat. "
+    "Each chat is one file or zip; give them all in one command, or a folder that holds them. Media are not needed."
+)
+_APP = AppWords(Path(__file__).with_name("whatsapp.json"))
+_NOTICES = tuple(_APP.texts("notices"))
+# The chat's name in that of a file or zip: "WhatsApp Chat with Jon", "Chat de WhatsApp con Jon", "与王的WhatsApp聊天".
+_TITLE = re.compile(
+    r"(?i)(?:.*?whatsapp(?:[ _-]\w*chat\w*)?[ _](?:-|[^\W\d_]{1,5})[ _](.+)|[与與](.+)的[ _]?whatsapp.*"
+    r"|(.+?)(?:[ _]?とのwhatsapp|님과의[ _]?whatsapp|[ _]ile[ _]whatsapp).*)"
+)
+_COPY = re.compile(r"(?i)([ _]?\(\d{1,3}\))?\.(?:txt|zip)\Z")
+_QUOTE = re.compile('["“”„«»「」『』]')
+_MOST_NAMES = 20_000
+
+
+@hookimpl
+def register_importers() -> list[Importer]:
+    """Read WhatsApp's exported chats."""
+    return [Importer("whatsapp", "WhatsApp", HOW, find, read, clock="wall")]
+
+
+def find(export: Export) -> Found | Differs | None:
+    """Take the text files of which two lines of the first begin with a date, a time and a name."""
+    texts = export.ending(".txt")
+    chats = [(entry, heading) for entry in texts if (heading := _heading(entry))]
+    if chats:
+        return Found(tuple(entry for entry, _ in chats), "exported chats", [heading for _, heading in chats])
+    if any(re.search(r"\.crypt1\d\Z", entry.name) for entry in export.entries):
+        return Differs("an encrypted backup of WhatsApp: expected chats that were exported one by one")
+    for entry in filter(_is_named, texts):
+        line = next(filter(str.strip, first_lines(entry)), "")
+        if re.match(r"\W{0,3}\d{1,4}\D{1,4}\d{1,2}\D", line):
+            return Differs(f"{entry.shown} is named as WhatsApp names chats, but begins {printable(line[:40])!r}")
+    return None
+
+
+def _is_named(entry: Entry) -> bool:
+    return entry.base == "_chat.txt" or bool(_title_in(entry.base))
+
+
+def _heading(entry: Entry) -> Heading | None:
+    lines = first_lines(entry, 200)
+    heading, named = Heading.of(lines), _is_named(entry)
+    if heading is None or heading.count < 2 - named or (heading.seconds and not heading.bracket and not named):
+        return None  # one line alone, or seconds before a dash, as logs of programs have them
+    rests = [head[7] for line in lines if (head := heading.match(line))]
+    return heading if any(": " in rest or (heading.bracket and ":" in rest) for rest in rests) else None
+
+
+def _title_in(name: str) -> str:
+    """Return the chat's name in that of a file; "" where it is not named as WhatsApp does."""
+    stem = _COPY.sub("", visible(name))
+    found = _TITLE.fullmatch(stem)
+    title = next(filter(None, found.groups()), "").strip() if found else ""
+    return title if " " in stem else title.replace("_", " ").strip()
+
+
+def read(found: Found, reading: Reading) -> Iterator[Item]:
+    """Yield the messages of each chat."""
+    headings: Any = found.details
+    for entry, heading in zip(found.entries, headings, strict=True):
+        yield from reading.guarded(entry, _Chat(entry, heading, reading).items())
+
+
+class _Chat:
+    """One chat's file, read twice: first all its headings, then its messages."""
+
+    def __init__(self, entry: Entry, heading: Heading, reading: Reading) -> None:
+        self._entry, self._heading, self._reading = entry, heading, reading
+        self._names: Counter[str] = Counter()  # what stands before the colons
+        self._known: dict[str, tuple[str, bool | None]] = {}
+        self._deleters: set[str] = set()
+        self._colon, self._title, self._order = ": ", "", ""
+
+    def items(self) -> Iterator[Item]:
+        """Yield what the file holds, in its order."""
+        dates, namesake = self._look()
+        self._order = dates.order
+        if not self._order:
+            why = "which number is the day and which the month, nothing in this chat tells: give --date-order"
+            yield Skip(self._entry.shown, "date_order_unknown", why, max(1, self._names.total()))
+            return
+        if ranges := dates.quoted():
+            self._reading.note("lines dated before the message that they stand in were read as part of it")
+        self._title = self._name_of(namesake)
+        lines = headed(text_lines(self._entry), unquoted(self._heading.match, ranges))
+        yield from self._reading.each(lines, f"{self._entry.shown}: message", self._read)
+        self._tell_owner()
+
+    def _look(self) -> tuple[Dates, str]:
+        """Look at all headings: dates, names, and the name that the app's own first notice bears (that of the chat)."""
+        dates, names, namesake = Dates(self._heading, self._reading.dates()), self._names, ""
+        match, add, tight = self._heading.match, dates.add, 0
+        for number, line in text_lines(self._entry):
+            if head := match(line):
+                date, rest = head.group(1, 7)
+                add(number, date)
+                name, colon, text = rest.partition(": ")
+                tight += not colon and ":" in rest.rstrip("\r:")
+                if colon and (name in names or len(names) < _MOST_NAMES):
+                    names[name] += 1
+                if not namesake and text.startswith("\u200e") and _APP.is_system(text):
+                    namesake = _plain(name)
+        if self._heading.bracket and tight > names.total():
+            self._colon = ":"  # "[...] Jon:text"
+        return dates, namesake
+
+    def _name_of(self, namesake: str) -> str:
+        """Return the chat's name: from a file's name, else from the app's notice, else the other one's of two."""
+        around = (self._entry.base, *self._entry.around)
+        if title := next(filter(None, map(_title_in, around)), namesake):
+            return title
+        people = {_plain(name) for name, count in self._names.items() if count > 1}
+        others = [name for name in people if not self._reading.is_owner(name)]
+        if len(people) == 2 and len(others) == 1:
+            return others[0]
+        return next(stem for name in around if (stem := _COPY.sub("", name)) != "_chat" or name is around[-1])
+
+    def _read(self, record: tuple[int, re.Match[str] | None, list[str]]) -> tuple[Item]:
+        number, head, below = record
+        if head is None:
+            return (self._skip(number, "unrecognised_line", printable(below[0][:60]), len(below)),)
+        date, before, hour, minute, second, after, rest = head.groups()
+        day = self._heading.day(date, self._order)
+        name, colon, text = rest.partition(self._colon)
+        if not colon and rest.endswith(":"):
+            name, colon = rest[:-1], ":"
+        if day is None or not colon or self._is_notice(name, text):
+            return (self._skip(number, _APP.notice(rest)),)
+        said = _APP.said("\n".join((text, *below)) if below else text, self._heading.bracket)
+        sender, own = self._known.get(name) or self._meet(name)
+        if said.reason:
+            if said.own:
+                self._deleters.add(sender)
+            return (self._skip(number, said.reason),)
+        shown = time_of(day, hour, minute, second, before or after)
+        return (
+            ImportedMessage(
+                id="",
+                conversation=self._title,
+                time=self._reading.clock.utc(shown, self._title),
+                time_source=self._reading.clock.source,
+                sender=sender,
+                is_owner=own,
+                text=said.text,
+                edited=said.edited,
+                attachments=said.files,
+            ),
+        )
+
+    def _skip(self, number: int, reason: str, detail: str = "", count: int = 1) -> Skip:
+        return Skip(f"{self._entry.shown}:{number}", reason, detail, count)
+
+    def _meet(self, name: str) -> tuple[str, bool | None]:
+        plain = _plain(name)
+        self._known[name] = found = (plain, self._reading.is_owner(plain, name))
+        return found
+
+    def _is_notice(self, name: str, text: str) -> bool:
+        """Tell whether what stands before the colon is no name, but a notice that goes on after it."""
+        if len(name) > 120:
+            return True
+        if self._names[name] > 2 and not _QUOTE.search(name):
+            return False
+        opened = len(_QUOTE.findall(name)) % 2 and len(_QUOTE.findall(text)) % 2
+        return bool(opened) or (self._names[name] < 3 and any(notice in name for notice in _NOTICES))
+
+    def _tell_owner(self) -> None:
+        """Say whose phone it was: theirs is "You deleted this message", and of two, who is not the chat's namesake."""
+        if len(self._deleters) == 1:
+            self._reading.owner_is(*self._deleters, "a message that the phone's owner deleted bears this name")
+        people = {sender for name, (sender, _) in self._known.items() if self._names[name]}
+        others = [sender for sender in people if folded(sender) != folded(self._title)]
+        if len(people) == 2 and len(others) == 1:
+            self._reading.owner_is(others[0], f"the chat is named after the other one, {printable(self._title)}")
+
+
+def _plain(name: str) -> str:
+    """Return a sender's name without what the app puts around it: marks, and "~" before those in no address book."""
+    name = visible(name).strip()
+    return name.removeprefix("~").lstrip(" \u00a0\u202f") if name[:1] == "~" else name
