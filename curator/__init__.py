@@ -87,7 +87,6 @@ _WHERE = {
     "Heading": "curator.importing.dated_lines",
     "headed": "curator.importing.dated_lines",
     "time_of": "curator.importing.dated_lines",
-    "unquoted": "curator.importing.dated_lines",
     "hour_24": "curator.importing.clocks",
     "HALF_OF_DAY": "curator.importing.clocks",
     "json_items": "curator.importing.streams",
@@ -167,7 +166,6 @@ if TYPE_CHECKING:
     from curator.importing.dated_lines import Heading as Heading
     from curator.importing.dated_lines import headed as headed
     from curator.importing.dated_lines import time_of as time_of
-    from curator.importing.dated_lines import unquoted as unquoted
     from curator.importing.export_files import Damaged as Damaged
     from curator.importing.export_files import Entry as Entry
     from curator.importing.export_files import Export as Export

@@ -20,6 +20,7 @@ _REASONS: Final = {
 }  # fmt: skip
 _INVISIBLE: Final = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _MENTION: Final = re.compile("@\u2068([^\u2068\u2069]*)\u2069")
+_BEFORE: Final = frozenset("\u200e\u200f\u202a\u202b\ufeff< \n")  # what may stand before such a text
 _LONGEST: Final = 160  # characters of a text of an app
 _FILE: Final = r"[^\n<>]{1,200}\.\w{1,5}"
 _OWN_FILE: Final = re.compile(r"[A-Z]{3}-\d{8}-WA\d{4}|\d{8}-")  # how WhatsApp itself names files
@@ -59,6 +60,7 @@ class AppWords:
         self._attached, self._polls = self._keys("attached"), self._keys("polls")
         begun = ("missed_calls", "calls", "system", "deleted", "own_deleted")
         self._beginnings = frozenset(key[:3] for kind in begun for key in self._keys(kind))
+        self._openings = self._beginnings | {key[:3] for key in self._reasons}
         call = self._any("missed_calls", "calls")
         self._system = re.compile(self._any("system"))
         self._call = re.compile(rf"{call}(?:\Z|\W)")
@@ -86,17 +88,23 @@ class AppWords:
         """Return the reason of a notice that bears nobody's name: "call" or "system"."""
         return "call" if self._call.match(app_key(text)) else "system"
 
-    def said(self, text: str, marked: bool = False) -> Said:
-        """Return what of a text somebody said. `marked`: a text that begins with U+200E is the app's (iPhones)."""
-        if len(text) < _LONGEST:
+    def said(self, text: str, marked: bool = False) -> Said | None:
+        """Return what of a text somebody said; None where that is all of it, as it mostly is.
+
+        `marked`: a text that begins with U+200E is the app's, in every language (iPhones).
+        """
+        if len(text) < _LONGEST and (text[:1] in _BEFORE or text[:3].casefold() in self._openings):
             key = app_key(text)
             if reason := self._reasons.get(key):
-                return Said(text, reason, own=key in self._own)
-            if key[:3] in self._beginnings and (reason := self._begun(key, marked and text.startswith("\u200e"))):
-                return Said(text, reason, own=key.startswith(tuple(self._own)))
-        if text[-1:] not in ">)" and text[:1] != "<" and "\u200e" not in text and ")\n" not in text:
-            return self._plain(text, text)
-        return self._parts(text, marked)
+                return Said(text, reason, own=key in self._own and (not marked or text[0] == "\u200e"))
+            if key[:3] in self._beginnings and (reason := self._begun(key, marked and text[0] == "\u200e")):
+                own = key.startswith(tuple(self._own)) and (not marked or text[0] == "\u200e")
+                return Said(text, reason, own=own)
+        if text[-1:] in ">)" or text[:1] == "<" or "\u200e" in text or ")\n" in text:
+            return self._parts(text, marked)
+        if len(text) > 8 and "\u2068" not in text and "https://maps.g" not in text:
+            return None
+        return self._plain(text, text)
 
     def _begun(self, key: str, by_app: bool) -> str:
         """Return the reason of a text by how it begins; "" where somebody may have said so."""

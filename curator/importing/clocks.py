@@ -56,8 +56,12 @@ def _half_pattern(word: str) -> str:
     return rf"\.?{BLANK}?".join(map(re.escape, word)) + r"\.?" if len(word) == 2 else re.escape(word) + r"\.?"
 
 
-# A pattern for any of them: "AM", "p. m.", "下午".
-HALF_OF_DAY: Final = "(?i:" + "|".join(_half_pattern(word) for word in sorted(_HALF_OF, key=len, reverse=True)) + ")"
+# A pattern for any of them: "AM", "p. m.", "下午". The commonest stands first, for speed.
+HALF_OF_DAY: Final = (
+    rf"(?:[AaPp]\.?{BLANK}?[Mm]\.?|(?i:"
+    + "|".join(_half_pattern(word) for word in sorted(_HALF_OF, key=len, reverse=True))
+    + "))"
+)
 
 
 @lru_cache(maxsize=64)

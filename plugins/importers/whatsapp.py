@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,7 @@ from curator import (
     headed,
     hookimpl,
     printable,
-    text_lines,
     time_of,
-    unquoted,
     visible,
 )
 
@@ -102,36 +101,45 @@ class _Chat:
         self._entry, self._heading, self._reading = entry, heading, reading
         self._names: Counter[str] = Counter()  # what stands before the colons
         self._known: dict[str, tuple[str, bool | None]] = {}
+        self._people: set[str] = set()
         self._deleters: set[str] = set()
-        self._colon, self._title, self._order = ": ", "", ""
+        self._day: tuple[str, date | None] = "", None
+        self._source = reading.clock.source
+        self._strange: Counter[str] = Counter()  # "<...>" that the table does not know
+        self._colon, self._title, self._group, self._order = ": ", "", "", ""
 
     def items(self) -> Iterator[Item]:
         """Yield what the file holds, in its order."""
         dates, namesake = self._look()
         self._order = dates.order
-        if not self._order:
-            why = "which number is the day and which the month, nothing in this chat tells: give --date-order"
+        why = f"{wrong} is no date of the order {self._order}" if (wrong := dates.impossible()) else ""
+        if not self._order or why:
+            why = why or "which number is the day and which the month, nothing in this chat tells: give --date-order"
             yield Skip(self._entry.shown, "date_order_unknown", why, max(1, self._names.total()))
             return
         if ranges := dates.quoted():
             self._reading.note("lines dated before the message that they stand in were read as part of it")
         self._title = self._name_of(namesake)
-        lines = headed(text_lines(self._entry), unquoted(self._heading.match, ranges))
-        yield from self._reading.each(lines, f"{self._entry.shown}: message", self._read)
+        others = [name for name, count in self._names.items() if count > 2 and _plain(name) != self._title]
+        self._group = self._title if self._heading.bracket and len(others) > 2 else ""
+        records = headed(self._entry, self._heading, ranges)
+        yield from self._reading.each(records, f"{self._entry.shown}: message", self._read)
         self._tell_owner()
 
     def _look(self) -> tuple[Dates, str]:
         """Look at all headings: dates, names, and the name that the app's own first notice bears (that of the chat)."""
         dates, names, namesake = Dates(self._heading, self._reading.dates()), self._names, ""
-        match, add, tight = self._heading.match, dates.add, 0
-        for number, line in text_lines(self._entry):
-            if head := match(line):
-                date, rest = head.group(1, 7)
-                add(number, date)
+        tight, add = 0, dates.add
+        for number, head, _ in headed(self._entry, self._heading):
+            if head:
+                written, rest = head.group(1, 7)
+                add(number, written)
                 name, colon, text = rest.partition(": ")
                 tight += not colon and ":" in rest.rstrip("\r:")
                 if colon and (name in names or len(names) < _MOST_NAMES):
                     names[name] += 1
+                if text[:1] == "<" and text.rstrip("\r")[-1:] == ">" and (" " in text or not text.isascii()):
+                    self._strange[text.rstrip("\r")] += len(self._strange) < _MOST_NAMES
                 if not namesake and text.startswith("\u200e") and _APP.is_system(text):
                     namesake = _plain(name)
         if self._heading.bracket and tight > names.total():
@@ -147,64 +155,76 @@ class _Chat:
         others = [name for name in people if not self._reading.is_owner(name)]
         if len(people) == 2 and len(others) == 1:
             return others[0]
-        return next(stem for name in around if (stem := _COPY.sub("", name)) != "_chat" or name is around[-1])
+        return next((stem for name in around if (stem := _COPY.sub("", name)) not in ("_chat", "")), "WhatsApp")
 
-    def _read(self, record: tuple[int, re.Match[str] | None, list[str]]) -> tuple[Item]:
+    def _read(self, record: tuple[int, re.Match[str] | None, str]) -> tuple[Item]:
         number, head, below = record
         if head is None:
-            return (self._skip(number, "unrecognised_line", printable(below[0][:60]), len(below)),)
-        date, before, hour, minute, second, after, rest = head.groups()
-        day = self._heading.day(date, self._order)
+            count = sum(map(bool, below.split("\n"))) or 1
+            return (self._skip(number, "unrecognised_line", printable(below[:60]), count),)
+        written, before, hour, minute, second, after, rest = head.groups()
+        rest = rest.removesuffix("\r")
+        if written != self._day[0]:
+            self._day = written, self._heading.day(written, self._order)
         name, colon, text = rest.partition(self._colon)
         if not colon and rest.endswith(":"):
             name, colon = rest[:-1], ":"
-        if day is None or not colon or self._is_notice(name, text):
+        sender, own = self._known.get(name) or self._meet(name, colon, text)
+        if self._day[1] is None or not sender:
             return (self._skip(number, _APP.notice(rest)),)
-        said = _APP.said("\n".join((text, *below)) if below else text, self._heading.bracket)
-        sender, own = self._known.get(name) or self._meet(name)
-        if said.reason:
+        if below:
+            text = f"{text}\n{below}"
+        if text[:1] == "<" and self._strange[text] > 2 and not _APP.said(text):
+            return (self._skip(number, "unrecognised_line", printable(text[:60])),)
+        said = _APP.said(text, self._heading.bracket)
+        if said and said.reason:
             if said.own:
                 self._deleters.add(sender)
             return (self._skip(number, said.reason),)
-        shown = time_of(day, hour, minute, second, before or after)
+        shown = time_of(self._day[1], hour, minute, second, before or after)
         return (
             ImportedMessage(
                 id="",
                 conversation=self._title,
                 time=self._reading.clock.utc(shown, self._title),
-                time_source=self._reading.clock.source,
+                time_source=self._source,
                 sender=sender,
                 is_owner=own,
-                text=said.text,
-                edited=said.edited,
-                attachments=said.files,
+                text=said.text if said else text,
+                edited=bool(said and said.edited),
+                attachments=said.files if said else 0,
             ),
         )
 
     def _skip(self, number: int, reason: str, detail: str = "", count: int = 1) -> Skip:
         return Skip(f"{self._entry.shown}:{number}", reason, detail, count)
 
-    def _meet(self, name: str) -> tuple[str, bool | None]:
+    def _meet(self, name: str, colon: str, text: str) -> tuple[str, bool | None]:
+        """Return a sender's name and whether that is the owner; "" where it is none, but part of a notice."""
+        if not colon or self._is_notice(name, text):
+            return "", None
         plain = _plain(name)
-        self._known[name] = found = (plain, self._reading.is_owner(plain, name))
-        return found
+        if plain == self._group:  # on an iPhone notices bear the group's name
+            return "", None
+        own = self._reading.is_owner(plain, name)
+        if self._names[name] > 2 and not _QUOTE.search(name):
+            self._known[name] = plain, own
+        self._people.add(plain)
+        return plain, own
 
     def _is_notice(self, name: str, text: str) -> bool:
         """Tell whether what stands before the colon is no name, but a notice that goes on after it."""
         if len(name) > 120:
             return True
-        if self._names[name] > 2 and not _QUOTE.search(name):
-            return False
         opened = len(_QUOTE.findall(name)) % 2 and len(_QUOTE.findall(text)) % 2
         return bool(opened) or (self._names[name] < 3 and any(notice in name for notice in _NOTICES))
 
     def _tell_owner(self) -> None:
         """Say whose phone it was: theirs is "You deleted this message", and of two, who is not the chat's namesake."""
         if len(self._deleters) == 1:
-            self._reading.owner_is(*self._deleters, "a message that the phone's owner deleted bears this name")
-        people = {sender for name, (sender, _) in self._known.items() if self._names[name]}
-        others = [sender for sender in people if folded(sender) != folded(self._title)]
-        if len(people) == 2 and len(others) == 1:
+            self._reading.owner_is(next(iter(self._deleters)), "it stands on a message that the owner deleted")
+        others = [sender for sender in self._people if folded(sender) != folded(self._title)]
+        if len(self._people) == 2 and len(others) == 1:
             self._reading.owner_is(others[0], f"the chat is named after the other one, {printable(self._title)}")
 
 
