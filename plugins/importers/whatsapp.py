@@ -166,11 +166,15 @@ class _Chat:
         rest = rest.removesuffix("\r")
         if written != self._day[0]:
             self._day = written, self._heading.day(written, self._order)
+        if self._day[1] is None:
+            return (self._skip(number, "bad_shape", f"{written} is no date"),)
+        shown = time_of(self._day[1], hour, minute, second, before or after)
+        time = self._reading.clock.utc(shown, self._title)  # what gives no message has its place in the order too
         name, colon, text = rest.partition(self._colon)
         if not colon and rest.endswith(":"):
             name, colon = rest[:-1], ":"
         sender, own = self._known.get(name) or self._meet(name, colon, text)
-        if self._day[1] is None or not sender:
+        if not sender:
             return (self._skip(number, _APP.notice(rest)),)
         if below:
             text = f"{text}\n{below}"
@@ -181,12 +185,11 @@ class _Chat:
             if said.own:
                 self._deleters.add(sender)
             return (self._skip(number, said.reason),)
-        shown = time_of(self._day[1], hour, minute, second, before or after)
         return (
             ImportedMessage(
                 id="",
                 conversation=self._title,
-                time=self._reading.clock.utc(shown, self._title),
+                time=time,
                 time_source=self._source,
                 sender=sender,
                 is_owner=own,
