@@ -194,9 +194,17 @@ class DateOrder:
 
     @property
     def order(self) -> Order | Literal[""]:
-        """The order, "" where the file does not tell it."""
-        if self._given:
-            return self._given
+        """The order, "" where the file does not tell it. One that was given gives way where the file disproves it."""
+        told = self._told()
+        return self._given if self._given and (not told or self._fits(self._given)) else told
+
+    def _fits(self, order: Order) -> bool:
+        if self._year_first:
+            return order == "ymd"
+        days = {"dmy": self._first, "mdy": self._second, "ymd": self._third}[order]
+        return days <= 31 and (self._first if order == "mdy" else self._second) <= 12
+
+    def _told(self) -> Order | Literal[""]:
         if self._year_first or self._first > 31:
             return "ymd"
         if self._third_alone > self._changed[0] + self._changed[2] and self._third_alone > 1:

@@ -142,15 +142,16 @@ class Dates:
     @property
     def order(self) -> str:
         """The order of day, month and year; "" where nothing in the file tells it."""
-        return self._order.order or ("ymd" if self._heading.year_first else "")
+        return "ymd" if self._heading.year_first else self._order.order
 
     def impossible(self) -> str:
-        """Return a date that is none in this order, where that is so of every tenth heading or more; else ""."""
+        """Return a date that is none in this order, where that is so of a third of the headings or more; else ""."""
         self._close()
         self._count = 0
-        wrong = [run for run in self._runs if not self._heading.day(run.date, self.order)]
+        order = self.order
+        wrong = [run for run in self._runs if order and not self._heading.day(run.date, order)]
         sizes = [sum(run.size for run in runs) for runs in (wrong, self._runs)]
-        return wrong[0].date if wrong and sizes[0] * 10 >= sizes[1] else ""
+        return wrong[0].date if wrong and sizes[0] * 3 >= sizes[1] else ""
 
     def quoted(self) -> list[tuple[int, int]]:
         """Return the ranges of lines (from, up to) whose headings are no headings: of no day, or of an older one."""

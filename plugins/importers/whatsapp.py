@@ -37,7 +37,7 @@ _APP = AppWords(Path(__file__).with_name("whatsapp.json"))
 _NOTICES = tuple(_APP.texts("notices"))
 # The chat's name in that of a file or zip: "WhatsApp Chat with Jon", "Chat de WhatsApp con Jon", "与王的WhatsApp聊天".
 _TITLE = re.compile(
-    r"(?i)(?:.*?whatsapp(?:[ _-]\w*chat\w*)?[ _](?:-|[^\W\d_]{1,5})[ _](.+)|[与與](.+)的[ _]?whatsapp.*"
+    r"(?i)(?:.*?whatsapp(?:[ _-][^\W_]*chat[^\W_]*)?[ _](?:-|[^\W\d_]{1,5})[ _](.+)|[与與](.+)的[ _]?whatsapp.*"
     r"|(.+?)(?:[ _]?とのwhatsapp|님과의[ _]?whatsapp|[ _]ile[ _]whatsapp).*)"
 )
 _COPY = re.compile(r"(?i)([ _]?\(\d{1,3}\))?\.(?:txt|zip)\Z")
@@ -61,7 +61,7 @@ def find(export: Export) -> Found | Differs | None:
         return Differs("an encrypted backup of WhatsApp: expected chats that were exported one by one")
     for entry in filter(_is_named, texts):
         line = next(filter(str.strip, first_lines(entry)), "")
-        if re.match(r"\W{0,3}\d{1,4}\D{1,4}\d{1,2}\D", line):
+        if re.match(r"\W{0,3}\d{1,4}\D{1,12}\d", line):
             return Differs(f"{entry.shown} is named as WhatsApp names chats, but begins {printable(line[:40])!r}")
     return None
 
@@ -112,10 +112,10 @@ class _Chat:
         """Yield what the file holds, in its order."""
         dates, namesake = self._look()
         self._order = dates.order
-        why = f"{wrong} is no date of the order {self._order}" if (wrong := dates.impossible()) else ""
-        if not self._order or why:
-            why = why or "which number is the day and which the month, nothing in this chat tells: give --date-order"
-            yield Skip(self._entry.shown, "date_order_unknown", why, max(1, self._names.total()))
+        wrong = dates.impossible()
+        if not self._order or wrong:
+            reason, why = ("bad_shape", f"{wrong} is no date") if wrong else ("date_order_unknown", "")
+            yield Skip(self._entry.shown, reason, why, max(1, self._names.total()))
             return
         if ranges := dates.quoted():
             self._reading.note("lines dated before the message that they stand in were read as part of it")
@@ -129,20 +129,21 @@ class _Chat:
     def _look(self) -> tuple[Dates, str]:
         """Look at all headings: dates, names, and the name that the app's own first notice bears (that of the chat)."""
         dates, names, namesake = Dates(self._heading, self._reading.dates()), self._names, ""
-        tight, add = 0, dates.add
+        tight, heads, add = 0, 0, dates.add
         for number, head, _ in headed(self._entry, self._heading):
             if head:
                 written, rest = head.group(1, 7)
                 add(number, written)
                 name, colon, text = rest.partition(": ")
-                tight += not colon and ":" in rest.rstrip("\r:")
+                tight += rest.find(":") != rest.find(": ")
+                heads += 1
                 if colon and (name in names or len(names) < _MOST_NAMES):
                     names[name] += 1
                 if text[:1] == "<" and text.rstrip("\r")[-1:] == ">" and (" " in text or not text.isascii()):
                     self._strange[text.rstrip("\r")] += len(self._strange) < _MOST_NAMES
                 if not namesake and text.startswith("\u200e") and _APP.is_system(text):
                     namesake = _plain(name)
-        if self._heading.bracket and tight > names.total():
+        if self._heading.bracket and tight * 2 > heads:
             self._colon = ":"  # "[...] Jon:text"
         return dates, namesake
 
@@ -178,9 +179,9 @@ class _Chat:
             return (self._skip(number, _APP.notice(rest)),)
         if below:
             text = f"{text}\n{below}"
-        if text[:1] == "<" and self._strange[text] > 2 and not _APP.said(text):
-            return (self._skip(number, "unrecognised_line", printable(text[:60])),)
         said = _APP.said(text, self._heading.bracket)
+        if text[:1] == "<" and self._strange[text] > 2 and not (said and said.reason):
+            return (self._skip(number, "unrecognised_line", printable(text[:60])),)
         if said and said.reason:
             if said.own:
                 self._deleters.add(sender)
