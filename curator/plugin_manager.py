@@ -46,6 +46,8 @@ BUILT_IN_PLUGINS = {
     "families": "families.etc_schemas",
     "import_chatgpt": "importers.chatgpt",
     "import_whatsapp": "importers.whatsapp",
+    "import_line": "importers.line",
+    "import_transcript": "importers.transcript",
     "export_llama_factory": "exporters.llama_factory",
     "export_axolotl": "exporters.axolotl",
     "export_trl": "exporters.trl",

@@ -80,6 +80,10 @@ class AppWords:
         keys = sorted({key for kind in kinds for key in self._keys(kind)}, key=len, reverse=True)
         return f"(?:{'|'.join(map(re.escape, keys))})" if keys else "(?!)"
 
+    def reason(self, text: str) -> str:
+        """Return the reason of a text that as a whole is the app's; "" where somebody may have said it."""
+        return self._reasons.get(app_key(text), "")
+
     def is_system(self, text: str) -> bool:
         """Tell whether a text is the app's own notice that chats begin with."""
         return self._system.match(app_key(text)) is not None

@@ -11,6 +11,7 @@ from typing import Final, Literal, NamedTuple
 Order = Literal["dmy", "mdy", "ymd"]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATE: Final = timedelta(minutes=1)  # by so much a message may stand after one that was written later
+_WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _FAR: Final = timedelta(days=1)
 
 
@@ -163,13 +164,21 @@ class DateOrder:
         self._before: tuple[int, int, int] | None = None
         self._back = {"dmy": 0, "mdy": 0}
         self._days: dict[str, datetime] = {}
+        self._falls = {"dmy": True, "mdy": True}  # whether every date falls on the weekday that stands beside it
+        self._weekdays = False
 
-    def add(self, first: str, second: str, third: str) -> None:
-        """Take note of a date as it is written: its three numbers, in their order."""
+    def add(self, first: str, second: str, third: str, weekday: str = "") -> None:
+        """Take note of a date as it is written: its three numbers, in their order, and its weekday (in English)."""
         if len(first) == 4:
             self._year_first = True
             return
         one, two, three = int(first), int(second), int(third)
+        if weekday[:3].casefold() in _WEEKDAYS:
+            self._weekdays = True
+            for order in ("dmy", "mdy"):
+                day = self.date((first, second, third), order)
+                on = day and datetime(*day).weekday() == _WEEKDAYS.index(weekday[:3].casefold())
+                self._falls[order] = bool(self._falls[order] and on)
         self._first, self._second, self._third = max(self._first, one), max(self._second, two), max(self._third, three)
         if before := self._before:
             if two != before[1]:
@@ -212,6 +221,8 @@ class DateOrder:
             return "ymd" if self._changed[1] and self._second <= 12 else ""
         if self._first > 12 or self._second > 12:
             return "" if self._first > 12 and self._second > 12 else "dmy" if self._first > 12 else "mdy"
+        if self._weekdays and self._falls["dmy"] != self._falls["mdy"]:
+            return "dmy" if self._falls["dmy"] else "mdy"
         if min(self._back.values()) == 0 < max(self._back.values()):
             return "dmy" if self._back["dmy"] == 0 else "mdy"
         first, second, _ = self._changed
