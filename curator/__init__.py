@@ -84,6 +84,14 @@ _WHERE = {
     "iso": "curator.importing.clocks",
     "DateOrder": "curator.importing.clocks",
     "WallClock": "curator.importing.clocks",
+    "AppWords": "curator.importing.app_words",
+    "app_key": "curator.importing.app_words",
+    "Dates": "curator.importing.dated_lines",
+    "Heading": "curator.importing.dated_lines",
+    "headed": "curator.importing.dated_lines",
+    "time_of": "curator.importing.dated_lines",
+    "hour_24": "curator.importing.clocks",
+    "HALF_OF_DAY": "curator.importing.clocks",
     "json_items": "curator.importing.streams",
     "backwards": "curator.importing.streams",
     "csv_rows": "curator.importing.streams",
@@ -155,11 +163,19 @@ if TYPE_CHECKING:
     from curator.hooks import Recipe as Recipe
     from curator.hooks import Reject as Reject
     from curator.hooks import hookimpl as hookimpl
+    from curator.importing.app_words import AppWords as AppWords
+    from curator.importing.app_words import app_key as app_key
+    from curator.importing.clocks import HALF_OF_DAY as HALF_OF_DAY
     from curator.importing.clocks import DateOrder as DateOrder
     from curator.importing.clocks import WallClock as WallClock
     from curator.importing.clocks import from_epoch as from_epoch
     from curator.importing.clocks import from_iso as from_iso
+    from curator.importing.clocks import hour_24 as hour_24
     from curator.importing.clocks import iso as iso
+    from curator.importing.dated_lines import Dates as Dates
+    from curator.importing.dated_lines import Heading as Heading
+    from curator.importing.dated_lines import headed as headed
+    from curator.importing.dated_lines import time_of as time_of
     from curator.importing.export_files import Damaged as Damaged
     from curator.importing.export_files import Entry as Entry
     from curator.importing.export_files import Export as Export
