@@ -82,6 +82,15 @@ _WHERE = {
     "DateOrder": "curator.importing.clocks",
     "WallClock": "curator.importing.clocks",
     "json_items": "curator.importing.streams",
+    "Packed": "curator.importing.streams",
+    "broken_json_lines": "curator.importing.streams",
+    "Tapbacks": "curator.importing.tapbacks",
+    "find_threads": "curator.importing.meta",
+    "read_threads": "curator.importing.meta",
+    "holds_tables": "curator.importing.databases",
+    "opened_database": "curator.importing.databases",
+    "sqlite_columns": "curator.importing.databases",
+    "sqlite_rows": "curator.importing.databases",
     "json_events": "curator.importing.streams",
     "json_value": "curator.importing.streams",
     "json_lines": "curator.importing.streams",
@@ -150,6 +159,10 @@ if TYPE_CHECKING:
     from curator.importing.clocks import from_epoch as from_epoch
     from curator.importing.clocks import from_iso as from_iso
     from curator.importing.clocks import iso as iso
+    from curator.importing.databases import holds_tables as holds_tables
+    from curator.importing.databases import opened_database as opened_database
+    from curator.importing.databases import sqlite_columns as sqlite_columns
+    from curator.importing.databases import sqlite_rows as sqlite_rows
     from curator.importing.export_files import Damaged as Damaged
     from curator.importing.export_files import Entry as Entry
     from curator.importing.export_files import Export as Export
@@ -159,6 +172,10 @@ if TYPE_CHECKING:
     from curator.importing.importer import Importer as Importer
     from curator.importing.importer import Item as Item
     from curator.importing.importer import Reading as Reading
+    from curator.importing.meta import find_threads as find_threads
+    from curator.importing.meta import read_threads as read_threads
+    from curator.importing.streams import Packed as Packed
+    from curator.importing.streams import broken_json_lines as broken_json_lines
     from curator.importing.streams import first_lines as first_lines
     from curator.importing.streams import json_events as json_events
     from curator.importing.streams import json_items as json_items
@@ -168,6 +185,7 @@ if TYPE_CHECKING:
     from curator.importing.streams import repair_control as repair_control
     from curator.importing.streams import text_lines as text_lines
     from curator.importing.streams import utf8 as utf8
+    from curator.importing.tapbacks import Tapbacks as Tapbacks
     from curator.language.clauses import TakenOut as TakenOut
     from curator.language.clauses import clauses_at_blanks as clauses_at_blanks
     from curator.language.clauses import needs_the_yes as needs_the_yes

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import codecs
 import io
+import json
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any, Final
@@ -16,6 +18,8 @@ from curator.importing.export_files import Damaged, Entry
 _BLOCK: Final = 1 << 16
 _OUTLINE_EVENTS: Final = 20_000
 _LONGEST_LINE: Final = 64 << 20  # bytes of one line of text
+_PACK: Final = 500
+_BROKEN_LINES: Final = 2_000  # lines that one record with breaks inside its strings may have
 _BOMS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 Repair = Callable[[bytes], tuple[bytes, bytes]]
 
@@ -138,14 +142,43 @@ def _first_prefixes(entry: Entry) -> set[str]:
 
 def json_lines(entry: Entry) -> Iterator[tuple[int, Any]]:
     """Yield (line, value) of a file of a JSON value a line; a line that is none gives a Damaged as its value."""
-    import json
-
     for number, line in text_lines(entry):
         if line.strip():
             try:
                 yield number, json.loads(line)
             except (ValueError, RecursionError) as error:
                 yield number, Damaged(f"no JSON: {str(error)[:120]}", f"{entry.name}:{number}")
+
+
+def broken_json_lines(entry: Entry, is_record: Callable[[Any], bool]) -> Iterator[tuple[str, Any]]:
+    """Yield (text, value) of a file of JSON objects, one a line, where some have raw line breaks inside their strings.
+
+    Such lines are joined again. What is no JSON is given as a Damaged; a line that `is_record` by itself ends it.
+    """
+    begun: list[str] = []
+    for number, line in text_lines(entry):
+        alone = _object(line)
+        if begun and (is_record(alone) or len(begun) == _BROKEN_LINES):
+            yield "", Damaged("no JSON", f"{entry.name}, before line {number:,}")
+            begun = []
+        if not begun and not line.strip():
+            continue
+        begun.append(line)
+        whole = alone if len(begun) == 1 else _object("\n".join(begun)) if line.rstrip().endswith("}") else None
+        if whole is not None:
+            yield "\n".join(begun), whole
+            begun = []
+    if begun:
+        yield "", Damaged("no JSON", f"{entry.name}, at its end")
+
+
+def _object(text: str) -> Any:
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        return json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return None
 
 
 def text_lines(entry: Entry, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
@@ -170,3 +203,29 @@ def first_lines(entry: Entry, most: int = 40) -> list[str]:
     if name == "utf-8" and b"\0" in head:
         return []
     return head[len(mark) :].decode(name, "replace").split("\n")[:most]
+
+
+class Packed:
+    """JSON values of a long stream, kept small in memory, to be gone through from either end: many apps write the
+    newest message first, and only the last one says where a conversation begins."""
+
+    def __init__(self) -> None:
+        self._packs: list[bytes] = []
+        self._open: list[Any] = []
+
+    def add(self, value: Any) -> None:
+        """Put a value behind the others."""
+        self._open.append(value)
+        if len(self._open) == _PACK:
+            self._packs.append(zlib.compress(json.dumps(self._open, default=str).encode(), 1))
+            self._open = []
+
+    def __iter__(self) -> Iterator[Any]:
+        for pack in self._packs:
+            yield from json.loads(zlib.decompress(pack))
+        yield from self._open
+
+    def __reversed__(self) -> Iterator[Any]:
+        yield from reversed(self._open)
+        for pack in reversed(self._packs):
+            yield from reversed(json.loads(zlib.decompress(pack)))
