@@ -83,6 +83,7 @@ _WHERE = {
     "WallClock": "curator.importing.clocks",
     "json_items": "curator.importing.streams",
     "Packed": "curator.importing.streams",
+    "XmlMender": "curator.importing.streams",
     "broken_json_lines": "curator.importing.streams",
     "Tapbacks": "curator.importing.tapbacks",
     "find_threads": "curator.importing.meta",
@@ -175,6 +176,7 @@ if TYPE_CHECKING:
     from curator.importing.meta import find_threads as find_threads
     from curator.importing.meta import read_threads as read_threads
     from curator.importing.streams import Packed as Packed
+    from curator.importing.streams import XmlMender as XmlMender
     from curator.importing.streams import broken_json_lines as broken_json_lines
     from curator.importing.streams import first_lines as first_lines
     from curator.importing.streams import json_events as json_events

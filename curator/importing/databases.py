@@ -16,6 +16,7 @@ from curator.importing.export_files import Damaged, Entry
 
 _MAGIC: Final = b"SQLite format 3\0"
 _BLOCK: Final = 1 << 20
+_BROKEN: Final = (sqlite3.Error, UnicodeError, OverflowError)  # what a damaged database makes the driver raise
 
 
 def holds_tables(entry: Entry, *names: str) -> bool:
@@ -60,7 +61,7 @@ def opened_database(entry: Entry, beside: Iterable[Entry] = ()) -> Iterator[sqli
         flags = "mode=rw" if copied else "mode=ro&immutable=1"  # to take in its log SQLite must write
         try:
             connection = sqlite3.connect(f"{path.absolute().as_uri()}?{flags}", uri=True)
-        except sqlite3.Error as error:
+        except _BROKEN as error:
             raise Damaged(f"cannot be opened: {error}", entry.name) from None
         with closing(connection):
             connection.text_factory = lambda data: data.decode("utf-8", "replace")
@@ -75,7 +76,7 @@ def _harmless(connection: sqlite3.Connection, entry: Entry) -> None:
         connection.execute("PRAGMA cell_size_check = ON")
         connection.execute("PRAGMA query_only = ON")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.Error as error:
+    except _BROKEN as error:
         raise Damaged(f"no SQLite database that can be read: {error}", entry.name) from None
 
 
@@ -112,7 +113,7 @@ def sqlite_rows(database: sqlite3.Connection, query: str, *values: Any) -> Itera
     """Yield the rows of a query. Raises Damaged where the database is broken, after the rows before."""
     try:
         yield from database.execute(query, values)
-    except sqlite3.Error as error:
+    except _BROKEN as error:
         raise Damaged(f"the database cannot be read on: {error}") from None
 
 

@@ -12,6 +12,7 @@ import re
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from difflib import SequenceMatcher
 from functools import cache
 from importlib.resources import files
@@ -29,7 +30,8 @@ App = Literal["messenger", "instagram"]
 _FILES: Final = ("photos", "videos", "audio_files", "gifs", "files")
 _PROFILES: Final = ("profile_information.json", "personal_information.json")
 _EDITED: Final = " (edited)"
-_EDIT_TIME: Final = 15 * 60_000  # milliseconds within which Instagram lets a message be edited
+_EDIT_TIME: Final = timedelta(minutes=15)  # within which Instagram lets a message be edited
+_NEAR: Final = 100  # messages among which its earlier version is looked for
 _NUMBER = re.compile(r"_(\d+)\.json$", re.IGNORECASE)
 _LINK = re.compile(r"https?://", re.IGNORECASE)
 _OTHER_LANGUAGE: Final = (
@@ -96,7 +98,7 @@ def _kind(paths: frozenset[str]) -> str:
 
 
 def _app(entry: Entry, export: Export) -> App:
-    """Tell whose a file is: by the folders above the chats, else by the names that were given, else by what it holds."""
+    """Tell whose a file is: by the folders above the chats, by the names that were given, or by what it holds."""
     above = entry.name.rpartition("messages/")[0] if "messages/" in entry.name else ""
     for text in (above, " ".join(path.name for path in export.paths)):
         if re.search("instagram", text, re.IGNORECASE):
@@ -261,9 +263,34 @@ def read_threads(found: Found, reading: Reading, edits: bool) -> Iterator[Item]:
     owner = _Owner(threads, reading)
     for thread in threads.threads:
         title = _title(thread)
-        for entry in thread.entries:
-            part = _Part(entry, thread, title, owner, reading)
-            yield from reading.guarded(entry, part.read(edits))
+        parts = (_Part(entry, thread, title, owner, reading) for entry in thread.entries)
+        items = (item for part in parts for item in reading.guarded(part.entry, part.read(edits)))
+        yield from _without_older(items) if edits else items
+
+
+def _without_older(items: Iterable[Item]) -> Iterator[Item]:
+    """Turn a message that was edited afterwards into a Skip: Instagram leaves it where it was."""
+    waiting: deque[Item] = deque()
+    for item in items:
+        if isinstance(item, ImportedMessage) and item.edited:
+            before = [(_alike(one, item), place) for place, one in enumerate(waiting)]
+            alike, place = max(before, default=(0.0, 0))
+            if alike > 0:
+                waiting[place] = Skip(printable(f"{item.conversation}, {item.time}"), "older_version")
+        waiting.append(item)
+        if len(waiting) > _NEAR:
+            yield waiting.popleft()
+    yield from waiting
+
+
+def _alike(one: Item, edited: ImportedMessage) -> float:
+    """Tell how likely a message is the earlier version of another: 0 where it cannot be, else up to 2."""
+    if not isinstance(one, ImportedMessage) or one.sender != edited.sender or one.text == edited.text:
+        return 0.0
+    first, second = (datetime.fromisoformat(moment or "") for moment in (one.time, edited.time))
+    if second - first > _EDIT_TIME:
+        return 0.0
+    return 1 + SequenceMatcher(None, one.text[:300], edited.text[:300]).quick_ratio()
 
 
 def _title(thread: Thread) -> str:
@@ -283,7 +310,7 @@ class _Part:
     """Reads one file of a conversation."""
 
     def __init__(self, entry: Entry, thread: Thread, title: str, owner: _Owner, reading: Reading) -> None:
-        self._entry, self._thread, self._title, self._owner, self._reading = entry, thread, title, owner, reading
+        self.entry, self._thread, self._title, self._owner, self._reading = entry, thread, title, owner, reading
         self._read = _said_encrypted if thread.encrypted else _said
         self._people = owner.people[thread.key]
 
@@ -291,13 +318,12 @@ class _Part:
         """Yield its messages from the first to the last. Raises Damaged, after what stood before."""
         packed, fault = Packed(), None
         try:
-            for record in json_items(self._entry, "messages.item"):
+            for record in json_items(self.entry, "messages.item"):
                 packed.add(record)
         except Damaged as error:
             fault = error
-        older = self._older(self._in_order(packed)) if edits else set()
         for number, record in self._in_order(packed):
-            yield from self._items(number, record, number in older, edits)
+            yield from self._items(number, record, edits)
         if fault:
             raise fault
 
@@ -313,34 +339,15 @@ class _Part:
         except ODD:
             return 0
 
-    def _older(self, records: Iterable[tuple[int, Any]]) -> set[int]:
-        """Return the numbers of messages that were edited: the words as they stood before."""
-        recent: dict[str, deque[tuple[int, int, str]]] = defaultdict(lambda: deque(maxlen=20))
-        older: set[int] = set()
-        for number, record in records:
-            try:
-                said = self._read(record)
-            except ODD:
-                continue
-            if said.reason or notice(said, self._people):
-                continue
-            before = recent[said.sender]
-            if said.text.endswith(_EDITED):
-                near = [one for one in before if said.time - one[1] <= _EDIT_TIME and one[0] not in older]
-                if near:
-                    older.add(max(near, key=lambda one: (_alike(one[2], said.text), one[0]))[0])
-            before.append((number, said.time, said.text))
-        return older
-
-    def _items(self, number: int, record: Any, older: bool, edits: bool) -> Iterator[Item]:
-        where = printable(f"{self._title}, message {number + 1:,} of {self._entry.base}")
+    def _items(self, number: int, record: Any, edits: bool) -> Iterator[Item]:
+        where = printable(f"{self._title}, message {number + 1:,} of {self.entry.base}")
         try:
             said = self._read(record)
             time = from_epoch(said.time, 1000)
         except ODD as error:
             yield Skip(where, "bad_shape", f"not as expected: {type(error).__name__}: {str(error)[:120]}")
             return
-        reason = said.reason or notice(said, self._people) or ("older_version" if older else "")
+        reason = said.reason or notice(said, self._people)
         edited = edits and said.text.endswith(_EDITED)
         text = said.text.removesuffix(_EDITED) if edited else said.text
         if reason or not text.strip():
@@ -359,7 +366,3 @@ class _Part:
             edited=edited,
             attachments=said.files,
         )
-
-
-def _alike(one: str, other: str) -> float:
-    return SequenceMatcher(None, one[:300], other.removesuffix(_EDITED)[:300]).quick_ratio()

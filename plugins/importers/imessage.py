@@ -19,8 +19,8 @@ from curator import (
     Skip,
     Tapbacks,
     from_epoch,
-    hookimpl,
     holds_tables,
+    hookimpl,
     opened_database,
     printable,
     sqlite_columns,
@@ -41,7 +41,7 @@ _COLUMNS: Final = (
     "is_from_me", "item_type", "group_title", "group_action_type", "associated_message_type", "balloon_bundle_id",
     "thread_originator_guid", "cache_has_attachments", "is_system_message", "is_spam", "error",
 )  # fmt: skip
-_TABLES: Final = ("message", "handle", "chat_message_join")
+_TABLES: Final = ("message", "handle", "chat", "chat_message_join")
 
 
 @hookimpl
@@ -101,16 +101,12 @@ class _Messages:
 
     def __post_init__(self) -> None:
         self.handles = {row: str(name) for row, name in sqlite_rows(self.database, "SELECT ROWID, id FROM handle")}
-        there = sqlite_columns(self.database, "chat")
-        if not there:
-            return
         people: dict[int, list[str]] = {}
         if sqlite_columns(self.database, "chat_handle_join"):
             for chat, handle in sqlite_rows(self.database, "SELECT chat_id, handle_id FROM chat_handle_join"):
                 people.setdefault(chat, []).append(self.handles.get(handle, "?"))
-        wanted = ("style", "chat_identifier", "display_name")
-        names = ", ".join(name if name in there else "NULL" for name in wanted)
-        for row, style, identifier, shown in sqlite_rows(self.database, f"SELECT ROWID, {names} FROM chat"):
+        chats = "SELECT ROWID, style, chat_identifier, display_name FROM chat"
+        for row, style, identifier, shown in sqlite_rows(self.database, chats):
             group, plain = style == _GROUP, str(identifier or f"chat {row}")
             members = ", ".join(people.get(row, ())) if group else ""
             self.chats[row] = _Chat(str(shown or members or plain), group, plain)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from curator import Differs, Export, Found, Importer, Item, Reading, find_threads, hookimpl, read_threads
 
 HOW = (
-    "accountscenter.facebook.com: Your information and permissions, Export your information; choose Messages, the format "
-    "JSON (not HTML) and all time. Chats since Messenger encrypts them are a download of their own: "
+    "accountscenter.facebook.com: Your information and permissions, Export your information; choose Messages, the "
+    "format JSON (not HTML) and all time. Chats since Messenger encrypts them are a download of their own: "
     "messenger.com/secure_storage/dyi."
 )
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from curator import (
-    Damaged,
-    Differs,
     Entry,
     Export,
     Found,
@@ -25,8 +23,8 @@ from curator import (
 )
 
 HOW = (
-    "Signal Desktop (8.10 or newer): Settings, Chats, export the chat history as JSON, without a password. Name the "
-    "folder signal-export-... or the main.jsonl in it. Older versions: see signal_export."
+    "Signal Desktop (8.10 or newer): Settings, Chats, export the chat history as JSON. Name the folder "
+    "signal-export-... or the main.jsonl in it. Older versions: see signal_export."
 )
 _KINDS: Final = frozenset(
     ("account", "recipient", "chat", "chatItem", "stickerPack", "adHocCall", "notificationProfile", "chatFolder")
@@ -39,6 +37,8 @@ _OTHER: Final = {
     "paymentNotification": "unsupported", "giftBadge": "unsupported", "poll": "poll",
 }  # fmt: skip
 
+_NAMES: Final = (("systemGivenName", "systemFamilyName"), ("profileGivenName", "profileFamilyName"), ("username",))
+
 
 @hookimpl
 def register_importers() -> list[Importer]:
@@ -46,21 +46,20 @@ def register_importers() -> list[Importer]:
     return [Importer("signal", "Signal (its own export)", HOW, find, read)]
 
 
-def find(export: Export) -> Found | Differs | None:
+def find(export: Export) -> Found | None:
     """Take files of JSON lines that begin with the export's version, or with who is in it."""
     entries = tuple(entry for entry in export.ending(".jsonl", ".json", ".txt") if _begins_so(entry))
     return Found(entries, "Signal's records", export) if entries else None
 
 
 def _begins_so(entry: Entry) -> bool:
-    for line in first_lines(entry, 3):
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            return False
-        if isinstance(record, dict) and ("backupTimeMs" in record or len(record) == 1 and _KINDS & record.keys()):
-            return "version" in record or any(isinstance(value, dict) for value in record.values())
-    return False
+    try:
+        record = json.loads(first_lines(entry, 1)[0])
+    except (ValueError, IndexError, RecursionError):
+        return False
+    if not isinstance(record, dict) or "backupTimeMs" in record:
+        return isinstance(record, dict) and "version" in record
+    return len(record) == 1 and bool(_KINDS & record.keys()) and isinstance(next(iter(record.values())), dict)
 
 
 def read(found: Found, reading: Reading) -> Iterator[Item]:
@@ -92,7 +91,7 @@ class _Records:
         """Yield the message of a record, or why there is none."""
         text, record = line
         if not isinstance(record, dict):
-            yield Skip("main.jsonl", "unrecognised_line", record.what if isinstance(record, Damaged) else "no record")
+            yield Skip(printable(record.where), "unrecognised_line", record.what)
         elif "recipient" in record:
             self._recipient(record["recipient"])
         elif "chat" in record:
@@ -101,13 +100,14 @@ class _Records:
             item = record["chatItem"]
             while isinstance(item.get("chatItem"), dict):  # some files have the wrapper twice
                 item = item["chatItem"]
+            recipient = self.chats.get(str(item.get("chatId")), "")
+            chat = self.names.get(recipient, f"chat {item.get('chatId')}")
+            where = printable(f"{chat}, {item.get('dateSent')}")
             if hash(text) in self.seen:
-                yield Skip(self._where(item), "duplicate")
+                yield Skip(where, "duplicate")
             else:
                 self.seen.add(hash(text))
-                yield from self._item(item)
-        elif "adHocCall" in record:
-            yield Skip("a call by link", "call")
+                yield from self._item(item, where, chat, self.accounts.get(recipient) or chat)
         elif not _is_record(record):
             yield Skip(printable(" ".join(record)[:80]) or "{}", "unrecognised_line", "a record of an unknown kind")
 
@@ -121,36 +121,28 @@ class _Records:
         self.names[key] = str(known or _name(contact) or (contact and self.accounts[key]) or f"recipient {key}")
         self.mentioned[aci] = self.names[key]
 
-    def _where(self, item: dict[str, Any]) -> str:
-        return printable(f"{self._chat(item)}, {item.get('dateSent')}")
-
-    def _chat(self, item: dict[str, Any]) -> str:
-        chat = str(item.get("chatId"))
-        return self.names.get(self.chats.get(chat, ""), f"chat {chat}")
-
-    def _item(self, item: dict[str, Any]) -> Iterator[Item]:
-        for _ in item.get("revisions") or ():
-            yield Skip(self._where(item), "older_version")
+    def _item(self, item: dict[str, Any], where: str, chat: str, chat_id: str) -> Iterator[Item]:
+        if older := len(item.get("revisions") or ()):
+            yield Skip(where, "older_version", count=older)
         reason, said = _reason(item), item.get("standardMessage") or {}
         reply = (item.get("directStoryReplyMessage") or {}).get("textReply") or {}
         text = "" if reason else self._words(said or reply)
         files = len(said.get("attachments") or ())
         if reason or not text.strip():
-            yield Skip(self._where(item), reason or ("media_only" if files else "empty"))
+            yield Skip(where, reason or ("media_only" if files else "empty"))
             return
-        own, author = "outgoing" in item, str(item.get("authorId"))
-        chat, sent, account = self._chat(item), str(item["dateSent"]), self.accounts.get(author, "")
-        quote = said.get("quote") or {}
+        own, author, sent = "outgoing" in item, str(item.get("authorId")), str(item["dateSent"])
+        account, quote = self.accounts.get(author, ""), said.get("quote") or {}
         yield ImportedMessage(
             id=self._id(chat, f"{'me' if own else account or author}-{sent}"),
             conversation=chat,
-            conversation_id=self.accounts.get(self.chats.get(str(item.get("chatId")), "")) or chat,
+            conversation_id=chat_id,
             time=from_epoch(sent, 1000),
             sender="Me" if own else self.names.get(author, f"recipient {author}"),
             sender_id="" if own else account,
             is_owner=own,
             text=text,
-            edited=bool(item.get("revisions")),
+            edited=bool(older),
             attachments=files,
             quote=str((quote.get("text") or {}).get("body") or ""),
             reply_to=self._answered(quote),
@@ -172,43 +164,35 @@ class _Records:
         body = (said.get("text") or {}).get("body") or ""
         if said.get("longText"):
             body = self._long_text(said["longText"], body)
-        ranges = [one for one in (said.get("text") or {}).get("bodyRanges") or () if one.get("mentionAci")]
+        ranges = (said.get("text") or {}).get("bodyRanges") or ()
         for one in sorted(ranges, key=lambda one: int(one.get("start") or 0)):
-            body = body.replace("\ufffc", f"@{self.mentioned.get(str(one['mentionAci']), '')}", 1)
+            if one.get("mentionAci"):
+                body = body.replace("\ufffc", f"@{self.mentioned.get(str(one['mentionAci']), '')}", 1)
         return str(body)
 
-    def _long_text(self, pointer: dict[str, Any], body: str) -> str:
+    def _long_text(self, pointer: dict[str, Any], body: Any) -> Any:
         """Return the whole of a long message, which lies in a file of its own; the message holds its beginning."""
         digest = str((pointer.get("locatorInfo") or {}).get("plaintextHash") or "")
         names = {digest, base64.b64decode(digest + "==").hex()} - {""}
-        for entry in self.export.below(""):
-            if entry.base.partition(".")[0] in names:
-                with entry.open() as file:
-                    return file.read(1 << 20).decode("utf-8", "replace")
-        self.reading.note(_CUT)
-        return body
+        found = next((one for one in self.export.entries if one.base.partition(".")[0] in names), None)
+        if found is None:
+            self.reading.note(_CUT)
+        return found.head(1 << 20).decode("utf-8", "replace") if found else body
 
 
 def _name(contact: dict[str, Any]) -> str:
     """Return a contact's name as Signal shows it: the nickname, the name in the phone, that of the profile."""
-    nickname = contact.get("nickname") or {}
-    pairs = (
-        (nickname.get("given"), nickname.get("family")),
-        (contact.get("systemGivenName"), contact.get("systemFamilyName")),
-        (contact.get("profileGivenName"), contact.get("profileFamilyName")),
-        (contact.get("username"), None),
-    )
+    own = ((contact.get("nickname") or {}).get(key) for key in ("given", "family"))
+    pairs = (own, *((contact.get(key) for key in keys) for keys in _NAMES))
     return next((name for pair in pairs if (name := " ".join(str(part) for part in pair if part))), "")
 
 
 def _reason(item: dict[str, Any]) -> str:
     """Say why an item is no message; "" where it may be one."""
-    update = item.get("updateMessage") or {}
-    if "individualCall" in update or "groupCall" in update:
+    if {"individualCall", "groupCall"} & (item.get("updateMessage") or {}).keys():
         return "call"
-    for key, reason in _OTHER.items():
-        if key in item:
-            return reason
+    if other := next((reason for key, reason in _OTHER.items() if key in item), ""):
+        return other
     if str(item.get("expiresInMs") or "0") != "0" or str(item.get("expireStartDate") or "0") != "0":
         return "disappearing"
     if "emoji" in (item.get("directStoryReplyMessage") or {}):
