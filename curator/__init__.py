@@ -87,13 +87,13 @@ _WHERE = {
     "Packed": "curator.importing.streams",
     "XmlMender": "curator.importing.streams",
     "broken_json_lines": "curator.importing.streams",
-    "Tapbacks": "curator.importing.tapbacks",
-    "find_threads": "curator.importing.meta",
-    "read_threads": "curator.importing.meta",
-    "holds_tables": "curator.importing.databases",
-    "opened_database": "curator.importing.databases",
-    "sqlite_columns": "curator.importing.databases",
-    "sqlite_rows": "curator.importing.databases",
+    "Tapbacks": "curator.importing.phones.tapbacks",
+    "find_threads": "curator.importing.phones.meta",
+    "read_threads": "curator.importing.phones.meta",
+    "holds_tables": "curator.importing.phones.databases",
+    "opened_database": "curator.importing.phones.databases",
+    "sqlite_columns": "curator.importing.phones.databases",
+    "sqlite_rows": "curator.importing.phones.databases",
     "json_events": "curator.importing.streams",
     "json_value": "curator.importing.streams",
     "json_lines": "curator.importing.streams",
@@ -162,10 +162,6 @@ if TYPE_CHECKING:
     from curator.importing.clocks import from_epoch as from_epoch
     from curator.importing.clocks import from_iso as from_iso
     from curator.importing.clocks import iso as iso
-    from curator.importing.databases import holds_tables as holds_tables
-    from curator.importing.databases import opened_database as opened_database
-    from curator.importing.databases import sqlite_columns as sqlite_columns
-    from curator.importing.databases import sqlite_rows as sqlite_rows
     from curator.importing.export_files import Damaged as Damaged
     from curator.importing.export_files import Entry as Entry
     from curator.importing.export_files import Export as Export
@@ -177,8 +173,13 @@ if TYPE_CHECKING:
     from curator.importing.importer import Importer as Importer
     from curator.importing.importer import Item as Item
     from curator.importing.importer import Reading as Reading
-    from curator.importing.meta import find_threads as find_threads
-    from curator.importing.meta import read_threads as read_threads
+    from curator.importing.phones.databases import holds_tables as holds_tables
+    from curator.importing.phones.databases import opened_database as opened_database
+    from curator.importing.phones.databases import sqlite_columns as sqlite_columns
+    from curator.importing.phones.databases import sqlite_rows as sqlite_rows
+    from curator.importing.phones.meta import find_threads as find_threads
+    from curator.importing.phones.meta import read_threads as read_threads
+    from curator.importing.phones.tapbacks import Tapbacks as Tapbacks
     from curator.importing.streams import Packed as Packed
     from curator.importing.streams import XmlMender as XmlMender
     from curator.importing.streams import broken_json_lines as broken_json_lines
@@ -191,7 +192,6 @@ if TYPE_CHECKING:
     from curator.importing.streams import repair_control as repair_control
     from curator.importing.streams import text_lines as text_lines
     from curator.importing.streams import utf8 as utf8
-    from curator.importing.tapbacks import Tapbacks as Tapbacks
     from curator.language.clauses import TakenOut as TakenOut
     from curator.language.clauses import clauses_at_blanks as clauses_at_blanks
     from curator.language.clauses import needs_the_yes as needs_the_yes

@@ -113,11 +113,11 @@ class XmlMender:
     def __init__(self, lost: Callable[[], None]) -> None:
         self._lost = lost
 
-    def mend(self, block: bytes) -> tuple[bytes, bytes]:
+    def mend(self, block: bytes, is_last: bool) -> tuple[bytes, bytes]:
         """Return a block mended, and a rest that waits for more. It is a Repair."""
-        opened = _OPEN_REFERENCES.search(block[-4096:])
+        opened = None if is_last else _OPEN_REFERENCES.search(block[-4096:])
         rest = opened[0] if opened else b""
-        if not rest:
+        if not rest and not is_last:
             tail = len(block) - len(block.rstrip(_BASE64))
             rest = block[len(block) - tail :][:_MEDIA]  # of a picture that goes on, its beginning is enough
             block = block[: len(block) - tail] + rest

@@ -97,6 +97,8 @@ def random_talks(seed: int, keeps: Keeps, count: int = 3, length: int = 24) -> l
             number += 1
             own = keeps.own_only or chance.random() < 0.5
             time += timedelta(seconds=chance.choice((1, 7, 61, 1260, 4000)))
+            while keeps.wall and _unclear(said[-1].time if said else time - timedelta(days=1), time):
+                time += timedelta(hours=1)
             message = Said(number, time, OWNER if own else chance.choice(others), own, chance.choice(texts))
             if keeps.replies and said and chance.random() < 0.2:
                 message = replace(message, reply_to=chance.choice(said).number)
@@ -109,6 +111,13 @@ def random_talks(seed: int, keeps: Keeps, count: int = 3, length: int = 24) -> l
         said = [replace(one, reply_to=0) if one.reply_to in gone else one for one in said]
         talks.append(Talk("Crew" if several else others[0], others, tuple(said)))
     return talks
+
+
+def _unclear(before: datetime, time: datetime) -> bool:
+    """Tell whether a clock shows a time of its repeated hour that it could have shown the first time as well."""
+    shown, last = time.astimezone(ZONE), before.astimezone(ZONE)
+    gone_back = shown.replace(tzinfo=None) < last.replace(tzinfo=None) - timedelta(minutes=1)
+    return shown.fold == 1 and last.fold == 0 and not gone_back
 
 
 def expected(talks: list[Talk], keeps: Keeps) -> list[list[tuple[object, ...]]]:

@@ -13,8 +13,8 @@ KEEPS = Keeps(precision=1, replies=True, edits=True, deletions=True)
 _TABLES = """
 CREATE TABLE handle (ROWID INTEGER PRIMARY KEY, id TEXT, service TEXT);
 CREATE TABLE chat (ROWID INTEGER PRIMARY KEY, guid TEXT, style INTEGER, chat_identifier TEXT, display_name TEXT);
-CREATE TABLE message (ROWID INTEGER PRIMARY KEY, guid TEXT UNIQUE NOT NULL, text TEXT, attributedBody BLOB, service TEXT,
-    handle_id INTEGER DEFAULT 0, date INTEGER, date_edited INTEGER DEFAULT 0, is_from_me INTEGER DEFAULT 0,
+CREATE TABLE message (ROWID INTEGER PRIMARY KEY, guid TEXT UNIQUE NOT NULL, text TEXT, attributedBody BLOB,
+    service TEXT, handle_id INTEGER DEFAULT 0, date INTEGER, date_edited INTEGER DEFAULT 0, is_from_me INTEGER DEFAULT 0,
     item_type INTEGER DEFAULT 0, associated_message_type INTEGER DEFAULT 0, thread_originator_guid TEXT);
 CREATE TABLE chat_message_join (chat_id INTEGER, message_id INTEGER);
 CREATE TABLE chat_handle_join (chat_id INTEGER, handle_id INTEGER);

@@ -10,6 +10,7 @@ from importers.talk import OWNER, Keeps, Said, Talk
 from importers.writers.messenger import write_thread
 
 FORMAT = "instagram"
+SAME_SHAPE = ("messenger",)
 KEEPS = Keeps(precision=1, edits=True)
 OWNERS = (OWNER,)
 

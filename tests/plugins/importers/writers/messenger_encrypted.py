@@ -8,6 +8,7 @@ from pathlib import Path
 from importers.talk import OWNER, Keeps, Talk
 
 FORMAT = "messenger"
+SAME_SHAPE = ("instagram",)
 KEEPS = Keeps(precision=1)
 OWNERS = (OWNER,)
 

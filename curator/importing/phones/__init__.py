@@ -1,0 +1,1 @@
+"""What readers of phones and messengers share: chats as Meta writes them, SQLite files, reactions in words."""
