@@ -162,12 +162,10 @@ class _Phone:
 
     def _learn(self, address: str, contact: str) -> None:
         """Keep the name of a number; of a group there are as many names as numbers, in the same order."""
-        if contact in (*_NOTHING, "(Unknown)"):
-            return
         numbers = address.split("~")
         names = [contact] if len(numbers) == 1 else [name.strip() for name in contact.split(",")]
         for number, name in zip(numbers, names, strict=True) if len(numbers) == len(names) else ():
-            if name not in (*_NOTHING, "(Unknown)"):
+            if name not in _NOTHING and not name.startswith("("):  # "(Unknown)", in the phone's language
                 self.names.setdefault(_plain(number), name)
 
 

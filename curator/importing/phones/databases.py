@@ -16,6 +16,7 @@ from curator.importing.export_files import Damaged, Entry
 
 _MAGIC: Final = b"SQLite format 3\0"
 _BLOCK: Final = 1 << 20
+_AS_IT_LIES: Final = "mode=ro&immutable=1"
 _BROKEN: Final = (sqlite3.Error, UnicodeError, OverflowError)  # what a damaged database makes the driver raise
 
 
@@ -26,7 +27,7 @@ def holds_tables(entry: Entry, *names: str) -> bool:
     if entry.path is None:
         return _written_in(entry, names)
     try:
-        with opened_database(entry) as database:
+        with _connected(entry, entry.path, _AS_IT_LIES) as database:
             return set(names) <= table_names(database)
     except Damaged:
         return False
@@ -57,16 +58,21 @@ def opened_database(entry: Entry, beside: Iterable[Entry] = ()) -> Iterator[sqli
     """Open a database; `beside` are files that may be its log of changes. Raises Damaged where it is none."""
     with tempfile.TemporaryDirectory(prefix="curate-") as folder:  # made for its owner alone (0700)
         path = _readable(entry, beside, Path(folder))
-        copied = path.parent == Path(folder)
-        flags = "mode=rw" if copied else "mode=ro&immutable=1"  # to take in its log SQLite must write
-        try:
-            connection = sqlite3.connect(f"{path.absolute().as_uri()}?{flags}", uri=True)
-        except _BROKEN as error:
-            raise Damaged(f"cannot be opened: {error}", entry.name) from None
-        with closing(connection):
-            connection.text_factory = lambda data: data.decode("utf-8", "replace")
-            _harmless(connection, entry)
+        flags = "mode=rw" if path.parent == Path(folder) else _AS_IT_LIES  # SQLite takes a log in by writing
+        with _connected(entry, path, flags) as connection:
             yield connection
+
+
+@contextmanager
+def _connected(entry: Entry, path: Path, flags: str) -> Iterator[sqlite3.Connection]:
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?{flags}", uri=True)
+    except _BROKEN as error:
+        raise Damaged(f"cannot be opened: {error}", entry.name) from None
+    with closing(connection):
+        connection.text_factory = lambda data: data.decode("utf-8", "replace")
+        _harmless(connection, entry)
+        yield connection
 
 
 def _harmless(connection: sqlite3.Connection, entry: Entry) -> None:

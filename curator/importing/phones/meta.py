@@ -241,7 +241,8 @@ def notice(said: _Said, people: Iterable[str]) -> str:
             found = (reason for reason, pattern in after.items() if _names_known(pattern.fullmatch(rest), known))
             if reason := next(found, ""):
                 return reason
-    if said.shared and len(text) < 100 and not _LINK.search(text) and any(name in text for name in actor):
+    short = len(text) < 100 and text.endswith((".", "。")) and not _LINK.search(text)
+    if said.shared and short and any(name in text for name in actor):
         return "share_placeholder"  # "Jon sent an attachment.", in whatever language
     return ""
 

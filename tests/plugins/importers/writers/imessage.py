@@ -14,7 +14,7 @@ _TABLES = """
 CREATE TABLE handle (ROWID INTEGER PRIMARY KEY, id TEXT, service TEXT);
 CREATE TABLE chat (ROWID INTEGER PRIMARY KEY, guid TEXT, style INTEGER, chat_identifier TEXT, display_name TEXT);
 CREATE TABLE message (ROWID INTEGER PRIMARY KEY, guid TEXT UNIQUE NOT NULL, text TEXT, attributedBody BLOB,
-    service TEXT, handle_id INTEGER DEFAULT 0, date INTEGER, date_edited INTEGER DEFAULT 0, is_from_me INTEGER DEFAULT 0,
+    service TEXT, handle_id INTEGER, date INTEGER, date_edited INTEGER DEFAULT 0, is_from_me INTEGER DEFAULT 0,
     item_type INTEGER DEFAULT 0, associated_message_type INTEGER DEFAULT 0, thread_originator_guid TEXT);
 CREATE TABLE chat_message_join (chat_id INTEGER, message_id INTEGER);
 CREATE TABLE chat_handle_join (chat_id INTEGER, handle_id INTEGER);
@@ -25,9 +25,10 @@ def body(text: str) -> bytes:
     """Return words as a typedstream, less what no reader needs."""
     words = text.encode()
     size = len(words)
-    length = bytes([size]) if size < 128 else b"\x81" + size.to_bytes(2, "little")
-    if size > 65_535:
-        length = b"\x82" + size.to_bytes(4, "little")
+    if size < 128:
+        length = bytes([size])
+    else:
+        length = b"\x81" + size.to_bytes(2, "little") if size < 1 << 16 else b"\x82" + size.to_bytes(4, "little")
     return (
         b"\x04\x0bstreamtyped\x81\xe8\x03\x84\x01@\x84\x84\x84\x08NSString\x01\x94\x84\x01+"
         + length
