@@ -121,13 +121,13 @@ class _Messages:
         name = chat.name if chat else handle or "without a chat"
         identifier = chat.identifier if chat else name
         text, attachments = _text(record)
-        reason = "deleted" if rows[0][2] else _reason(record, text, attachments)
-        if not reason and self.tapbacks.is_one(identifier, text) and record["service"] != "iMessage":
-            reason = "reaction"
-        if reason:
-            if reason == "media_only":
+        why = "deleted" if rows[0][2] else _reason(record, text, attachments)
+        if not why and self.tapbacks.is_one(identifier, text) and record["service"] != "iMessage":
+            why = "reaction"
+        if why:
+            if why == "media_only":
                 self.tapbacks.is_one(identifier, "")
-            yield Skip(printable(f"{name}/{record['guid']}"), reason)
+            yield Skip(printable(f"{name}/{record['guid']}"), why)
             return
         date = int(record["date"] or 0)
         yield ImportedMessage(

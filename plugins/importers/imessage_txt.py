@@ -31,12 +31,8 @@ _REACTION = re.compile(r"(?:Loved|Liked|Disliked|Laughed|Emphasized|Questioned|\
 _STICKER = re.compile(r"(?:.+ )?Sticker from .+: .+")
 _FILE = re.compile(r"Attachment missing!|(?:attachments|~/Library/Messages|(?:/[^/]+)*/Attachments)/.+\.\w{1,8}")
 _UNSENT = re.compile(r".{1,80} (?:deleted a message\.|unsent (?:a message|this message part).*)")
-_EFFECT = re.compile(
-    r"Sent with (?:Confetti|Echo|Fireworks|Balloons|Heart|Lasers|Shooting Star|Sparkles|Spotlight|Slam|Loud|Gentle|"
-    r"Invisible Ink)"
-)
-_ANSWER: Final = "This message responded to an earlier message."
-_DELETED: Final = "This message was deleted from the conversation!"
+_EFFECTS: Final = "Confetti|Echo|Fireworks|Balloons|Heart|Lasers|Shooting Star|Sparkles|Spotlight"
+_EFFECT = re.compile(f"Sent with (?:{_EFFECTS}|Slam|Loud|Gentle|Invisible Ink)")
 _WHOLE: Final = {"SharePlay Message\nEnded": "system", "Handwritten messages are not yet supported!": "unsupported"}
 
 
@@ -84,13 +80,11 @@ def _blocks(entry: Entry) -> Iterator[list[str]]:
     for _, line in text_lines(entry):
         line = line.removesuffix("\r")
         begins = not line.startswith(" ") and (_HEAD.fullmatch(line) or _DATED.fullmatch(line))
-        if begins and (not block or not block[-1].strip()):
-            if block:
-                yield block
+        if begins and block and not block[-1].strip():
+            yield block
             block = []
         block.append(line)
-    if block:
-        yield block
+    yield from filter(None, [block])
 
 
 @dataclass
@@ -141,8 +135,7 @@ class _Body:
     """Tells the words of a message from the lines that the program put among them."""
 
     def __init__(self, where: str) -> None:
-        self._where = where
-        self.files = self.stickers = 0
+        self._where, self.files, self.stickers = where, 0, 0
         self.answers = self.edited = self.deleted = False
         self.replies: list[tuple[str, str]] = []  # the date and the sender of each reply that stands under it
         self._lines: list[str] = []
@@ -152,8 +145,8 @@ class _Body:
         end = len(lines)
         while end and not lines[end - 1].strip():
             end -= 1
-        self.answers = lines[end - 1 : end] == [_ANSWER]
-        self.deleted = lines[:1] == [_DELETED]
+        self.answers = lines[end - 1 : end] == ["This message responded to an earlier message."]
+        self.deleted = lines[:1] == ["This message was deleted from the conversation!"]
         lines = lines[int(self.deleted) : end - int(self.answers)]
         part, reactions, versions, below = "", 0, 0, 0  # `part`: what an empty line ends
         for line, following in zip(lines, [*lines[1:], ""], strict=False):
@@ -171,10 +164,11 @@ class _Body:
                 below += bool(line.strip())  # nothing says whose words these are
             else:
                 versions += self._line(line)
-        counts = {"duplicate": len(self.replies), "reaction": reactions, "older_version": versions - 1}
-        for reason, count in {**counts, "unrecognised_line": below}.items():
-            if count > 0:
-                yield Skip(self._where, reason, count=count)
+        counts = (len(self.replies), reactions, versions - 1, below)
+        reasons = ("duplicate", "reaction", "older_version", "unrecognised_line")
+        yield from (
+            Skip(self._where, reason, "", count) for reason, count in zip(reasons, counts, strict=True) if count > 0
+        )
 
     def _line(self, line: str) -> int:
         """Take a line of the body; 1 where it begins a version of an edited message."""

@@ -24,11 +24,9 @@ from curator import (
 
 HOW = (
     "Signal Desktop (8.10 or newer): Settings, Chats, export the chat history as JSON. Name the folder "
-    "signal-export-... or the main.jsonl in it. Older versions: see signal_export."
+    "signal-export-...; older versions: see signal_export."
 )
-_KINDS: Final = frozenset(
-    ("account", "recipient", "chat", "chatItem", "stickerPack", "adHocCall", "notificationProfile", "chatFolder")
-)
+_KIND: Final = {*"version account recipient chat chatItem stickerPack adHocCall notificationProfile chatFolder".split()}
 _CUT: Final = "a long message is cut: the file with all of it (files/) is not in what was named"
 # What is no words: the key of a chat item, and the reason.
 _OTHER: Final = {
@@ -36,7 +34,6 @@ _OTHER: Final = {
     "stickerMessage": "sticker", "contactMessage": "media_only", "viewOnceMessage": "media_only",
     "paymentNotification": "unsupported", "giftBadge": "unsupported", "poll": "poll",
 }  # fmt: skip
-
 _NAMES: Final = (("systemGivenName", "systemFamilyName"), ("profileGivenName", "profileFamilyName"), ("username",))
 
 
@@ -54,12 +51,10 @@ def find(export: Export) -> Found | None:
 
 def _begins_so(entry: Entry) -> bool:
     try:
-        record = json.loads(first_lines(entry, 1)[0])
-    except (ValueError, IndexError, RecursionError):
+        first, *others = [json.loads(line) for line in first_lines(entry, 2) if line]
+    except (ValueError, RecursionError):
         return False
-    if not isinstance(record, dict) or "backupTimeMs" in record:
-        return isinstance(record, dict) and "version" in record
-    return len(record) == 1 and bool(_KINDS & record.keys()) and isinstance(next(iter(record.values())), dict)
+    return _is_record(first) and ("backupTimeMs" in first or any(len(one) == 1 for one in others if _is_record(one)))
 
 
 def read(found: Found, reading: Reading) -> Iterator[Item]:
@@ -71,7 +66,7 @@ def read(found: Found, reading: Reading) -> Iterator[Item]:
 
 
 def _is_record(value: Any) -> bool:
-    return isinstance(value, dict) and bool((_KINDS | {"version"}) & value.keys())
+    return isinstance(value, dict) and bool(_KIND & value.keys())
 
 
 @dataclass
@@ -109,17 +104,17 @@ class _Records:
                 self.seen.add(hash(text))
                 yield from self._item(item, where, chat, self.accounts.get(recipient) or chat)
         elif not _is_record(record):
-            yield Skip(printable(" ".join(record)[:80]) or "{}", "unrecognised_line", "a record of an unknown kind")
+            yield Skip(printable(" ".join(record)[:80]) or "{}", "unrecognised_line", "an unknown kind of record")
 
     def _recipient(self, one: dict[str, Any]) -> None:
         key, contact = str(one["id"]), one.get("contact") or {}
-        phone, aci = str(contact.get("e164") or ""), str(contact.get("aci") or "")
-        group = one.get("group") or {}
-        self.accounts[key] = f"+{phone.lstrip('+')}" if phone else aci or str(group.get("masterKey") or "")
+        aci, group = str(contact.get("aci") or ""), one.get("group") or {}
+        phone = str(contact.get("e164") or "").lstrip("+")
+        self.accounts[key] = f"+{phone}" if phone else aci or str(group.get("masterKey") or "")
         title = ((group.get("snapshot") or {}).get("title") or {}).get("title")
         known = "Note to Self" if "self" in one else "Signal" if "releaseNotes" in one else title
-        self.names[key] = str(known or _name(contact) or (contact and self.accounts[key]) or f"recipient {key}")
-        self.mentioned[aci] = self.names[key]
+        shown = known or _name(contact) or (contact and self.accounts[key])
+        self.names[key] = self.mentioned[aci] = str(shown or f"recipient {key}")
 
     def _item(self, item: dict[str, Any], where: str, chat: str, chat_id: str) -> Iterator[Item]:
         if older := len(item.get("revisions") or ()):
@@ -174,10 +169,10 @@ class _Records:
         """Return the whole of a long message, which lies in a file of its own; the message holds its beginning."""
         digest = str((pointer.get("locatorInfo") or {}).get("plaintextHash") or "")
         names = {digest, base64.b64decode(digest + "==").hex()} - {""}
-        found = next((one for one in self.export.entries if one.base.partition(".")[0] in names), None)
-        if found is None:
-            self.reading.note(_CUT)
-        return found.head(1 << 20).decode("utf-8", "replace") if found else body
+        for entry in (one for one in self.export.entries if one.base.partition(".")[0] in names):
+            return entry.head(1 << 20).decode("utf-8", "replace")
+        self.reading.note(_CUT)
+        return body
 
 
 def _name(contact: dict[str, Any]) -> str:
@@ -199,7 +194,6 @@ def _reason(item: dict[str, Any]) -> str:
         return "reaction"
     if "standardMessage" not in item and "directStoryReplyMessage" not in item:
         return "unsupported"
-    statuses = (item.get("outgoing") or {}).get("sendStatus") or ()
-    if statuses and all("failed" in one for one in statuses):
+    if (sent := (item.get("outgoing") or {}).get("sendStatus")) and all("failed" in one for one in sent):
         return "not_sent"
     return "system" if not {"incoming", "outgoing"} & item.keys() else ""

@@ -113,7 +113,7 @@ def _message(record: Any, chat: str, reading: Reading) -> Iterator[Item]:
         return
     sender, text = str(record["sender"]), str(record.get("body") or "").removesuffix("  ")
     files = len(record.get("attachments") or ())
-    reason = (
+    why = (
         "deleted" if record.get("deleted")
         else "call" if record.get("call") or ("call" not in record and _CALL.fullmatch(text))
         else "" if text.strip()
@@ -124,8 +124,8 @@ def _message(record: Any, chat: str, reading: Reading) -> Iterator[Item]:
     )  # fmt: skip
     shown = datetime.fromisoformat(str(record["date"])).replace(tzinfo=None)
     time = reading.clock.utc(shown, chat)  # of what gives no message too: the order of all tells a repeated hour
-    if reason:
-        yield Skip(printable(f"{chat}, {record['date']}"), reason)
+    if why:
+        yield Skip(printable(f"{chat}, {record['date']}"), why)
         return
     yield ImportedMessage(
         id="",

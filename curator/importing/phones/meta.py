@@ -179,7 +179,7 @@ def _said(record: Mapping[str, Any]) -> _Said:
     count = sum(len(record.get(kind) or ()) for kind in _FILES)
     kind, share = record.get("type"), record.get("share")
     sender, time = mend(record["sender_name"]), int(record["timestamp_ms"])
-    reason = (
+    why = (
         "unsent" if record.get("is_unsent")
         else "deleted" if record.get("is_taken_down")
         else "call" if "call_duration" in record or kind == "Call"
@@ -190,20 +190,20 @@ def _said(record: Mapping[str, Any]) -> _Said:
         else "share_placeholder" if share
         else "empty"
     )  # fmt: skip
-    return _Said(sender, time, text, count + bool(record.get("sticker")), reason, bool(share))
+    return _Said(sender, time, text, count + bool(record.get("sticker")), why, bool(share))
 
 
 def _said_encrypted(record: Mapping[str, Any]) -> _Said:
     """Read a record of the download of encrypted chats."""
     text, count = mend(record.get("text") or ""), len(record.get("media") or ())
-    reason = (
+    why = (
         "unsent" if record.get("isUnsent")
         else "share_placeholder" if record.get("type") == "placeholder"
         else "" if text.strip()
         else "media_only" if count or record.get("type") == "media"
         else "empty"
     )  # fmt: skip
-    return _Said(mend(record["senderName"]), int(record["timestamp"]), text, count, reason)
+    return _Said(mend(record["senderName"]), int(record["timestamp"]), text, count, why)
 
 
 @cache
@@ -348,11 +348,11 @@ class _Part:
         except ODD as error:
             yield Skip(where, "bad_shape", f"not as expected: {type(error).__name__}: {str(error)[:120]}")
             return
-        reason = said.reason or notice(said, self._people)
+        why = said.reason or notice(said, self._people)
         edited = edits and said.text.endswith(_EDITED)
         text = said.text.removesuffix(_EDITED) if edited else said.text
-        if reason or not text.strip():
-            yield Skip(where, reason or "empty")
+        if why or not text.strip():
+            yield Skip(where, why or "empty")
             return
         if said.text.strip().endswith(".") and said.text.split(" ", 1)[0] == said.sender.split(" ", 1)[0]:
             self._reading.note(_OTHER_LANGUAGE)

@@ -30,7 +30,8 @@ def sms(body: str = "hi", kind: int = 1, address: str = "+15550000001", more: st
 def mms(parts: str, box: int = 1, sender: str = "+15550000001", address: str = "+15550000001~+15550000002") -> str:
     return (
         f'<mms date="1736758800500" msg_box="{box}" address="{address}" contact_name="Jon Pell, Ida Noor">'
-        f'<parts>{parts}</parts><addrs><addr address="{sender}" type="137" /><addr address="x" type="151" /></addrs></mms>'
+        f'<parts>{parts}</parts><addrs><addr address="{sender}" type="137" /><addr address="x" type="151" /></addrs>'
+        "</mms>"
     )
 
 
