@@ -97,6 +97,16 @@ _WHERE = {
     "csv_rows": "curator.importing.streams",
     "json_array": "curator.importing.streams",
     "json_beside": "curator.importing.streams",
+    "Packed": "curator.importing.streams",
+    "XmlMender": "curator.importing.streams",
+    "broken_json_lines": "curator.importing.streams",
+    "Tapbacks": "curator.importing.phones.tapbacks",
+    "find_threads": "curator.importing.phones.meta",
+    "read_threads": "curator.importing.phones.meta",
+    "holds_tables": "curator.importing.phones.databases",
+    "opened_database": "curator.importing.phones.databases",
+    "sqlite_columns": "curator.importing.phones.databases",
+    "sqlite_rows": "curator.importing.phones.databases",
     "json_events": "curator.importing.streams",
     "json_value": "curator.importing.streams",
     "ProseDates": "curator.importing.prose_dates",
@@ -189,9 +199,19 @@ if TYPE_CHECKING:
     from curator.importing.importer import Reading as Reading
     from curator.importing.pages import Element as Element
     from curator.importing.pages import html_events as html_events
+    from curator.importing.phones.databases import holds_tables as holds_tables
+    from curator.importing.phones.databases import opened_database as opened_database
+    from curator.importing.phones.databases import sqlite_columns as sqlite_columns
+    from curator.importing.phones.databases import sqlite_rows as sqlite_rows
+    from curator.importing.phones.meta import find_threads as find_threads
+    from curator.importing.phones.meta import read_threads as read_threads
+    from curator.importing.phones.tapbacks import Tapbacks as Tapbacks
     from curator.importing.prose_dates import ProseDates as ProseDates
     from curator.importing.quotations import said_and_quoted as said_and_quoted
+    from curator.importing.streams import Packed as Packed
+    from curator.importing.streams import XmlMender as XmlMender
     from curator.importing.streams import backwards as backwards
+    from curator.importing.streams import broken_json_lines as broken_json_lines
     from curator.importing.streams import csv_rows as csv_rows
     from curator.importing.streams import first_lines as first_lines
     from curator.importing.streams import json_array as json_array

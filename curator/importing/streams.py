@@ -8,6 +8,7 @@ import io
 import json
 import re
 import tempfile
+import zlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,8 @@ _BLOCK: Final = 1 << 16
 _OUTLINE_EVENTS: Final = 20_000
 _LONGEST_LINE: Final = 64 << 20  # bytes of one line of text
 _AS_SHOWN: Final = bytes.maketrans(b"\r\n", b"  ")  # how a JSON parser shows the ends of lines in what it says
+_PACK: Final = 500
+_BROKEN_LINES: Final = 2_000  # lines that one record with breaks inside its strings may have
 _BOMS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 Repair = Callable[[bytes, bool], tuple[bytes, bytes]]
 
@@ -146,6 +149,61 @@ def _json(entry: Entry, stream: _Utf8) -> Iterator[IO[bytes]]:
             raise Damaged(f"no JSON from here on: {error}", entry.name) from None
 
 
+# Characters of base64 in a row that are a picture or a film, not somebody's words.
+_MEDIA: Final = 16_384
+_BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
+_LONG = re.compile(rb"[A-Za-z0-9+/=]{%d,}" % _MEDIA)
+_REFERENCES = re.compile(rb"(?:&#(?:x[0-9A-Fa-f]{1,6}|[0-9]{1,7});)+")
+_OPEN_REFERENCES = re.compile(rb"(?:&#x?[0-9A-Fa-f]{1,7};)*(?:&#?x?[0-9A-Fa-f]{0,7})?\Z")
+_REFERENCE = re.compile(rb"&#(x?)([0-9A-Fa-f]+);")
+_RAW = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+
+
+class XmlMender:
+    """Mends what XML of phones has that no XML reader takes, and takes out pictures, which make gigabytes of it.
+
+    A character above U+FFFF stands as two references to its halves (&#55357;&#56836;), which become one. What XML has
+    no place for becomes U+FFFD, and `lost` is called.
+    """
+
+    def __init__(self, lost: Callable[[], None]) -> None:
+        self._lost = lost
+
+    def mend(self, block: bytes, is_last: bool) -> tuple[bytes, bytes]:
+        """Return a block mended, and a rest that waits for more. It is a Repair."""
+        opened = None if is_last else _OPEN_REFERENCES.search(block[-4096:])
+        rest = opened[0] if opened else b""
+        if not rest and not is_last:
+            tail = len(block) - len(block.rstrip(_BASE64))
+            rest = block[len(block) - tail :][:_MEDIA]  # of a picture that goes on, its beginning is enough
+            block = block[: len(block) - tail] + rest
+        done = _REFERENCES.sub(self._whole, _LONG.sub(b"", block[: len(block) - len(rest)]))
+        return _RAW.sub(self._gone, done), rest
+
+    def _gone(self, _: re.Match[bytes] | None = None) -> bytes:
+        self._lost()
+        return "\ufffd".encode()
+
+    def _whole(self, match: re.Match[bytes]) -> bytes:
+        codes = [int(digits, 16 if hexadecimal else 10) for hexadecimal, digits in _REFERENCE.findall(match[0])]
+        done, high = b"", 0  # `high` is the first half of a character, which waits for the second
+        for code in [*codes, -1]:
+            if high and 0xDC00 <= code < 0xE000:
+                done, high = done + b"&#%d;" % (0x10000 + ((high - 0xD800) << 10) + code - 0xDC00), 0
+                continue
+            done += self._gone() if high else b""
+            high = code if 0xD800 <= code < 0xDC00 else 0
+            if code >= 0 and not high:
+                done += b"&#%d;" % code if _in_xml(code) else self._gone()
+        return done
+
+
+def _in_xml(code: int) -> bool:
+    if code < 0x20:
+        return code in (9, 10, 13)
+    return code < 0xD800 or 0xE000 <= code < 0xFFFE or 0x10000 <= code <= 0x10FFFF
+
+
 def json_items(entry: Entry, prefix: str, repair: Repair | None = None) -> Iterator[Any]:
     """Yield the values at a prefix of ijson's ("item": the elements of the outer array) of a JSON file, one by one.
 
@@ -250,6 +308,37 @@ def json_lines(entry: Entry, comment: str = "\n") -> Iterator[tuple[int, Any]]:
                 yield number, Damaged(f"no JSON: {str(error)[:120]}", f"{entry.name}:{number}")
 
 
+def broken_json_lines(entry: Entry, is_record: Callable[[Any], bool]) -> Iterator[tuple[str, Any]]:
+    """Yield (text, value) of a file of JSON objects, one a line, where some have raw line breaks inside their strings.
+
+    Such lines are joined again. What is no JSON is given as a Damaged; a line that `is_record` by itself ends it.
+    """
+    begun: list[str] = []
+    for number, line in text_lines(entry):
+        alone = _object(line)
+        if begun and (is_record(alone) or len(begun) == _BROKEN_LINES):
+            yield "", Damaged("no JSON", f"{entry.name}, before line {number:,}")
+            begun = []
+        if not begun and not line.strip():
+            continue
+        begun.append(line)
+        whole = alone if len(begun) == 1 else _object("\n".join(begun)) if line.rstrip().endswith("}") else None
+        if whole is not None:
+            yield "\n".join(begun), whole
+            begun = []
+    if begun:
+        yield "", Damaged("no JSON", f"{entry.name}, at its end")
+
+
+def _object(text: str) -> Any:
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        return json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return None
+
+
 def text_lines(entry: Entry, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
     """Yield (number, line) of a text file, numbers from 1, lines without their "\\n" (a "\\r" before it stays).
 
@@ -322,3 +411,29 @@ def backwards(values: Iterable[Any]) -> Iterator[Any]:
             end = start
     if fault:
         raise fault
+
+
+class Packed:
+    """JSON values of a long stream, kept small in memory, to be gone through from either end: many apps write the
+    newest message first, and only the last one says where a conversation begins."""
+
+    def __init__(self) -> None:
+        self._packs: list[bytes] = []
+        self._open: list[Any] = []
+
+    def add(self, value: Any) -> None:
+        """Put a value behind the others."""
+        self._open.append(value)
+        if len(self._open) == _PACK:
+            self._packs.append(zlib.compress(json.dumps(self._open, default=str).encode(), 1))
+            self._open = []
+
+    def __iter__(self) -> Iterator[Any]:
+        for pack in self._packs:
+            yield from json.loads(zlib.decompress(pack))
+        yield from self._open
+
+    def __reversed__(self) -> Iterator[Any]:
+        yield from reversed(self._open)
+        for pack in reversed(self._packs):
+            yield from reversed(json.loads(zlib.decompress(pack)))
