@@ -90,6 +90,17 @@ _WHERE = {
     "outline": "curator.importing.streams",
     "utf8": "curator.importing.streams",
     "repair_control": "curator.importing.streams",
+    "MAIL_FOLDERS": "curator.importing.texts.mail_words",
+    "Mail": "curator.importing.texts.mail",
+    "RawMail": "curator.importing.texts.mailboxes",
+    "mailbox_kind": "curator.importing.texts.mailboxes",
+    "raw_mails": "curator.importing.texts.mailboxes",
+    "passes_on": "curator.importing.texts.quotes",
+    "OwnWords": "curator.importing.texts.quotes",
+    "own_words": "curator.importing.texts.quotes",
+    "html_parts": "curator.importing.texts.html",
+    "tidy": "curator.importing.texts.html",
+    "DROPPED": "curator.importing.texts.html",
     "ImportedMessage": "curator.records",
     "Skip": "curator.records",
     "folded": "curator.language.names",
@@ -168,6 +179,17 @@ if TYPE_CHECKING:
     from curator.importing.streams import repair_control as repair_control
     from curator.importing.streams import text_lines as text_lines
     from curator.importing.streams import utf8 as utf8
+    from curator.importing.texts.html import DROPPED as DROPPED
+    from curator.importing.texts.html import html_parts as html_parts
+    from curator.importing.texts.html import tidy as tidy
+    from curator.importing.texts.mail import Mail as Mail
+    from curator.importing.texts.mail_words import MAIL_FOLDERS as MAIL_FOLDERS
+    from curator.importing.texts.mailboxes import RawMail as RawMail
+    from curator.importing.texts.mailboxes import mailbox_kind as mailbox_kind
+    from curator.importing.texts.mailboxes import raw_mails as raw_mails
+    from curator.importing.texts.quotes import OwnWords as OwnWords
+    from curator.importing.texts.quotes import own_words as own_words
+    from curator.importing.texts.quotes import passes_on as passes_on
     from curator.language.clauses import TakenOut as TakenOut
     from curator.language.clauses import clauses_at_blanks as clauses_at_blanks
     from curator.language.clauses import needs_the_yes as needs_the_yes

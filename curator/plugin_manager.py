@@ -44,6 +44,7 @@ BUILT_IN_PLUGINS = {
     "secrets": "filters.secrets",
     "families": "families.etc_schemas",
     "import_chatgpt": "importers.chatgpt",
+    "import_mail": "importers.mail",
     "export_llama_factory": "exporters.llama_factory",
     "export_axolotl": "exporters.axolotl",
     "export_trl": "exporters.trl",
