@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from email.header import Header
 from email.message import EmailMessage
-from email.utils import formataddr, format_datetime
+from email.utils import format_datetime, formataddr
 from pathlib import Path
 
 from importers.talk import OWNER, Keeps, Said, Talk
@@ -28,8 +28,8 @@ def _mail(talk: Talk, number: int) -> bytes:
     message["X-GM-THRID"] = str(talk.said[0].number)
     label = "Trash" if said.deleted else "Sent" if said.own else "Eingang,Geöffnet"
     message["X-Gmail-Labels"] = Header(label, "utf-8").encode()
-    name = said.sender.casefold().translate({ord(one): None for one in " .'"})
-    address = OWNERS[0] if said.sender == OWNER else f"{ascii(name).strip("'").replace(chr(92), '')}@example.net"
+    others = sorted(talk.others)
+    address = OWNERS[0] if said.sender == OWNER else f"p{others.index(said.sender)}@example.net"
     message["From"] = formataddr((said.sender, address))
     message["Subject"] = ("Re: " if number else "") + talk.name
     message["Date"] = format_datetime(said.time)
