@@ -81,6 +81,7 @@ _WHERE = {
     "iso": "curator.importing.clocks",
     "DateOrder": "curator.importing.clocks",
     "WallClock": "curator.importing.clocks",
+    "Ymd": "curator.importing.clocks",
     "json_items": "curator.importing.streams",
     "json_events": "curator.importing.streams",
     "json_value": "curator.importing.streams",
@@ -101,6 +102,19 @@ _WHERE = {
     "html_parts": "curator.importing.texts.html",
     "tidy": "curator.importing.texts.html",
     "DROPPED": "curator.importing.texts.html",
+    "Written": "curator.importing.texts.dates",
+    "read_date": "curator.importing.texts.dates",
+    "common_order": "curator.importing.texts.dates",
+    "own_notes": "curator.importing.texts.notes",
+    "started": "curator.importing.texts.notes",
+    "heading_date": "curator.importing.texts.notes",
+    "line_date": "curator.importing.texts.notes",
+    "order_of": "curator.importing.texts.notes",
+    "entry_time": "curator.importing.texts.notes",
+    "journal_entry": "curator.importing.texts.notes",
+    "front_matter": "curator.importing.texts.note_dates",
+    "FrontMatter": "curator.importing.texts.note_dates",
+    "name_date": "curator.importing.texts.note_dates",
     "ImportedMessage": "curator.records",
     "Skip": "curator.records",
     "folded": "curator.language.names",
@@ -158,6 +172,7 @@ if TYPE_CHECKING:
     from curator.hooks import hookimpl as hookimpl
     from curator.importing.clocks import DateOrder as DateOrder
     from curator.importing.clocks import WallClock as WallClock
+    from curator.importing.clocks import Ymd as Ymd
     from curator.importing.clocks import from_epoch as from_epoch
     from curator.importing.clocks import from_iso as from_iso
     from curator.importing.clocks import iso as iso
@@ -179,6 +194,9 @@ if TYPE_CHECKING:
     from curator.importing.streams import repair_control as repair_control
     from curator.importing.streams import text_lines as text_lines
     from curator.importing.streams import utf8 as utf8
+    from curator.importing.texts.dates import Written as Written
+    from curator.importing.texts.dates import common_order as common_order
+    from curator.importing.texts.dates import read_date as read_date
     from curator.importing.texts.html import DROPPED as DROPPED
     from curator.importing.texts.html import html_parts as html_parts
     from curator.importing.texts.html import tidy as tidy
@@ -187,6 +205,16 @@ if TYPE_CHECKING:
     from curator.importing.texts.mailboxes import RawMail as RawMail
     from curator.importing.texts.mailboxes import mailbox_kind as mailbox_kind
     from curator.importing.texts.mailboxes import raw_mails as raw_mails
+    from curator.importing.texts.note_dates import FrontMatter as FrontMatter
+    from curator.importing.texts.note_dates import front_matter as front_matter
+    from curator.importing.texts.note_dates import name_date as name_date
+    from curator.importing.texts.notes import entry_time as entry_time
+    from curator.importing.texts.notes import heading_date as heading_date
+    from curator.importing.texts.notes import journal_entry as journal_entry
+    from curator.importing.texts.notes import line_date as line_date
+    from curator.importing.texts.notes import order_of as order_of
+    from curator.importing.texts.notes import own_notes as own_notes
+    from curator.importing.texts.notes import started as started
     from curator.importing.texts.quotes import OwnWords as OwnWords
     from curator.importing.texts.quotes import own_words as own_words
     from curator.importing.texts.quotes import passes_on as passes_on

@@ -72,7 +72,7 @@ def own_words(text: str) -> OwnWords:
     forwards, at = False, 0
     while at < len(lines):
         line = lines[at]
-        if _quoted(line) or _broken_off(lines, at):
+        if is_quoted(line) or _broken_off(lines, at):
             if runs[-1].lines:
                 runs.append(_Run([], []))
             runs[-1].quoted.append(line)
@@ -80,7 +80,7 @@ def own_words(text: str) -> OwnWords:
             forwards = passes_on
             break
         elif end := _header_end(lines, at):
-            if not _quoted(_next_word(lines, end)):
+            if not is_quoted(_next_word(lines, end)):
                 break
             at = end
             continue
@@ -119,16 +119,17 @@ def passes_on(subject: str) -> bool:
 def _quote(lines: list[str]) -> str:
     """Return what quoted lines say themselves, without what they quote in turn."""
     said = [re.sub(r"^[ \t]*> ?", "", line) for line in lines]
-    return "\n".join(line for line in said if not _quoted(line)).strip()
+    return "\n".join(line for line in said if not is_quoted(line)).strip()
 
 
-def _quoted(line: str) -> bool:
+def is_quoted(line: str) -> bool:
+    """Tell whether a line is quoted: it begins with `>`, and that begins no face."""
     return bool(_QUOTED.match(line))
 
 
 def _broken_off(lines: list[str], at: int) -> bool:
     """Tell whether a line is the end of the quoted line above it, which a program has wrapped without a `>`."""
-    if not 0 < at < len(lines) - 1 or not (_quoted(lines[at - 1]) and _quoted(lines[at + 1])):
+    if not 0 < at < len(lines) - 1 or not (is_quoted(lines[at - 1]) and is_quoted(lines[at + 1])):
         return False
     above, line = lines[at - 1].rstrip(), lines[at]
     return len(above) >= 70 and above[-1:] not in ".?!:" and 0 < len(line) <= 30 and line[:1].islower()
@@ -142,7 +143,7 @@ def _header_end(lines: list[str], at: int) -> int:
     """Return the line after the header of a quote ("On ... wrote:") that begins at a line; 0 where none does."""
     for end in range(at, min(at + _WRAPPED, len(lines))):
         line = lines[end]
-        if not line.strip() or _quoted(line) or len(line) > _LONGEST_HEADER:
+        if not line.strip() or is_quoted(line) or len(line) > _LONGEST_HEADER:
             return 0
         colon = (":" in line or "：" in line) and _ENDS_IN_COLON.search(_MARKS.sub("", line))
         if colon and _header_start(lines, end) == at:
@@ -152,9 +153,9 @@ def _header_end(lines: list[str], at: int) -> int:
 
 def _header_start(lines: list[str], end: int) -> int:
     """Return where the header of a quote begins that ends at a line; -1 where that ends none."""
-    quoted = _quoted(_next_word(lines, end + 1))
+    quoted = is_quoted(_next_word(lines, end + 1))
     start, joined = end, ""
-    while start >= 0 and end - start < _WRAPPED and lines[start].strip() and not _quoted(lines[start]):
+    while start >= 0 and end - start < _WRAPPED and lines[start].strip() and not is_quoted(lines[start]):
         joined = f"{_MARKS.sub('', lines[start])} {joined}"
         address, said = _ADDRESS.search(joined), _SAID.search(joined)
         sure = quoted or (_TIME.search(joined) and (said or "<" in joined))
@@ -168,7 +169,7 @@ def _wrapped_start(lines: list[str], start: int, end: int) -> int:
     """Go up from lines that are a header of a quote by themselves to where it begins: "On Mon, Jan 13,"."""
     for above in range(start, max(end - _WRAPPED, -1), -1):
         line = lines[above]
-        if above < start and (not line.strip() or _quoted(line) or line.rstrip()[-1:] in ".!?" or len(line) > 120):
+        if above < start and (not line.strip() or is_quoted(line) or line.rstrip()[-1:] in ".!?" or len(line) > 120):
             break
         if _opens(line) or _ADDRESS.search(line):
             return above
@@ -308,7 +309,7 @@ def plain_of_html(html: str) -> str:
             continue
         if role == "quote":
             text = "".join(f"\n> {line}" for line in tidy(text).split("\n")) if text.strip() else ""
-        elif role == "attribution" or _quoted(said.rpartition("\n")[2]):
+        elif role == "attribution" or is_quoted(said.rpartition("\n")[2]):
             text = "\n" + text.removeprefix("\n")
         said += text
     return tidy(said)
