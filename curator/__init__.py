@@ -67,6 +67,8 @@ _WHERE = {
     "UNFINISHED": "curator.language.table",
     "estimated_tokens": "curator.language.tokens",
     "language_of": "curator.language.identify",
+    "ImportFolder": "curator.importing.folders",
+    "import_folders": "curator.importing.folders",
     "Importer": "curator.importing.importer",
     "Found": "curator.importing.importer",
     "Differs": "curator.importing.importer",
@@ -179,6 +181,8 @@ if TYPE_CHECKING:
     from curator.importing.export_files import Damaged as Damaged
     from curator.importing.export_files import Entry as Entry
     from curator.importing.export_files import Export as Export
+    from curator.importing.folders import ImportFolder as ImportFolder
+    from curator.importing.folders import import_folders as import_folders
     from curator.importing.importer import ODD as ODD
     from curator.importing.importer import Differs as Differs
     from curator.importing.importer import Found as Found

@@ -134,6 +134,12 @@ class TypesConfig(ConfigFile):
     primary: tuple[str, ...] = Field(description="types taken whole")
     secondary: dict[str, Annotated[float, Field(ge=0)]] = Field(description="type -> percent of the primary count")
     notices: dict[str, Annotated[str, Field(min_length=1)]] = Field({}, description="name -> RE2 of bot notices")
+    assistant_chats: Literal["own_turns", "conversation", "leave_out"] = Field(
+        "own_turns",
+        description="imported talks with an assistant: own_turns takes the person's long turns, each by itself; "
+        "conversation takes them as talks, in which the person answers; leave_out takes none",
+    )
+    assistant_chat_words: int = Field(25, ge=1, description="words from which on a turn to an assistant is a long one")
 
     def named_modes(self) -> list[tuple[tuple[str, ...], str]]:
         """Return every mode that this file names, with the keys under which it stands."""

@@ -32,11 +32,15 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 @dataclass(frozen=True)
 class MemorySource:
     """A reader of memories. `accepts(path)` says whether it reads that profile folder or file; `read` yields events
-    and, for what it cannot read, Drops of the stage "read", in an order that does not depend on the file system."""
+    and, for what it cannot read, Drops of the stage "read", in an order that does not depend on the file system.
+
+    The first that accepts a path reads it; one that is `beside` the others reads its part of it as well.
+    """
 
     name: str
     accepts: Callable[[Path], bool]
     read: Callable[[Path, Settings], Iterator[MemoryEvent | Drop]]
+    beside: bool = False
 
 
 class Pairing(Protocol):
@@ -227,7 +231,7 @@ class CuratorSpec:
 
     @hookspec
     def register_sources(self) -> list[MemorySource]:  # type: ignore[empty-body]
-        """Return readers of memories; the first that accepts the path reads it."""
+        """Return readers of memories; the first that accepts the path reads it, and those beside it their part."""
 
     @hookspec
     def register_modes(self) -> list[Mode]:  # type: ignore[empty-body]

@@ -35,6 +35,7 @@ from curator.records import CuratedSample, MemoryEvent
 BUILT_IN_PLUGINS = {
     "metahuman": "sources.metahuman",
     "jsonl": "sources.jsonl",
+    "imports": "sources.imports",
     "modes": "modes.cognitive",
     "metadata": "mode_mappers.metadata",
     "type": "mode_mappers.memory_type",
@@ -103,7 +104,9 @@ class Registry:
         return tuple(sorted({token for family in self.families.values() for token in family.control_tokens}))
 
 
-def load_plugins(settings: Settings, home: Path | None, disabled: Iterable[str] = ()) -> Registry:
+def load_plugins(
+    settings: Settings, home: Path | None, disabled: Iterable[str] = (), *, of_importers: bool = False
+) -> Registry:
     """Load the built-in plugins, installed ones (entry-point group `curator`) and, if settings say so, the home's.
 
     Raises UsageError for a name that is given twice or is unknown, PluginError for one that cannot be loaded.
@@ -119,12 +122,17 @@ def load_plugins(settings: Settings, home: Path | None, disabled: Iterable[str] 
                 f"two plugins are called {name!r}: {origins[name]} and {origin}", "rename or remove one of them"
             )
         origins[name] = origin
-        if name in off:
-            continue
+        if name in off or (name in BUILT_IN_PLUGINS and is_importer(name) is not of_importers):
+            continue  # of the built-in ones a run needs no reader of exports, and an import needs nothing else
         _register(manager, name, call_plugin(name, "import", "", module), origin)
         versions[name] = version
     _check_hooks(manager)
     return Registry(manager, versions, set(origins), off)
+
+
+def is_importer(name: str) -> bool:
+    """Tell whether a built-in plugin reads apps' exports."""
+    return BUILT_IN_PLUGINS[name].startswith("importers.")
 
 
 def _available(settings: Settings, home: Path | None) -> Iterable[tuple[str, Callable[[], Any], str, str]]:
@@ -233,11 +241,6 @@ def fill(registry: Registry, settings: Settings, family: Callable[[dict[str, Fam
             owner = registry.owners[f"export {exporter.name}"]
             raise UsageError(f"two plugins export to {exporter.name!r}: {owner} and {plugin}")
         registry.exporters[exporter.name], registry.owners[f"export {exporter.name}"] = exporter, plugin
-    for plugin, importer in _collect(registry, "register_importers", Importer):
-        if importer.name in registry.importers:
-            first = registry.importers[importer.name][0]
-            raise UsageError(f"two plugins read the format {importer.name!r}: {first} and {plugin}")
-        registry.importers[importer.name] = plugin, importer
     chosen = family(registry.families)
     cleaners = _collect(registry, "register_cleaners", Cleaner, settings=settings)
     registry.cleaners = _ordered("cleaner", cleaners, settings.curate.cleaners, registry)
@@ -262,6 +265,20 @@ def load_registry(settings: Settings, home: Path | None, family: str | None = No
     """
     registry = load_plugins(settings, home)
     fill(registry, settings, lambda families: pick_family(families, family, None, settings.curate.default_family))
+    return registry
+
+
+def load_importers(settings: Settings, home: Path | None) -> Registry:
+    """Return a registry that holds the readers of apps' exports, and nothing else.
+
+    Raises UsageError and PluginError as `load_plugins` does.
+    """
+    registry = load_plugins(settings, home, of_importers=True)
+    for plugin, importer in _collect(registry, "register_importers", Importer):
+        if importer.name in registry.importers:
+            first = registry.importers[importer.name][0]
+            raise UsageError(f"two plugins read the format {importer.name!r}: {first} and {plugin}")
+        registry.importers[importer.name] = plugin, importer
     return registry
 
 

@@ -313,13 +313,23 @@ class Skip(Record, frozen=True, gc=False, omit_defaults=False):
     count: int = 1
 
 
+class SenderCount(Record, frozen=True, gc=False, omit_defaults=False):
+    """Somebody of an import: the name as shown, the account ("" where there is none), messages, conversations."""
+
+    name: str
+    account: str
+    messages: int
+    conversations: int
+    me: bool
+
+
 class ImportSummary(Record, frozen=True, gc=False, omit_defaults=False):
     """import.json, written last: without it there is no import.
 
     `inputs` are the sha256 of the files that were read, `counts` the numbers of messages (`owner_messages` of the
     person, `alternatives` beside them) and conversations, `skipped` those of each reason; `first` and `last` bound the
-    times. `owners` are the names that are the person's, `owner_evidence` says by what. `files` are the sha256 of the
-    files beside it.
+    times. `owners` are the names that are the person's, `owner_evidence` says by what; `senders` is everybody. `files`
+    are the sha256 of the files beside it.
     """
 
     format: str
@@ -335,6 +345,7 @@ class ImportSummary(Record, frozen=True, gc=False, omit_defaults=False):
     first: str
     last: str
     owners: tuple[str, ...]
+    senders: tuple[SenderCount, ...]
     owner_evidence: str
     notes: tuple[str, ...]
     files: dict[str, str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -14,11 +15,14 @@ import msgspec
 from curator.config import Settings, load_settings
 from curator.contract import __version__
 from curator.contract.chat_format import ChatFormat, load_family, pick_family
-from curator.contract.cli_frame import Progress, no_progress
+from curator.contract.cli_frame import Progress, command_line, no_progress
 from curator.contract.errors import UsageError, ValidationFailed, printable, unknown_name
 from curator.contract.homes import RUNS, find_home, find_profile, people_names
 from curator.contract.records import REPORT, REPORT_PAGE, RUN_FORMAT, RUN_VERSION, Family
-from curator.plugin_manager import Registry, fill, load_plugins, switched_off
+from curator.importing.folders import holds_memories
+from curator.importing.job import ImportRequest, Readers, import_aside
+from curator.importing.people import own_names, read_people
+from curator.plugin_manager import BUILT_IN_PLUGINS, Registry, fill, load_importers, load_plugins, switched_off
 from curator.reading.drop_log import DropLog
 from curator.reading.read import read_memories, settle_mode_from
 from curator.reading.timeline import Timeline
@@ -115,7 +119,9 @@ def prepare(request: Request) -> Setup:
         raise unknown_name("mode", request.options.mode, registry.modes, off)
     if request.source and not (request.source.is_file() or request.source.is_dir()):
         problem = "no regular file" if request.source.exists() else "no such file"
-        raise UsageError(f"--source {printable(str(request.source))}: {problem}", "name a JSONL file of memories")
+        raise UsageError(
+            f"--source {printable(str(request.source))}: {problem}", "name a JSONL file of memories, or an app's export"
+        )
     return Setup(home, profile, settings, registry, family)
 
 
@@ -187,7 +193,8 @@ def _make(request: Request, setup: Setup, files: RunFiles | None, progress: Prog
         closing(Timeline(settings.types.outward, window, folder)) as timeline,
         closing(SampleStore(settings, folder, list(registry.modes))) as store,
     ):
-        read_memories(timeline, request.source or setup.profile, registry, settings, log, progress)
+        with _memories_of(request, setup, folder, progress) as place:
+            read_memories(timeline, place, registry, settings, log, progress)
         mode_from, why = settle_mode_from(timeline, options.mode_from, registry, settings.curate.hybrid_limit)
         people = people_names(setup.profile)
         sampler = Sampler(timeline, registry, settings, options, mode_from, people)
@@ -199,6 +206,28 @@ def _make(request: Request, setup: Setup, files: RunFiles | None, progress: Prog
         if not report.samples:
             raise EmptySet(report, request.source or setup.profile / "memory", store.modes())
         return report
+
+
+@contextmanager
+def _memories_of(request: Request, setup: Setup, folder: Path | None, progress: Progress) -> Iterator[Path]:
+    """Give the place that the memories are read from; the export of an app is first read into a folder of ours."""
+    if request.source is None or holds_memories(request.source):
+        yield request.source or setup.profile
+        return
+    people = read_people(setup.profile)
+    importers = load_importers(setup.settings, setup.home).importers
+    readers = Readers(importers, frozenset(BUILT_IN_PLUGINS))
+    known = {name: own_names(people, name) for name in importers}
+    with tempfile.TemporaryDirectory(prefix=".source-", dir=folder) as aside:
+        asked = ImportRequest(
+            (request.source,), setup.profile, known=people_names(setup.profile).owner, known_by_format=known, again=True
+        )
+        try:
+            import_aside(asked, readers, Path(aside), progress)
+        except UsageError as error:  # --source has no options of an import
+            bring = command_line("curate", "import", request.source, "--username", request.username)
+            raise UsageError(error.what, f"{error.next_step}\n  then bring it with {bring} and that option") from None
+        yield Path(aside)
 
 
 def _forget(drop: Drop) -> None:

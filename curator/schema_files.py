@@ -27,6 +27,10 @@ _LINES = {
     "family": contract.Family,
     "export_index_line": records.ExportIndex,
     "export_summary": records.ExportSummary,
+    "imported_message": records.ImportedMessage,
+    "import_skip": records.Skip,
+    "import_summary": records.ImportSummary,
+    "people": records.People,
     "report": Report,
 }
 _MEMORY: dict[str, Any] = {

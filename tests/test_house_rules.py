@@ -45,6 +45,7 @@ REACHES_FOR_PLUGINS: Final = {"curator/reports/doctor.py"}
 STAGES: Final = {"read", "event", "pair", "clean", "screen", "select"}
 # Records whose field is a JSON object as it stands in a file, or as it goes into one, and where that is described.
 FREE_FORM: Final = {
+    "curator.importing.importer.Found.details": "what a reader keeps for itself between find and read",
     "trainer.model.checkpoint.Record.data": "a part of trainer.json: schemas/checkpoint.schema.json",
     "trainer.model.checkpoint.Record.settings": "a part of trainer.json: keys of etc/trainer.json, docs/settings.md",
     "trainer.training.runner.TrainingJob.about": "what becomes `data` of trainer.json",
@@ -168,7 +169,7 @@ def test_every_record_is_frozen() -> None:
 def test_what_plugins_hand_over_and_settings_are_frozen_too() -> None:
     classes = [one for one in vars(hooks).values() if isinstance(one, type) and dataclasses.is_dataclass(one)]
     assert {one.__name__ for one in classes} == {
-        "Cleaner", "Exporter", "ExportJob", "Filter", "MemorySource", "Mode", "Recipe", "Reject",
+        "Cleaner", "Exporter", "ExportJob", "Filter", "Importer", "MemorySource", "Mode", "Recipe", "Reject",
     }  # fmt: skip
     for one in (*classes, config.Settings):
         assert one.__dataclass_params__.frozen, one.__name__  # type: ignore[attr-defined]
@@ -326,7 +327,7 @@ def reasons() -> set[str]:
         "TurnedDown"
     }
     found: set[str] = set()
-    for path in (*CURATOR, *PLUGINS):
+    for path in (path for path in (*CURATOR, *PLUGINS) if path.parent.name not in ("importers", "importing")):
         for node in ast.walk(tree(path)):
             if isinstance(node, ast.Call):
                 name = getattr(node.func, "attr", getattr(node.func, "id", ""))
@@ -350,6 +351,22 @@ def test_every_reason_code_is_documented_and_every_documented_one_exists() -> No
     documented = set(re.findall(r"^\|[^|]*\| `([a-z0-9_]+)`", document("reasons.md"), flags=re.MULTILINE))
     assert sorted(used - documented) == [], "docs/reasons.md does not name these"
     assert sorted(documented - used) == [], "docs/reasons.md names these, but nothing gives them"
+
+
+def test_every_reason_of_a_reader_of_exports_is_documented() -> None:
+    """What a reader gives as the reason of a Skip stands in docs/imports.md; text beside it is a place or a detail."""
+    found = set()
+    for path in (
+        *sorted((ROOT / "plugins" / "importers").glob("*.py")),
+        *(ROOT / "curator" / "importing").glob("*.py"),
+    ):
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Skip" and len(node.args) > 1:
+                found |= {one for one in words_of(node.args[1]) if re.fullmatch("[a-z][a-z0-9_]+", one)}
+    assert {"other_branch", "damaged", "bad_shape"} <= found
+    rows = re.findall(r"^\|((?: `[a-z_]+`,?)+) \|", document("imports.md"), flags=re.MULTILINE)
+    documented = set(re.findall(r"`([a-z_]+)`", "".join(rows)))
+    assert sorted(found - documented) == [], "docs/imports.md does not name these"
 
 
 def test_the_order_of_cleaners_and_filters_in_etc_names_each_of_them_once() -> None:

@@ -11,12 +11,12 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from curator.cli import docs, doctor, explain, export, init, plugins, preview, report, run, validate
+from curator.cli import docs, doctor, explain, export, import_, init, people, plugins, preview, report, run, validate
 from curator.contract import __version__
 from curator.contract.cli_frame import completion_option, guarded, log
 from curator.contract.errors import PluginError
 
-_COMMANDS = (run, report, validate, explain, export, preview, plugins, doctor, init, docs)
+_COMMANDS = (import_, run, report, validate, explain, export, preview, people, plugins, doctor, init, docs)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -20,8 +20,8 @@ from urllib.request import url2pathname
 
 import msgspec
 
-from curator.contract.cli_frame import command_line, log
-from curator.contract.errors import HostError, UsageError, printable, unknown_name
+from curator.contract.cli_frame import command_line, log, made
+from curator.contract.errors import HostError, UsageError, disk_error, printable, unknown_name
 
 RUNS = Path("out") / "fine-tuned-models"
 CHECKPOINTS = Path("out") / "checkpoints"
@@ -80,12 +80,7 @@ def find_profile(home: Path, username: str, option: str = "--username") -> Path:
 
     Raises UsageError for a name (of `option`) that could leave the home or, listing the known ones, for an unknown one.
     """
-    if not _USERNAME.fullmatch(username) or ".." in username or _RESERVED.fullmatch(username):
-        shown = username.encode("unicode_escape").decode()[:80]
-        raise UsageError(
-            f"{option} {shown!r} is no user name",
-            "expected 1 to 64 letters, digits, '_', '-', '.' or '@', the first a letter or digit",
-        )
+    check_username(username, option)
     profile = home / "profiles" / username
     known = profile_names(home)
     if profile.is_dir():
@@ -96,6 +91,34 @@ def find_profile(home: Path, username: str, option: str = "--username") -> Path:
     if elsewhere:
         return elsewhere
     raise unknown_name("user", username, known, f"profiles are looked for in {home / 'profiles'}")
+
+
+def check_username(username: str, option: str = "--username") -> None:
+    """Raise UsageError for a name (of `option`) that is none of a user, or that could leave the home."""
+    if not _USERNAME.fullmatch(username) or ".." in username or _RESERVED.fullmatch(username):
+        shown = username.encode("unicode_escape").decode()[:80]
+        raise UsageError(
+            f"{option} {shown!r} is no user name",
+            "expected 1 to 64 letters, digits, '_', '-', '.' or '@', the first a letter or digit",
+        )
+
+
+def find_or_make_profile(home: Path, username: str, make: bool) -> Path:
+    """Return the folder of a person's profile; where there is none, with `make`, it is made, which is said.
+
+    Raises UsageError for a name that is none, HostError where the disk refuses.
+    """
+    check_username(username)
+    if username not in {*(profile_names(home) if (home / "profiles").is_dir() else ()), *_users_elsewhere(home)}:
+        profile = home / "profiles" / username
+        if make:
+            try:
+                profile.mkdir(mode=0o700)
+            except OSError as error:
+                raise disk_error(error, "cannot make the profile", profile, option="--username") from None
+            made(profile, "a profile")
+        return profile
+    return find_profile(home, username)
 
 
 def profile_names(home: Path) -> list[str]:

@@ -1,6 +1,5 @@
 """What people bring: the export of an app, found by its structure, read into messages, and kept beside the memories.
 
-A reader (a plugin of the hook `register_importers`) turns the files of an export into ImportedMessages and Skips. All
-else is done here, once for all readers: opening files, folders and zips, telling who the person is, throwing out what
-is there twice, writing it whole or not at all.
+In: the paths of an export, and readers (plugins). Out: `imports/<label>/` of a profile, and its messages for a run. It
+knows files, clocks and senders; it knows no app's format, which a reader knows, no mode and no sample.
 """

@@ -15,8 +15,7 @@ _FAR: Final = timedelta(days=1)
 def iso(moment: datetime) -> str:
     """Return a moment with a zone as messages.jsonl has it: UTC, ISO 8601, milliseconds where there are any."""
     moment = moment.astimezone(UTC)
-    thousandths = moment.microsecond // 1000
-    return f"{moment:%Y-%m-%dT%H:%M:%S}" + (f".{thousandths:03}Z" if thousandths else "Z")
+    return moment.isoformat(timespec="milliseconds" if moment.microsecond >= 1000 else "seconds")[:-6] + "Z"
 
 
 def from_epoch(seconds: float | str, unit: int = 1) -> str:

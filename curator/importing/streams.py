@@ -17,13 +17,13 @@ _BLOCK: Final = 1 << 16
 _OUTLINE_EVENTS: Final = 20_000
 _LONGEST_LINE: Final = 64 << 20  # bytes of one line of text
 _BOMS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
-Repair = Callable[[bytes], tuple[bytes, bytes]]
+Repair = Callable[[bytes, bool], tuple[bytes, bytes]]
 
 
 class _Utf8(io.RawIOBase):
     """A stream as clean UTF-8: the mark of byte order is dropped, UTF-16 and bad bytes are turned.
 
-    `repair(block)` may mend each block: it returns what is done and a rest that waits for more.
+    `repair(block, is_last)` may mend each block: it returns what is done and a rest that waits for more.
     """
 
     def __init__(self, file: IO[bytes], repair: Repair | None = None) -> None:
@@ -47,7 +47,7 @@ class _Utf8(io.RawIOBase):
             data = self._decode(block, final=self._done).encode("utf-8", "replace")
             if self._repair:
                 data = self._rest + data
-                data, self._rest = (data, b"") if self._done else self._repair(data)
+                data, self._rest = self._repair(data, self._done)
             self._ready = memoryview(data)
         size = min(len(buffer), len(self._ready))
         buffer[:size] = self._ready[:size]
@@ -67,11 +67,11 @@ def utf8(entry: Entry, repair: Repair | None = None) -> IO[bytes]:
 _CONTROL = re.compile(rb"(?<!\\)((?:\\\\)*)\\x([0-9A-Fa-f]{2})")
 
 
-def repair_control(block: bytes) -> tuple[bytes, bytes]:
+def repair_control(block: bytes, is_last: bool) -> tuple[bytes, bytes]:
     """Mend what Telegram Desktop writes for a control character: `\\x0B`, which no JSON reader takes."""
     cut = len(block)
     tail = block[-8:]  # an escape, or the backslashes before it, may go on in the next block
-    if b"\\" in tail:
+    if b"\\" in tail and not is_last:
         cut -= len(tail) - tail.index(b"\\")
         while cut and block[cut - 1 : cut] == b"\\":
             cut -= 1

@@ -7,6 +7,7 @@ from pathlib import Path
 from curator.config import Settings
 from curator.contract.cli_frame import Progress
 from curator.contract.errors import CuratorError, UsageError, printable
+from curator.hooks import MemorySource
 from curator.plugin_errors import defined, plugin_failed, raised
 from curator.plugin_manager import BUILT_IN_PLUGINS, Registry
 from curator.reading.drop_log import DropLog
@@ -21,30 +22,38 @@ def read_memories(
 
     Raises UsageError where no source reads the path, PluginError where a plugin's source fails.
     """
-    plugin, source = next(((p, s) for p, s in registry.sources if s.accepts(path)), (None, None))
-    if source is None:
+    readers = sources_of(registry, path)
+    if not readers:
         names = ", ".join(known.name for _, known in registry.sources)
         raise UsageError(
             f"no source reads {printable(str(path))}", f"known sources: {names}; a JSONL file ends in .jsonl"
         )
-    try:
-        for number, item in enumerate(source.read(path, settings)):
-            if isinstance(item, MemoryEvent):
-                timeline.add(item)
-            elif isinstance(item, Drop):
-                log(item)
-            else:
-                problem = f"yielded {type(item).__name__}{defined(source.read)}"
-                raise plugin_failed(str(plugin), f"source {source.name}", "", problem)
-            if not number & 1023:
-                progress("reading", number, 0)
-    except (OSError, CuratorError, KeyboardInterrupt, GeneratorExit):
-        raise
-    except BaseException as error:
-        if plugin in BUILT_IN_PLUGINS:
-            raise  # our own mistake: keep the traceback
-        raise plugin_failed(str(plugin), f"source {source.name}", "", raised(error)) from error
+    for plugin, source in readers:
+        try:
+            for number, item in enumerate(source.read(path, settings)):
+                if isinstance(item, MemoryEvent):
+                    timeline.add(item)
+                elif isinstance(item, Drop):
+                    log(item)
+                else:
+                    problem = f"yielded {type(item).__name__}{defined(source.read)}"
+                    raise plugin_failed(plugin, f"source {source.name}", "", problem)
+                if not number & 1023:
+                    progress("reading", number, 0)
+        except (OSError, CuratorError, KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
+            if plugin in BUILT_IN_PLUGINS:
+                raise  # our own mistake: keep the traceback
+            raise plugin_failed(plugin, f"source {source.name}", "", raised(error)) from error
     timeline.arrange()
+
+
+def sources_of(registry: Registry, path: Path) -> list[tuple[str, MemorySource]]:
+    """Return the sources that read a path, each with its plugin: the first that accepts it, and those beside it."""
+    accepting = [(plugin, source) for plugin, source in registry.sources if source.accepts(path)]
+    first = next((one for one in accepting if not one[1].beside), None)
+    return [one for one in accepting if one[1].beside or one is first]
 
 
 def settle_mode_from(timeline: Timeline, asked: str, registry: Registry, limit: float) -> tuple[str, str]:

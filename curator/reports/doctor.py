@@ -22,6 +22,7 @@ from curator.contract.finetune_config import load_fine_tune
 from curator.contract.homes import RUNS, find_home, profile_names, shipped_etc
 from curator.plugin_errors import raised
 from curator.plugin_manager import BUILT_IN_PLUGINS, Registry, load_registry, waiting_plugins
+from curator.reading.read import sources_of
 from curator.records import Drop
 from curator.reports.overrides import overrides
 
@@ -145,19 +146,20 @@ def _own() -> Path:
 def _memories(profile: Path, settings: Settings, registry: Registry) -> Iterator[Finding]:
     """Read the memories as a run would, the first 10,000 of them, and tell what came of it."""
     name = f"profile {profile.name}"
-    plugin, source = next(((p, s) for p, s in registry.sources if s.accepts(profile)), ("", None))
-    if source is None:
+    readers = sources_of(registry, profile)
+    if not readers:
         yield Finding("wrong", name, "no plugin reads it", "enable the plugin 'metahuman' again in etc/curate.json")
         return
     counts: Counter[str] = Counter()
-    try:
-        for item in islice(source.read(profile, settings), _MOST_READ):
-            counts[item.reason if isinstance(item, Drop) else ""] += 1
-    except Exception as error:
-        if plugin in BUILT_IN_PLUGINS and not isinstance(error, OSError | CuratorError):
-            raise  # our own mistake: keep the traceback
-        yield Finding("wrong", name, f"the source {source.name} of the plugin {plugin!r} {raised(error)}")
-        return
+    for plugin, source in readers:
+        try:
+            for item in islice(source.read(profile, settings), _MOST_READ):
+                counts[item.reason if isinstance(item, Drop) else ""] += 1
+        except Exception as error:
+            if plugin in BUILT_IN_PLUGINS and not isinstance(error, OSError | CuratorError):
+                raise  # our own mistake: keep the traceback
+            yield Finding("wrong", name, f"the source {source.name} of the plugin {plugin!r} {raised(error)}")
+            return
     more = "more than " if counts.total() >= _MOST_READ else ""
     memories = counts.pop("", 0)
     if not memories and not counts:

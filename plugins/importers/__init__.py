@@ -1,1 +1,4 @@
-"""Readers of the exports of apps, one a file."""
+"""Readers of the exports of apps, one a file.
+
+In: the files of an export. Out: ImportedMessages, and a Skip for whatever gives none.
+"""

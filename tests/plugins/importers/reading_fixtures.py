@@ -14,7 +14,7 @@ from curator.config import load_settings
 from curator.importing.clocks import WallClock
 from curator.importing.export_files import opened
 from curator.importing.importer import Found, Importer, Item, Reading
-from curator.plugin_manager import load_registry
+from curator.plugin_manager import load_importers
 from curator.records import ImportedMessage
 from importers import writers
 from importers.talk import ZONE
@@ -23,7 +23,7 @@ from importers.talk import ZONE
 @cache
 def readers() -> dict[str, Importer]:
     """Every built-in reader by its name."""
-    registry = load_registry(load_settings(None), None)
+    registry = load_importers(load_settings(None), None)
     return {name: importer for name, (_, importer) in registry.importers.items()}
 
 

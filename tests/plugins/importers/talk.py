@@ -23,8 +23,8 @@ TEXTS = (
     "on my way", "ok", "😀", "👨‍👩‍👧 all aboard?", "שלום, מה שלומך?", "مرحبا، كيف الحال؟", "今日は寒いね。", "ไปไหนมา",
     "naïve café — “quoted”", "Note: bring the log: please", "a < b && c > d", "tab\there", 'she said "no", then left',
     "50% of it; the rest later", "back\\slash \\n stays", "https://example.org/a?b=1&c=2", "null", "NA", "-milk",
-    "e\u0301 is no é", "zero\u200dwidth", "From here on it is mine", "I said image omitted", '{"not": "json"}', "[1, 2]",
-    "¿Qué tal?", "trailing dots...",
+    "e\u0301 is no é", "zero\u200dwidth", "From here on it is mine", "I said image omitted", '{"not": "json"}',
+    "[1, 2]", "¿Qué tal?", "trailing dots...",
 )  # fmt: skip
 LINES = ("first line\nsecond line", "one\n\nthree", "list:\n- a\n- b", "ส่วนแรก\nส่วนสอง")
 
