@@ -206,9 +206,9 @@ def test_addresses_tell_who_the_person_is_with_what_follows_a_plus_or_without(tm
         "c.eml": mail("3", sender=plus),
     }
     items = read(tmp_path, files)
-    assert [item.is_owner for item in items if isinstance(item, ImportedMessage)] == [True, False, True]
+    assert [item.is_owner for item in items if isinstance(item, ImportedMessage)] == [True, None, True]
     by_name = read(tmp_path, {}, ("Mara Voss",))
-    assert [item.is_owner for item in by_name if isinstance(item, ImportedMessage)] == [True, True, False]
+    assert [item.is_owner for item in by_name if isinstance(item, ImportedMessage)] == [True, True, None]
 
 
 def test_without_a_name_the_sent_mail_tells_who_the_person_is(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_without_a_name_the_sent_mail_tells_who_the_person_is(tmp_path: Path) ->
     assert isinstance(item, ImportedMessage) and item.is_owner is None
     assert list(reading.evidence) == ["mara@example.org"]
     labelled = mail("1", "X-GM-THRID: 1\nX-Gmail-Labels: Sent\n", "From: evil@example.com\n")
-    assert only(read(tmp_path / "y", {"a.eml": labelled})).is_owner is False  # a header that anyone can write
+    assert only(read(tmp_path / "y", {"a.eml": labelled})).is_owner is None  # a header that anyone can write
 
 
 def test_folders_of_maildir_apple_mail_and_thunderbird_are_read(tmp_path: Path) -> None:

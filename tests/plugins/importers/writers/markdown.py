@@ -8,6 +8,7 @@ from pathlib import Path
 from importers.talk import ZONE, Keeps, Talk
 
 FORMAT = "markdown"
+ANY_TEXT = True
 KEEPS = Keeps(own_only=True, groups=False, wall=True)
 
 
