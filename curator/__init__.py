@@ -92,6 +92,7 @@ _WHERE = {
     "time_of": "curator.importing.dated_lines",
     "hour_24": "curator.importing.clocks",
     "HALF_OF_DAY": "curator.importing.clocks",
+    "Ymd": "curator.importing.clocks",
     "json_items": "curator.importing.streams",
     "backwards": "curator.importing.streams",
     "csv_rows": "curator.importing.streams",
@@ -118,6 +119,30 @@ _WHERE = {
     "said_and_quoted": "curator.importing.quotations",
     "utf8": "curator.importing.streams",
     "repair_control": "curator.importing.streams",
+    "MAIL_FOLDERS": "curator.importing.texts.mail_words",
+    "Mail": "curator.importing.texts.mail",
+    "RawMail": "curator.importing.texts.mailboxes",
+    "mailbox_kind": "curator.importing.texts.mailboxes",
+    "raw_mails": "curator.importing.texts.mailboxes",
+    "passes_on": "curator.importing.texts.quotes",
+    "OwnWords": "curator.importing.texts.quotes",
+    "own_words": "curator.importing.texts.quotes",
+    "html_parts": "curator.importing.texts.html",
+    "tidy": "curator.importing.texts.html",
+    "DROPPED": "curator.importing.texts.html",
+    "Written": "curator.importing.texts.dates",
+    "read_date": "curator.importing.texts.dates",
+    "common_order": "curator.importing.texts.dates",
+    "own_notes": "curator.importing.texts.notes",
+    "started": "curator.importing.texts.notes",
+    "heading_date": "curator.importing.texts.notes",
+    "line_date": "curator.importing.texts.notes",
+    "order_of": "curator.importing.texts.notes",
+    "entry_time": "curator.importing.texts.notes",
+    "journal_entry": "curator.importing.texts.notes",
+    "front_matter": "curator.importing.texts.note_dates",
+    "FrontMatter": "curator.importing.texts.note_dates",
+    "name_date": "curator.importing.texts.note_dates",
     "ImportedMessage": "curator.records",
     "Skip": "curator.records",
     "folded": "curator.language.names",
@@ -178,6 +203,7 @@ if TYPE_CHECKING:
     from curator.importing.clocks import HALF_OF_DAY as HALF_OF_DAY
     from curator.importing.clocks import DateOrder as DateOrder
     from curator.importing.clocks import WallClock as WallClock
+    from curator.importing.clocks import Ymd as Ymd
     from curator.importing.clocks import from_epoch as from_epoch
     from curator.importing.clocks import from_iso as from_iso
     from curator.importing.clocks import hour_24 as hour_24
@@ -224,6 +250,30 @@ if TYPE_CHECKING:
     from curator.importing.streams import repair_control as repair_control
     from curator.importing.streams import text_lines as text_lines
     from curator.importing.streams import utf8 as utf8
+    from curator.importing.texts.dates import Written as Written
+    from curator.importing.texts.dates import common_order as common_order
+    from curator.importing.texts.dates import read_date as read_date
+    from curator.importing.texts.html import DROPPED as DROPPED
+    from curator.importing.texts.html import html_parts as html_parts
+    from curator.importing.texts.html import tidy as tidy
+    from curator.importing.texts.mail import Mail as Mail
+    from curator.importing.texts.mail_words import MAIL_FOLDERS as MAIL_FOLDERS
+    from curator.importing.texts.mailboxes import RawMail as RawMail
+    from curator.importing.texts.mailboxes import mailbox_kind as mailbox_kind
+    from curator.importing.texts.mailboxes import raw_mails as raw_mails
+    from curator.importing.texts.note_dates import FrontMatter as FrontMatter
+    from curator.importing.texts.note_dates import front_matter as front_matter
+    from curator.importing.texts.note_dates import name_date as name_date
+    from curator.importing.texts.notes import entry_time as entry_time
+    from curator.importing.texts.notes import heading_date as heading_date
+    from curator.importing.texts.notes import journal_entry as journal_entry
+    from curator.importing.texts.notes import line_date as line_date
+    from curator.importing.texts.notes import order_of as order_of
+    from curator.importing.texts.notes import own_notes as own_notes
+    from curator.importing.texts.notes import started as started
+    from curator.importing.texts.quotes import OwnWords as OwnWords
+    from curator.importing.texts.quotes import own_words as own_words
+    from curator.importing.texts.quotes import passes_on as passes_on
     from curator.language.clauses import TakenOut as TakenOut
     from curator.language.clauses import clauses_at_blanks as clauses_at_blanks
     from curator.language.clauses import needs_the_yes as needs_the_yes

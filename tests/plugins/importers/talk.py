@@ -5,6 +5,7 @@ A writer (`writers/<format>.py`) knows how the app writes its export and nothing
     FORMAT = "chatgpt"                        the reader's name
     KEEPS = Keeps(...)                        what of a talk its format can hold
     def write(folder: Path, talks: list[Talk]) -> None
+    ANY_TEXT = True                           any text is one of its files; left out, only what has its structure is
     OWNERS = ("Ana",)                         what --owner is given ("" or left out: the file itself says it)
 """
 
