@@ -48,6 +48,8 @@ BUILT_IN_PLUGINS = {
     "import_claude": "importers.claude",
     "import_gemini": "importers.gemini",
     "import_copilot": "importers.copilot",
+    "import_sillytavern": "importers.sillytavern",
+    "import_characterai": "importers.characterai",
     "export_llama_factory": "exporters.llama_factory",
     "export_axolotl": "exporters.axolotl",
     "export_trl": "exporters.trl",
