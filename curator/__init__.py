@@ -89,6 +89,7 @@ _WHERE = {
     "json_beside": "curator.importing.streams",
     "csv_rows": "curator.importing.streams",
     "backwards": "curator.importing.streams",
+    "newest_first": "curator.importing.streams",
     "ProseDates": "curator.importing.prose_dates",
     "json_lines": "curator.importing.streams",
     "text_lines": "curator.importing.streams",
@@ -176,6 +177,7 @@ if TYPE_CHECKING:
     from curator.importing.streams import json_items as json_items
     from curator.importing.streams import json_lines as json_lines
     from curator.importing.streams import json_value as json_value
+    from curator.importing.streams import newest_first as newest_first
     from curator.importing.streams import outline as outline
     from curator.importing.streams import repair_control as repair_control
     from curator.importing.streams import text_lines as text_lines

@@ -50,6 +50,7 @@ BUILT_IN_PLUGINS = {
     "import_copilot": "importers.copilot",
     "import_sillytavern": "importers.sillytavern",
     "import_characterai": "importers.characterai",
+    "import_twitter": "importers.twitter",
     "export_llama_factory": "exporters.llama_factory",
     "export_axolotl": "exporters.axolotl",
     "export_trl": "exporters.trl",
