@@ -110,6 +110,7 @@ _WHERE = {
     "sqlite_rows": "curator.importing.phones.databases",
     "json_events": "curator.importing.streams",
     "json_value": "curator.importing.streams",
+    "newest_first": "curator.importing.streams",
     "ProseDates": "curator.importing.prose_dates",
     "json_lines": "curator.importing.streams",
     "text_lines": "curator.importing.streams",
@@ -246,6 +247,7 @@ if TYPE_CHECKING:
     from curator.importing.streams import json_items as json_items
     from curator.importing.streams import json_lines as json_lines
     from curator.importing.streams import json_value as json_value
+    from curator.importing.streams import newest_first as newest_first
     from curator.importing.streams import outline as outline
     from curator.importing.streams import repair_control as repair_control
     from curator.importing.streams import text_lines as text_lines

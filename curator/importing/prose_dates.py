@@ -83,7 +83,8 @@ def _plain(text: str) -> str:
 
 def _names(language: str) -> _Names:
     locale = Locale.parse(language)
-    months, days = {}, {}
+    months: dict[str, int] = {}
+    days: dict[str, int] = {}
     for context in ("format", "stand-alone"):
         months |= {_plain(name): number for number, name in locale.months[context]["wide"].items()}
         days |= {_plain(name): number for number, name in locale.days[context]["wide"].items()}

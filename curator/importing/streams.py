@@ -391,6 +391,16 @@ def csv_rows(entry: Entry, encoding: str = "utf-8") -> Iterator[tuple[int, dict[
             yield number, dict(zip(names, row, strict=True))
 
 
+def newest_first(times: Iterable[Any]) -> bool:
+    """Tell by the first two times that differ whether a file begins with the newest; True where none do."""
+    first = None
+    for time in filter(None, times):
+        if first is not None and time != first:
+            return bool(time < first)
+        first = first or time
+    return True
+
+
 def backwards(values: Iterable[Any]) -> Iterator[Any]:
     """Yield JSON values from the last to the first, for files whose newest message comes first; they wait on disk.
 
