@@ -18,6 +18,7 @@ from curator.contract.cli_frame import Progress, no_progress
 from curator.contract.errors import UsageError, ValidationFailed, printable, unknown_name
 from curator.contract.homes import RUNS, find_home, find_profile, people_names
 from curator.contract.records import REPORT, REPORT_PAGE, RUN_FORMAT, RUN_VERSION, Family
+from curator.encryption.profile import Unlocked, core_json
 from curator.plugin_manager import Registry, fill, load_plugins, switched_off
 from curator.reading.drop_log import DropLog
 from curator.reading.read import read_memories, settle_mode_from
@@ -30,7 +31,7 @@ from curator.reports.page import render_html
 from curator.reports.report import Report
 from curator.reports.validation import SampleChecker
 from curator.reports.voice import Voice
-from curator.run_folder import RunFiles, run_folder, stoppable, tagged, wrapped, write_summary
+from curator.run_folder import RunFiles, run_folder, stoppable, tagged, wrapped
 from curator.sampling.joining import ScreenedSample
 from curator.sampling.sampler import Options, Sampler
 from curator.selection.choose import Choice, choose
@@ -39,7 +40,7 @@ from curator.selection.sample_store import Collected, SampleStore, collect
 
 @dataclass(frozen=True)
 class Request:
-    """All that one `curate run` was asked for."""
+    """All that one `curate run` was asked for. `unlocked` is the encrypted profile that it reads, opened."""
 
     username: str
     options: Options
@@ -55,6 +56,7 @@ class Request:
     questions: str | None = None
     disabled: tuple[str, ...] = ()
     dry_run: bool = False
+    unlocked: Unlocked | None = None
 
 
 def rebuild_command(request: Request, home: Path, family: str) -> tuple[str, ...]:
@@ -128,7 +130,7 @@ def _overridden(settings: Settings, request: Request) -> Settings:
     asked = {"context": request.context, "turns": request.turns, "questions": request.questions}
     if given := {name: value for name, value in asked.items() if value}:
         curate = curate.model_copy(update={"pairing": curate.pairing.model_copy(update=given)})
-    return replace(settings, curate=curate)
+    return replace(settings, curate=curate, unlocked=request.unlocked)
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def run(request: Request, progress: Progress = no_progress) -> Outcome:
         now = datetime.now(UTC).astimezone()
         runs = (request.out or setup.profile / RUNS).absolute()
         label = f"{now:%H%M%S}-{request.options.mode or 'all'}-{setup.family.family}"
-        with run_folder(runs, label, now) as (building, place), _open_files(building) as files:
+        with run_folder(runs, label, now) as (building, place), _open_files(building, setup) as files:
             report = _make(request, setup, files, progress)
             progress("publishing", 0, 1)
             _publish(request, setup, files, report, place.name)
@@ -168,8 +170,8 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 @contextmanager
-def _open_files(building: Path) -> Iterator[RunFiles]:
-    files = RunFiles(building)
+def _open_files(building: Path, setup: Setup) -> Iterator[RunFiles]:
+    files = RunFiles(building, veiled=setup.settings.unlocked is not None)
     try:
         yield files
     except BaseException:
@@ -182,19 +184,21 @@ def _make(request: Request, setup: Setup, files: RunFiles | None, progress: Prog
     settings, registry, options = setup.settings, setup.registry, request.options
     log = DropLog(files.drop if files else _forget)
     folder = files.folder if files else None
-    window = settings.curate.pairing.outward_window_hours
+    window, veiled = settings.curate.pairing.outward_window_hours, settings.unlocked is not None
     with (
-        closing(Timeline(settings.types.outward, window, folder)) as timeline,
+        closing(Timeline(settings.types.outward, window, folder, veiled=veiled)) as timeline,
         closing(SampleStore(settings, folder, list(registry.modes))) as store,
     ):
         read_memories(timeline, request.source or setup.profile, registry, settings, log, progress)
         mode_from, why = settle_mode_from(timeline, options.mode_from, registry, settings.curate.hybrid_limit)
-        people = people_names(setup.profile)
+        core, unread = core_json(setup.profile, settings.unlocked)
+        people = people_names(setup.profile, core)
         sampler = Sampler(timeline, registry, settings, options, mode_from, people)
         collected = collect(sampler, timeline, store, log, progress)
         choice = choose(collected, settings, options, progress)
         tally = _write_samples(setup, collected, choice, files, progress, options.keep_secrets)
-        context = ReportContext(request.username, setup.family, settings, options, why, request.schema is not None)
+        own_schema = request.schema is not None
+        context = ReportContext(request.username, setup.family, settings, options, why, own_schema, names_unread=unread)
         report = build_report(context, collected, choice, tally)
         if not report.samples:
             raise EmptySet(report, request.source or setup.profile / "memory", store.modes())
@@ -279,8 +283,7 @@ def _publish(request: Request, setup: Setup, files: RunFiles, report: Report, la
     files.whole(REPORT_PAGE, render_html(report).encode())
     hashes = files.finish()
     options, modes = request.options, setup.registry.modes
-    write_summary(
-        files.folder,
+    files.summary(
         RunSummary(
             format=RUN_FORMAT,
             version=RUN_VERSION,
@@ -309,5 +312,6 @@ def _publish(request: Request, setup: Setup, files: RunFiles, report: Report, la
             plugins=setup.registry.versions,
             config_sha256=setup.settings.files,
             files=hashes,
+            encrypted=report.encrypted,
         ),
     )

@@ -28,6 +28,7 @@ from curator.contract.records import (
     WRAPPED,
     Exchange,
 )
+from curator.encryption.veil import VeiledFile, appear_together
 from curator.records import CuratedSample, DatasetLine, Drop, FormattedSample, LineageLine, RunSummary, SchemaSample
 
 ARRAYS = (CURATED, FORMATTED, WRAPPED)
@@ -66,14 +67,18 @@ def wrapped(sample: FormattedSample, chat_format: ChatFormat) -> SchemaSample:
 
 
 class RunFiles:
-    """The open files of a run being built in `folder`."""
+    """The open files of a run being built in `folder`.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._files: dict[str, HashedFile] = {}
+    Where they hold what was encrypted they are `veiled`: nothing that another process could read has a name before
+    `summary`, and then they are their owner's alone.
+    """
+
+    def __init__(self, folder: Path, *, veiled: bool = False) -> None:
+        self.folder, self._kind = folder, VeiledFile if veiled else HashedFile
+        self._files: dict[str, HashedFile | VeiledFile] = {}
         try:
             for name in (*ARRAYS, *LINES):
-                self._files[name] = HashedFile(folder / name)
+                self._files[name] = self._kind(folder / name)
         except OSError:
             self.abandon()
             raise
@@ -124,7 +129,7 @@ class RunFiles:
 
     def whole(self, name: str, data: bytes) -> None:
         """Write one more file at once."""
-        self._files[name] = HashedFile(self.folder / name)
+        self._files[name] = self._kind(self.folder / name)
         self._files[name].write(data)
 
     def finish(self) -> dict[str, str]:
@@ -134,6 +139,12 @@ class RunFiles:
         for name in ARRAYS:
             self._files[name].write(b"\n]\n" if self._begun.get(name) else b"]\n")
         return {name: self._files[name].close() for name in sorted(self._files)}
+
+    def summary(self, summary: RunSummary) -> None:
+        """Write run-summary.json, the last file: with it the folder is a run. To be called after `finish`."""
+        self.whole(SUMMARY, msgspec.json.format(_encode(summary), indent=2) + b"\n")
+        self._files[SUMMARY].close()
+        appear_together([file for file in self._files.values() if isinstance(file, VeiledFile)])
 
     def abandon(self) -> None:
         """Close everything after a failure."""
@@ -242,10 +253,3 @@ def _read_note(note: Path) -> str:
         return note.read_text("ascii").strip() or "unknown"
     except (OSError, UnicodeDecodeError):
         return "unknown"
-
-
-def write_summary(folder: Path, summary: RunSummary) -> None:
-    """Write run-summary.json, the last file: with it the folder is a run."""
-    file = HashedFile(folder / SUMMARY)
-    file.write(msgspec.json.format(_encode(summary), indent=2) + b"\n")
-    file.close()
