@@ -113,13 +113,13 @@ def opened(raw: bytes, cipher: Cipher) -> bytes:
 
 
 def _bytes(key: str, text: str) -> bytes:
-    """Return what base64 stands for. One that is not written as an encoder writes it has been changed."""
+    """Return what base64 stands for. One that no encoder writes so has been changed since it was written."""
     try:
         raw = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raw = b""
     if base64.b64encode(raw).decode() != text:
-        raise Unreadable("bad_envelope", f"{key}: no base64")
+        raise Unreadable("undecryptable", f"{key}: no base64, so it was changed since")
     return raw
 
 

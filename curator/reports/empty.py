@@ -15,7 +15,7 @@ from curator.reports.report import Report
 # What to do where most memories ended for a reason; a reason that is not here is in `curate docs reasons`.
 _REMEDIES = {
     "not_recent": "take more days with --days-recent N, or add --old-samples M",
-    "encrypted": "--password-file FILE, or $CURATOR_PASSWORD, gives the password of the profile",
+    "encrypted": "to decrypt the profile in memory, give its password: --password-file FILE, or $CURATOR_PASSWORD",
     **dict.fromkeys(CLOSED, "curate docs encrypted says why an encrypted file does not open, and what to do"),
     "secret": "--keep-secrets keeps samples that hold keys, card numbers or IBANs",
 }
