@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -150,7 +150,13 @@ def run(request: Request, progress: Progress = no_progress) -> Outcome:
         now = datetime.now(UTC).astimezone()
         runs = (request.out or setup.profile / RUNS).absolute()
         label = f"{now:%H%M%S}-{request.options.mode or 'all'}-{setup.family.family}"
-        with run_folder(runs, label, now) as (building, place), _open_files(building, setup) as files:
+        veiled = setup.settings.unlocked is not None
+        with (
+            ExitStack() as afterwards,
+            run_folder(runs, label, now, veiled=veiled) as (building, place),
+            _open_files(building, veiled=veiled) as files,
+        ):
+            afterwards.callback(files.abandon)
             report = _make(request, setup, files, progress)
             progress("publishing", 0, 1)
             _publish(request, setup, files, report, place.name)
@@ -170,8 +176,8 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 @contextmanager
-def _open_files(building: Path, setup: Setup) -> Iterator[RunFiles]:
-    files = RunFiles(building, veiled=setup.settings.unlocked is not None)
+def _open_files(building: Path, *, veiled: bool) -> Iterator[RunFiles]:
+    files = RunFiles(building, veiled=veiled)
     try:
         yield files
     except BaseException:

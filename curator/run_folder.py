@@ -144,10 +144,11 @@ class RunFiles:
         """Write run-summary.json, the last file: with it the folder is a run. To be called after `finish`."""
         self.whole(SUMMARY, msgspec.json.format(_encode(summary), indent=2) + b"\n")
         self._files[SUMMARY].close()
-        appear_together([file for file in self._files.values() if isinstance(file, VeiledFile)])
+        if veiled := [file for file in self._files.values() if isinstance(file, VeiledFile)]:
+            appear_together(veiled)
 
     def abandon(self) -> None:
-        """Close everything after a failure."""
+        """Close everything: after a failure, or once the run is in its place."""
         for file in self._files.values():
             file.abandon()
 
@@ -175,11 +176,12 @@ def stoppable() -> Iterator[None]:
 
 
 @contextmanager
-def run_folder(runs: Path, label: str, now: datetime) -> Iterator[tuple[Path, Path]]:
+def run_folder(runs: Path, label: str, now: datetime, *, veiled: bool = False) -> Iterator[tuple[Path, Path]]:
     """Give (folder to build in, folder it will be) below `runs`, under a lock that only one run of a profile holds.
 
     On a normal exit the folder is renamed into its place; on an error it is removed. What a killed run left behind is
-    removed first. Raises HostError where the lock is held or the disk refuses.
+    removed first. A `veiled` run has just given its files their names: it is not to be seen before it is in its place,
+    so the disk is waited for afterwards. Raises HostError where the lock is held or the disk refuses.
     """
     day = runs / now.strftime("%Y-%m-%d")
     made = _make_folders(day)
@@ -191,8 +193,10 @@ def run_folder(runs: Path, label: str, now: datetime) -> Iterator[tuple[Path, Pa
         try:
             building.mkdir(parents=True, mode=0o700)
             yield building, place
-            sync_folder(building)
+            if not veiled:
+                sync_folder(building)
             building.rename(place)
+            sync_folder(place)
             sync_folder(day)
         except OSError as error:
             _clear(building, made)

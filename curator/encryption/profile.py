@@ -175,13 +175,17 @@ def _read_within(path: str, bound: int, most: int) -> bytes:
 
 def encrypted_files(folder: Path) -> Iterator[str]:
     """Yield the path of each encrypted file of a profile that would be read: memories, and the person's names."""
-    core = os.fspath(folder / CORE)
-    yield from (core + suffix for suffix in (SINGLE, CHUNKED) if os.path.lexists(core + suffix))
+    yield from _encrypted_core(folder)
     for name in MEMORY_FOLDERS:
         for path, readable in walk(os.fspath(folder / name)):
             memory, layers = layers_of(path)
             if readable and layers and memory.endswith(".json"):
                 yield path
+
+
+def _encrypted_core(folder: Path) -> list[str]:
+    core = folder / CORE
+    return [path for path in _copies_in(os.fspath(core.parent)).get(os.fspath(core), ()) if layers_of(path)[1]]
 
 
 def unlock_if_encrypted(folder: Path, password_file: Path | None) -> Unlocked | None:
@@ -299,14 +303,14 @@ def core_json(profile: Path, unlocked: Unlocked | None) -> tuple[bytes | None, s
 
     (None, "") stands for a profile whose persona/core.json is plain, or missing.
     """
-    plain = os.fspath(profile / CORE)
-    found = [path for suffix in (SINGLE, CHUNKED) if os.path.lexists(path := plain + suffix)]
-    if not found:
-        return None, ""
-    name = f"persona/{Path(found[0]).name}"
-    if unlocked is None or unlocked.folder != profile:
-        return None, "" if os.path.lexists(plain) else f"{name} was not read: it is encrypted"
-    try:
-        return unlocked.read(found[0], _MOST_CORE).plain, ""
-    except Unreadable as error:
-        return None, f"{name} was not read: {error.reason}, {error.detail}"
+    why = ""
+    for path in _encrypted_core(profile):
+        name = f"persona/{Path(path).name}"
+        if unlocked is None or unlocked.folder != profile:
+            why = f"{name} was not read: it is encrypted"
+            break
+        try:
+            return unlocked.read(path, _MOST_CORE).plain, ""
+        except Unreadable as error:
+            why = f"{name} was not read: {error.reason}, {error.detail}"
+    return None, "" if os.path.lexists(profile / CORE) else why

@@ -13,8 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, NoReturn
 
-from curator.contract.files import sync_folder
-
 _BLOCK_BYTES = 16
 _PIECE = 1 << 20
 _OWN = Path("/proc/self/fd")
@@ -81,19 +79,13 @@ class VeiledFile:
         os.fsync(self._plain)
         self._file.close()
 
-    def appear(self) -> None:
-        """Give the file its name. Raises OSError."""
-        if not self._named:
-            folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:  # with a folder's handle, since without one Python links the link and not the file that it leads to
-                os.link(_OWN / str(self._plain), self.path.name, src_dir_fd=folder, dst_dir_fd=folder)
-            finally:
-                os.close(folder)
-        os.close(self._plain)
-        self._plain = -1
+    def appear(self, folder: int) -> None:
+        """Give the file its name in its folder, of which this is a handle. Raises OSError."""
+        if not self._named:  # without a handle, Python would link the link and not the file that it leads to
+            os.link(f"{_OWN}/{self._plain}", self.path.name, src_dir_fd=folder, dst_dir_fd=folder)
 
     def abandon(self) -> None:
-        """Let go of it; for a run that failed."""
+        """Let go of it: for a run that failed, or that is in its place."""
         self._file.close()
         if self._plain >= 0:
             os.close(self._plain)
@@ -118,7 +110,9 @@ def appear_together(files: list[VeiledFile]) -> None:
     """Unveil files, then give them their names at once: killed before that, a run leaves nothing that can be read."""
     for file in files:
         file.unveil()
-    for file in files:
-        file.appear()
-    if files:
-        sync_folder(files[0].path.parent)
+    folder = os.open(files[0].path.parent, os.O_RDONLY)
+    try:
+        for file in files:
+            file.appear(folder)
+    finally:
+        os.close(folder)

@@ -106,7 +106,12 @@ def test_the_names_of_the_person_are_read_from_the_encrypted_core(home: Home, ru
     home.file("2025/03/01/a.json.enc", sealer.envelope(memory("", 1, content=talk, response=None)))
     (sample,) = samples(run("--mode", "emulation").run)
     assert sample["metadata"]["reply_author"] == "person"
-    (home.profile / "persona" / "core.json.enc").write_bytes(Sealer("another").envelope(b"{}"))
+    core = home.profile / "persona" / "core.json.enc"
+    core.rename(core.with_name("core.json.enc.enc"))
+    core.with_name("core.json.enc.enc").write_bytes(sealer.envelope(core.with_name("core.json.enc.enc").read_bytes()))
+    assert len(samples(run("--mode", "emulation").run)) == 1
+    core.with_name("core.json.enc.enc").unlink()
+    core.write_bytes(Sealer("another").envelope(b"{}"))
     home.file("b.json", memory("And one that needs no names.", 2))
     done = run("--dry-run")
     assert "persona/core.json.enc was not read: undecryptable" in " ".join(done.out.split())
