@@ -40,7 +40,10 @@ from curator.selection.sample_store import Collected, SampleStore, collect
 
 @dataclass(frozen=True)
 class Request:
-    """All that one `curate run` was asked for. `unlocked` is the encrypted profile that it reads, opened."""
+    """All that one `curate run` was asked for. `unlocked` is the encrypted profile that it reads, opened.
+
+    `password_file` is where its password stands, None where it came from elsewhere; the password itself is not here.
+    """
 
     username: str
     options: Options
@@ -57,6 +60,7 @@ class Request:
     disabled: tuple[str, ...] = ()
     dry_run: bool = False
     unlocked: Unlocked | None = None
+    password_file: Path | None = None
 
 
 def rebuild_command(request: Request, home: Path, family: str) -> tuple[str, ...]:
@@ -72,6 +76,7 @@ def rebuild_command(request: Request, home: Path, family: str) -> tuple[str, ...
         "--dual-direction": options.dual_direction, "--author": options.author,
         "--context": request.context, "--turns": request.turns, "--questions": request.questions,
         "--holdout": options.holdout, "--max-file-bytes": request.max_file_bytes,
+        "--password-file": request.password_file and request.password_file.absolute(),
     }  # fmt: skip
     words = ["curate", "run"]
     for option, value in values.items():

@@ -85,6 +85,8 @@ def _run(options: argparse.Namespace) -> int:
     home = find_home(options.home)
     username = chosen_profile(home, options.username)
     source = options.source if options.source and options.source.is_dir() else None
+    unlocked = unlocked_profile(options, source or find_profile(home, username))
+    kept = options.password_file if unlocked and options.password_file and options.password_file.is_file() else None
     request = Request(
         username=username,
         home=str(home),
@@ -99,7 +101,8 @@ def _run(options: argparse.Namespace) -> int:
         questions=options.questions,
         disabled=tuple(options.no_plugin),
         dry_run=options.dry_run,
-        unlocked=unlocked_profile(options, source or find_profile(home, username)),
+        unlocked=unlocked,
+        password_file=kept,
         options=Options(
             mode=options.mode,
             author=options.author,

@@ -93,7 +93,7 @@ def _encrypted(profile: Path, unlock: Callable[[Path], Unlocked | None]) -> tupl
     except CuratorError as error:
         return [Finding("wrong", name, f"{what}: {error.what}", error.next_step)], None
     if unlocked is None:
-        mend = "--password-file FILE, or $CURATOR_PASSWORD, gives the password"
+        mend = "to decrypt the profile in memory, give its password: --password-file FILE, or $CURATOR_PASSWORD"
         return [Finding("note", name, f"{what}; without a password they are not read", mend)], None
     if unlocked.why_not:
         mend = "curate docs encrypted says what that means"

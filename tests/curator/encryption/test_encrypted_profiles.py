@@ -406,6 +406,23 @@ def test_a_run_says_what_it_holds_and_is_its_owners_alone(home: Home, run: Calla
     assert len(files) == 10 and {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
 
 
+def test_the_command_of_a_run_makes_the_same_set_again(
+    curate: Curate, home: Home, run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encrypted_home(home)
+
+    def made(done: Result) -> tuple[list[str], bytes]:
+        command = json.loads((done.run / "run-summary.json").read_bytes())["command"]
+        return command[1:], (done.run / "fine_tune_dataset.jsonl").read_bytes()
+
+    words, data = made(run())
+    assert words[words.index("--password-file") + 1] == str(tmp_path / "password.txt")
+    assert made(curate(*words)) == (words, data)
+    monkeypatch.setenv(VARIABLE, PASSWORD)
+    words, again = made(curate("run", "--username", "ann", "--home", home.folder))
+    assert "--password-file" not in words and again == data and made(curate(*words))[1] == data
+
+
 def test_a_run_of_an_encrypted_profile_is_whole(curate: Curate, home: Home, run: Callable[..., Result]) -> None:
     encrypted_home(home)
     folder = run().run
