@@ -36,6 +36,11 @@ _WHERE = {
     "BadJson": "curator.contract.strict_json",
     "parse_json": "curator.contract.strict_json",
     "Unreadable": "curator.contract.files",
+    "MEMORY_FOLDERS": "curator.contract.homes",
+    "Content": "curator.encryption.profile",
+    "layers_of": "curator.encryption.envelope",
+    "read_plain": "curator.encryption.profile",
+    "Unlocked": "curator.encryption.profile",
     "counted": "curator.contract.errors",
     "printable": "curator.contract.errors",
     "read_once": "curator.contract.files",
@@ -171,6 +176,7 @@ if TYPE_CHECKING:
     from curator.contract.files import read_once as read_once
     from curator.contract.files import walk as walk
     from curator.contract.finetune_config import Keys as Keys
+    from curator.contract.homes import MEMORY_FOLDERS as MEMORY_FOLDERS
     from curator.contract.modes import BUILT_IN_MODES as BUILT_IN_MODES
     from curator.contract.records import Exchange as Exchange
     from curator.contract.records import Family as Family
@@ -182,6 +188,10 @@ if TYPE_CHECKING:
     from curator.contract.special_tokens import may_hold_tags as may_hold_tags
     from curator.contract.strict_json import BadJson as BadJson
     from curator.contract.strict_json import parse_json as parse_json
+    from curator.encryption.envelope import layers_of as layers_of
+    from curator.encryption.profile import Content as Content
+    from curator.encryption.profile import Unlocked as Unlocked
+    from curator.encryption.profile import read_plain as read_plain
     from curator.exports.scripts import launch_guide as launch_guide
     from curator.exports.scripts import read_recipe as read_recipe
     from curator.exports.scripts import script_notes as script_notes

@@ -37,7 +37,7 @@ class SampleStore:
     type_names: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.spool = Spool(ScreenedSample, self.folder)
+        self.spool = Spool(ScreenedSample, self.folder, veiled=self.settings.unlocked is not None)
         self._type_numbers: dict[str, int] = {}
         self._questions: dict[str, int] = {}
         self._mode_numbers = {name: number for number, name in enumerate(self.mode_names)}
