@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from curator.contract.records import CURATED, DROPPED, LINEAGE, MAKE_AGAIN, Reco
 from curator.contract.strict_json import BadJson, parse_json
 from curator.encryption.envelope import layers_of
 from curator.encryption.profile import Unlocked, nothing_unlocked, read_plain
+from curator.importing.store import IMPORTS, MESSAGES, read_messages
 from curator.records import CuratedSample, Drop, LineageLine
 from curator.reports.safe_text import safe
 
@@ -67,8 +69,15 @@ def explain(
     paths = dict.fromkeys([*hashes, *(drop.path for drop in drops if drop.path)])
     profile = _profile(summary["username"], home)
     unlocked = unlock(profile) if profile and any(layers_of(path)[1] for path in paths) else None
-    files = tuple(_file(path, hashes.get(path, ""), profile, unlocked) for path in paths)
-    return Explained(str(folder), files, tuple((line, samples[line.sample_id]) for line in lineage), tuple(drops))
+    files: list[MemoryFile] = []
+    for path in paths:
+        file = _file(path, hashes.get(path, ""), profile, unlocked)
+        turns = {source.turn for line in lineage for source in line.sources if source.path == path}
+        ids = {drop.memory_id for drop in drops if drop.path == path}
+        files += _imported(file, profile, turns, ids) if _is_import(file) and profile else [file]
+    return Explained(
+        str(folder), tuple(files), tuple((line, samples[line.sample_id]) for line in lineage), tuple(drops)
+    )
 
 
 def _is_meant(name: str, record: LineageLine | Drop) -> bool:
@@ -135,6 +144,20 @@ def _file(path: str, digest: str, profile: Path | None, unlocked: Unlocked | Non
         return MemoryFile(path, "as the run read it: no object")
     texts = {key: str(data[key]) for key in ("id", "type", "timestamp", "content", "response") if data.get(key)}
     return MemoryFile(path, "as the run read it", **texts)
+
+
+def _is_import(file: MemoryFile) -> bool:
+    return fnmatch(file.path, f"{IMPORTS}/*/{MESSAGES}") and file.state.startswith("as the run read it")
+
+
+def _imported(file: MemoryFile, profile: Path, turns: set[int], ids: set[str]) -> Iterator[MemoryFile]:
+    """Yield the messages of an import with which the memories begin: by their line, or by their id."""
+    for number, _, message in read_messages((profile / from_printable(file.path)).parent):
+        if number in turns or message.id in ids:
+            yield MemoryFile(
+                f"{file.path}:{number + 1}", "as the run read it", message.id, message.kind, message.time or "",
+                f"{message.sender}: {message.text}",
+            )  # fmt: skip
 
 
 def show(explained: Explained, screen: Console) -> None:
