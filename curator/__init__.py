@@ -77,6 +77,7 @@ _WHERE = {
     "ODD": "curator.importing.importer",
     "Damaged": "curator.importing.export_files",
     "Entry": "curator.importing.export_files",
+    "Element": "curator.importing.pages",
     "Export": "curator.importing.export_files",
     "from_epoch": "curator.importing.clocks",
     "from_iso": "curator.importing.clocks",
@@ -84,13 +85,38 @@ _WHERE = {
     "DateOrder": "curator.importing.clocks",
     "WallClock": "curator.importing.clocks",
     "Ymd": "curator.importing.clocks",
+    "AppWords": "curator.importing.app_words",
+    "app_key": "curator.importing.app_words",
+    "Dates": "curator.importing.dated_lines",
+    "Heading": "curator.importing.dated_lines",
+    "headed": "curator.importing.dated_lines",
+    "time_of": "curator.importing.dated_lines",
+    "hour_24": "curator.importing.clocks",
+    "HALF_OF_DAY": "curator.importing.clocks",
     "json_items": "curator.importing.streams",
+    "backwards": "curator.importing.streams",
+    "csv_rows": "curator.importing.streams",
+    "json_array": "curator.importing.streams",
+    "json_beside": "curator.importing.streams",
+    "Packed": "curator.importing.streams",
+    "XmlMender": "curator.importing.streams",
+    "broken_json_lines": "curator.importing.streams",
+    "Tapbacks": "curator.importing.phones.tapbacks",
+    "find_threads": "curator.importing.phones.meta",
+    "read_threads": "curator.importing.phones.meta",
+    "holds_tables": "curator.importing.phones.databases",
+    "opened_database": "curator.importing.phones.databases",
+    "sqlite_columns": "curator.importing.phones.databases",
+    "sqlite_rows": "curator.importing.phones.databases",
     "json_events": "curator.importing.streams",
     "json_value": "curator.importing.streams",
+    "ProseDates": "curator.importing.prose_dates",
     "json_lines": "curator.importing.streams",
     "text_lines": "curator.importing.streams",
     "first_lines": "curator.importing.streams",
     "outline": "curator.importing.streams",
+    "html_events": "curator.importing.pages",
+    "said_and_quoted": "curator.importing.quotations",
     "utf8": "curator.importing.streams",
     "repair_control": "curator.importing.streams",
     "MAIL_FOLDERS": "curator.importing.texts.mail_words",
@@ -172,12 +198,20 @@ if TYPE_CHECKING:
     from curator.hooks import Recipe as Recipe
     from curator.hooks import Reject as Reject
     from curator.hooks import hookimpl as hookimpl
+    from curator.importing.app_words import AppWords as AppWords
+    from curator.importing.app_words import app_key as app_key
+    from curator.importing.clocks import HALF_OF_DAY as HALF_OF_DAY
     from curator.importing.clocks import DateOrder as DateOrder
     from curator.importing.clocks import WallClock as WallClock
     from curator.importing.clocks import Ymd as Ymd
     from curator.importing.clocks import from_epoch as from_epoch
     from curator.importing.clocks import from_iso as from_iso
+    from curator.importing.clocks import hour_24 as hour_24
     from curator.importing.clocks import iso as iso
+    from curator.importing.dated_lines import Dates as Dates
+    from curator.importing.dated_lines import Heading as Heading
+    from curator.importing.dated_lines import headed as headed
+    from curator.importing.dated_lines import time_of as time_of
     from curator.importing.export_files import Damaged as Damaged
     from curator.importing.export_files import Entry as Entry
     from curator.importing.export_files import Export as Export
@@ -189,7 +223,25 @@ if TYPE_CHECKING:
     from curator.importing.importer import Importer as Importer
     from curator.importing.importer import Item as Item
     from curator.importing.importer import Reading as Reading
+    from curator.importing.pages import Element as Element
+    from curator.importing.pages import html_events as html_events
+    from curator.importing.phones.databases import holds_tables as holds_tables
+    from curator.importing.phones.databases import opened_database as opened_database
+    from curator.importing.phones.databases import sqlite_columns as sqlite_columns
+    from curator.importing.phones.databases import sqlite_rows as sqlite_rows
+    from curator.importing.phones.meta import find_threads as find_threads
+    from curator.importing.phones.meta import read_threads as read_threads
+    from curator.importing.phones.tapbacks import Tapbacks as Tapbacks
+    from curator.importing.prose_dates import ProseDates as ProseDates
+    from curator.importing.quotations import said_and_quoted as said_and_quoted
+    from curator.importing.streams import Packed as Packed
+    from curator.importing.streams import XmlMender as XmlMender
+    from curator.importing.streams import backwards as backwards
+    from curator.importing.streams import broken_json_lines as broken_json_lines
+    from curator.importing.streams import csv_rows as csv_rows
     from curator.importing.streams import first_lines as first_lines
+    from curator.importing.streams import json_array as json_array
+    from curator.importing.streams import json_beside as json_beside
     from curator.importing.streams import json_events as json_events
     from curator.importing.streams import json_items as json_items
     from curator.importing.streams import json_lines as json_lines

@@ -110,7 +110,9 @@ class Reading:
         """
         for number, record in enumerate(records, 1):
             try:
-                items = list(read(record))
+                items = read(record)
+                if not isinstance(items, tuple | list):
+                    items = list(items)
             except ODD as error:
                 items = [Skip(f"{what} {number:,}", "bad_shape", _odd(error))]
             yield from items

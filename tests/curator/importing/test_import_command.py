@@ -30,7 +30,8 @@ def read(found, reading):
                 yield Skip(f"{entry.name}:{number}", "unrecognised_line")
                 continue
             talk, time, sender, text, kind = parts
-            yield ImportedMessage("", talk, time, sender, reading.is_owner(sender), text, kind=kind)
+            own, source = reading.is_owner(sender), reading.clock.source
+            yield ImportedMessage("", talk, time, sender, own, text, time_source=source, kind=kind)
 """
 TOPICS = "anchor rope harbour engine sail tide winch galley compass rudder mast keel".split()
 

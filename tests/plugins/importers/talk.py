@@ -98,6 +98,8 @@ def random_talks(seed: int, keeps: Keeps, count: int = 3, length: int = 24) -> l
             number += 1
             own = keeps.own_only or chance.random() < 0.5
             time += timedelta(seconds=chance.choice((1, 7, 61, 1260, 4000)))
+            if keeps.wall and _unclear(time, said):
+                time += timedelta(hours=1)
             message = Said(number, time, OWNER if own else chance.choice(others), own, chance.choice(texts))
             if keeps.replies and said and chance.random() < 0.2:
                 message = replace(message, reply_to=chance.choice(said).number)
@@ -110,6 +112,12 @@ def random_talks(seed: int, keeps: Keeps, count: int = 3, length: int = 24) -> l
         said = [replace(one, reply_to=0) if one.reply_to in gone else one for one in said]
         talks.append(Talk("Crew" if several else others[0], others, tuple(said)))
     return talks
+
+
+def _unclear(time: datetime, said: list[Said]) -> bool:
+    """Tell whether a time of a repeated hour could be that of the first as well, by what was said before it."""
+    first = time - timedelta(hours=1)
+    return bool(time.astimezone(ZONE).fold) and (not said or first > said[-1].time - timedelta(minutes=3))
 
 
 def expected(talks: list[Talk], keeps: Keeps) -> list[list[tuple[object, ...]]]:
