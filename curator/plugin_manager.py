@@ -52,6 +52,7 @@ BUILT_IN_PLUGINS = {
     "import_characterai": "importers.characterai",
     "import_twitter": "importers.twitter",
     "import_google_chat": "importers.google_chat",
+    "import_wechat": "importers.wechat",
     "export_llama_factory": "exporters.llama_factory",
     "export_axolotl": "exporters.axolotl",
     "export_trl": "exporters.trl",
