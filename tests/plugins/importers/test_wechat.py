@@ -80,7 +80,8 @@ def test_memotrace_has_numbers_for_kinds(tmp_path: Path) -> None:
         f"{n},5,{kind},{sub},{own},1736758800,2,{text},2025-01-13 17:00:00,Jon,jonp,{sender}"
         for n, (kind, sub, own, text, sender) in enumerate(
             [(1, 0, 0, "hi", "jonp"), (1, 0, 1, "ho", ""), (3, 0, 0, "", ""), (47, 0, 0, "", ""),
-             (10000, 0, 0, "x", ""), (49, 57, 1, "quoted", ""), (49, 6, 1, "", ""), (50, 0, 0, "", ""), (77, 0, 0, "x", "")]
+             (10000, 0, 0, "x", ""), (49, 57, 1, "quoted", ""), (49, 6, 1, "", ""), (50, 0, 0, "", ""),
+             (77, 0, 0, "x", "")]
         )
     ]  # fmt: skip
     items = read_wechat(put(tmp_path, "messages.csv", head + "\n".join(rows)))
@@ -99,8 +100,8 @@ def test_weflow_tells_the_side_by_is_send_and_the_kind_by_its_name(tmp_path: Pat
     whole = [
         one(1, "文本消息", "在吗"), one(2, "文本消息", "在", 1, senderDisplayName="Mara"),
         one(3, "引用消息", "可以([引用 Mara：我下周一到长沙])"), one(4, "动画表情", "[表情]"),
-        one(5, "系统消息", "x", None), one(6, "聊天记录合并转发", "x"), one(7, "红包卡片", "x"), one(8, "未知类型", "x"),
-        one(9, "文本消息", None), {},
+        one(5, "系统消息", "x", None), one(6, "聊天记录合并转发", "x"), one(7, "红包卡片", "x"),
+        one(8, "未知类型", "x"), one(9, "文本消息", None), {},
     ]  # fmt: skip
     items = read_wechat(put(tmp_path, "x.json", {"weflow": {"version": "1"}, "session": session, "messages": whole}))
     assert [(m.conversation, m.sender, m.is_owner, m.text, m.quote) for m in messages(items)] == [
