@@ -53,6 +53,7 @@ BUILT_IN_PLUGINS = {
     "import_twitter": "importers.twitter",
     "import_google_chat": "importers.google_chat",
     "import_wechat": "importers.wechat",
+    "import_training_files": "importers.training_files",
     "export_llama_factory": "exporters.llama_factory",
     "export_axolotl": "exporters.axolotl",
     "export_trl": "exporters.trl",
