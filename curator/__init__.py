@@ -79,26 +79,73 @@ _WHERE = {
     "ODD": "curator.importing.importer",
     "Damaged": "curator.importing.export_files",
     "Entry": "curator.importing.export_files",
+    "Element": "curator.importing.pages",
     "Export": "curator.importing.export_files",
     "from_epoch": "curator.importing.clocks",
     "from_iso": "curator.importing.clocks",
     "iso": "curator.importing.clocks",
     "DateOrder": "curator.importing.clocks",
     "WallClock": "curator.importing.clocks",
+    "AppWords": "curator.importing.app_words",
+    "app_key": "curator.importing.app_words",
+    "Dates": "curator.importing.dated_lines",
+    "Heading": "curator.importing.dated_lines",
+    "headed": "curator.importing.dated_lines",
+    "time_of": "curator.importing.dated_lines",
+    "hour_24": "curator.importing.clocks",
+    "HALF_OF_DAY": "curator.importing.clocks",
+    "Ymd": "curator.importing.clocks",
     "json_items": "curator.importing.streams",
+    "backwards": "curator.importing.streams",
+    "csv_rows": "curator.importing.streams",
+    "json_array": "curator.importing.streams",
+    "json_beside": "curator.importing.streams",
+    "Packed": "curator.importing.streams",
+    "XmlMender": "curator.importing.streams",
+    "broken_json_lines": "curator.importing.streams",
+    "Tapbacks": "curator.importing.phones.tapbacks",
+    "find_threads": "curator.importing.phones.meta",
+    "read_threads": "curator.importing.phones.meta",
+    "holds_tables": "curator.importing.phones.databases",
+    "opened_database": "curator.importing.phones.databases",
+    "sqlite_columns": "curator.importing.phones.databases",
+    "sqlite_rows": "curator.importing.phones.databases",
     "json_events": "curator.importing.streams",
     "json_value": "curator.importing.streams",
-    "json_beside": "curator.importing.streams",
-    "csv_rows": "curator.importing.streams",
-    "backwards": "curator.importing.streams",
     "newest_first": "curator.importing.streams",
     "ProseDates": "curator.importing.prose_dates",
     "json_lines": "curator.importing.streams",
     "text_lines": "curator.importing.streams",
     "first_lines": "curator.importing.streams",
     "outline": "curator.importing.streams",
+    "html_events": "curator.importing.pages",
+    "said_and_quoted": "curator.importing.quotations",
     "utf8": "curator.importing.streams",
     "repair_control": "curator.importing.streams",
+    "MAIL_FOLDERS": "curator.importing.texts.mail_words",
+    "Mail": "curator.importing.texts.mail",
+    "RawMail": "curator.importing.texts.mailboxes",
+    "mailbox_kind": "curator.importing.texts.mailboxes",
+    "raw_mails": "curator.importing.texts.mailboxes",
+    "passes_on": "curator.importing.texts.quotes",
+    "OwnWords": "curator.importing.texts.quotes",
+    "own_words": "curator.importing.texts.quotes",
+    "html_parts": "curator.importing.texts.html",
+    "tidy": "curator.importing.texts.html",
+    "DROPPED": "curator.importing.texts.html",
+    "Written": "curator.importing.texts.dates",
+    "read_date": "curator.importing.texts.dates",
+    "common_order": "curator.importing.texts.dates",
+    "own_notes": "curator.importing.texts.notes",
+    "started": "curator.importing.texts.notes",
+    "heading_date": "curator.importing.texts.notes",
+    "line_date": "curator.importing.texts.notes",
+    "order_of": "curator.importing.texts.notes",
+    "entry_time": "curator.importing.texts.notes",
+    "journal_entry": "curator.importing.texts.notes",
+    "front_matter": "curator.importing.texts.note_dates",
+    "FrontMatter": "curator.importing.texts.note_dates",
+    "name_date": "curator.importing.texts.note_dates",
     "ImportedMessage": "curator.records",
     "Skip": "curator.records",
     "folded": "curator.language.names",
@@ -156,11 +203,20 @@ if TYPE_CHECKING:
     from curator.hooks import Recipe as Recipe
     from curator.hooks import Reject as Reject
     from curator.hooks import hookimpl as hookimpl
+    from curator.importing.app_words import AppWords as AppWords
+    from curator.importing.app_words import app_key as app_key
+    from curator.importing.clocks import HALF_OF_DAY as HALF_OF_DAY
     from curator.importing.clocks import DateOrder as DateOrder
     from curator.importing.clocks import WallClock as WallClock
+    from curator.importing.clocks import Ymd as Ymd
     from curator.importing.clocks import from_epoch as from_epoch
     from curator.importing.clocks import from_iso as from_iso
+    from curator.importing.clocks import hour_24 as hour_24
     from curator.importing.clocks import iso as iso
+    from curator.importing.dated_lines import Dates as Dates
+    from curator.importing.dated_lines import Heading as Heading
+    from curator.importing.dated_lines import headed as headed
+    from curator.importing.dated_lines import time_of as time_of
     from curator.importing.export_files import Damaged as Damaged
     from curator.importing.export_files import Entry as Entry
     from curator.importing.export_files import Export as Export
@@ -172,10 +228,24 @@ if TYPE_CHECKING:
     from curator.importing.importer import Importer as Importer
     from curator.importing.importer import Item as Item
     from curator.importing.importer import Reading as Reading
+    from curator.importing.pages import Element as Element
+    from curator.importing.pages import html_events as html_events
+    from curator.importing.phones.databases import holds_tables as holds_tables
+    from curator.importing.phones.databases import opened_database as opened_database
+    from curator.importing.phones.databases import sqlite_columns as sqlite_columns
+    from curator.importing.phones.databases import sqlite_rows as sqlite_rows
+    from curator.importing.phones.meta import find_threads as find_threads
+    from curator.importing.phones.meta import read_threads as read_threads
+    from curator.importing.phones.tapbacks import Tapbacks as Tapbacks
     from curator.importing.prose_dates import ProseDates as ProseDates
+    from curator.importing.quotations import said_and_quoted as said_and_quoted
+    from curator.importing.streams import Packed as Packed
+    from curator.importing.streams import XmlMender as XmlMender
     from curator.importing.streams import backwards as backwards
+    from curator.importing.streams import broken_json_lines as broken_json_lines
     from curator.importing.streams import csv_rows as csv_rows
     from curator.importing.streams import first_lines as first_lines
+    from curator.importing.streams import json_array as json_array
     from curator.importing.streams import json_beside as json_beside
     from curator.importing.streams import json_events as json_events
     from curator.importing.streams import json_items as json_items
@@ -186,6 +256,30 @@ if TYPE_CHECKING:
     from curator.importing.streams import repair_control as repair_control
     from curator.importing.streams import text_lines as text_lines
     from curator.importing.streams import utf8 as utf8
+    from curator.importing.texts.dates import Written as Written
+    from curator.importing.texts.dates import common_order as common_order
+    from curator.importing.texts.dates import read_date as read_date
+    from curator.importing.texts.html import DROPPED as DROPPED
+    from curator.importing.texts.html import html_parts as html_parts
+    from curator.importing.texts.html import tidy as tidy
+    from curator.importing.texts.mail import Mail as Mail
+    from curator.importing.texts.mail_words import MAIL_FOLDERS as MAIL_FOLDERS
+    from curator.importing.texts.mailboxes import RawMail as RawMail
+    from curator.importing.texts.mailboxes import mailbox_kind as mailbox_kind
+    from curator.importing.texts.mailboxes import raw_mails as raw_mails
+    from curator.importing.texts.note_dates import FrontMatter as FrontMatter
+    from curator.importing.texts.note_dates import front_matter as front_matter
+    from curator.importing.texts.note_dates import name_date as name_date
+    from curator.importing.texts.notes import entry_time as entry_time
+    from curator.importing.texts.notes import heading_date as heading_date
+    from curator.importing.texts.notes import journal_entry as journal_entry
+    from curator.importing.texts.notes import line_date as line_date
+    from curator.importing.texts.notes import order_of as order_of
+    from curator.importing.texts.notes import own_notes as own_notes
+    from curator.importing.texts.notes import started as started
+    from curator.importing.texts.quotes import OwnWords as OwnWords
+    from curator.importing.texts.quotes import own_words as own_words
+    from curator.importing.texts.quotes import passes_on as passes_on
     from curator.language.clauses import TakenOut as TakenOut
     from curator.language.clauses import clauses_at_blanks as clauses_at_blanks
     from curator.language.clauses import needs_the_yes as needs_the_yes

@@ -15,7 +15,7 @@ import msgspec
 from curator.config import Settings, load_settings
 from curator.contract import __version__
 from curator.contract.chat_format import ChatFormat, load_family, pick_family
-from curator.contract.cli_frame import Progress, no_progress
+from curator.contract.cli_frame import Progress, command_line, no_progress
 from curator.contract.errors import UsageError, ValidationFailed, printable, unknown_name
 from curator.contract.homes import RUNS, find_home, find_profile, people_names
 from curator.contract.records import REPORT, REPORT_PAGE, RUN_FORMAT, RUN_VERSION, Family
@@ -222,7 +222,11 @@ def _memories_of(request: Request, setup: Setup, folder: Path | None, progress: 
         asked = ImportRequest(
             (request.source,), setup.profile, known=people_names(setup.profile).owner, known_by_format=known, again=True
         )
-        import_aside(asked, readers, Path(aside), progress)
+        try:
+            import_aside(asked, readers, Path(aside), progress)
+        except UsageError as error:  # --source has no options of an import
+            bring = command_line("curate", "import", request.source, "--username", request.username)
+            raise UsageError(error.what, f"{error.next_step}\n  then bring it with {bring} and that option") from None
         yield Path(aside)
 
 

@@ -89,6 +89,13 @@ class Entry:
         """The name without its last part, "" at the top."""
         return self.name.rpartition("/")[0]
 
+    @property
+    def around(self) -> tuple[str, ...]:
+        """The names of what it lies in, the nearest first: folders below the PATH, the zip, the folder on the disk."""
+        folders = [part for part in reversed(self.folder.split("/")) if part]
+        holder = self.archive.name.rpartition("/")[2] if self.archive else self.path.parent.name if self.path else ""
+        return (*folders, holder)
+
     def open(self) -> IO[bytes]:
         """Open it for reading bytes from its beginning. Raises Damaged; so do reads, where the file is broken."""
         return io.BufferedReader(self._raw(counted_too=True), 1 << 16)

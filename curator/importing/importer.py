@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final, Literal
 
-from curator.contract.errors import CuratorError
 from curator.importing.clocks import DateOrder, WallClock
 from curator.importing.export_files import Damaged, Entry, Export
 from curator.language.names import folded
@@ -16,12 +16,6 @@ Item = ImportedMessage | Skip
 # What a value of another kind than expected makes readers raise. Such a record is one counted skip, never the whole
 # file: an export is foreign data, and one odd record in 100,000 is no reason to bring none.
 ODD: Final = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError, RecursionError)
-
-
-class AskOwner(CuratorError):
-    """A reader cannot go on without knowing who the person is; `senders` are the choices."""
-
-    status = 2
 
 
 @dataclass(frozen=True)
@@ -71,7 +65,8 @@ class Reading:
     """What a reader is given beside the files, and where it says what it found out.
 
     `owners` are the names that mean the person (--owner, people.json, persona/core.json), `clock` turns wall-clock
-    times into UTC, `date_order` is that of --date-order, "" where it was not given.
+    times into UTC, `date_order` is that of --date-order, "" where it was not given. `matched` are those of the owners'
+    names that `is_owner` met.
     """
 
     owners: tuple[str, ...] = ()
@@ -79,15 +74,20 @@ class Reading:
     date_order: Literal["dmy", "mdy", "ymd", ""] = ""
     evidence: dict[str, str] = field(default_factory=dict)
     notes: dict[str, int] = field(default_factory=dict)
+    matched: set[str] = field(default_factory=set)
 
     def is_owner(self, *names: str) -> bool | None:
-        """Tell whether one of a sender's names (shown name, account, address) is the person's; None where no name of
-        the person is known."""
-        if not self._owners:
-            return None
-        return any(name and folded(name) in self._owners for name in names)
+        """Return True where one of a sender's names (shown name, account, address) is known to be the person's.
 
-    @property
+        Else None: that nobody knows a name does not prove that it is another's.
+        """
+        for name in names:
+            if name and folded(name) in self._owners:
+                self.matched.add(folded(name))
+                return True
+        return None
+
+    @cached_property
     def _owners(self) -> frozenset[str]:
         return frozenset(map(folded, self.owners))
 
@@ -110,7 +110,9 @@ class Reading:
         """
         for number, record in enumerate(records, 1):
             try:
-                items = list(read(record))
+                items = read(record)
+                if not isinstance(items, tuple | list):
+                    items = list(items)
             except ODD as error:
                 items = [Skip(f"{what} {number:,}", "bad_shape", _odd(error))]
             yield from items

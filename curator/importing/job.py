@@ -31,6 +31,7 @@ from curator.plugin_errors import plugin_failed, raised
 from curator.records import IMPORT_FORMAT, IMPORT_VERSION, ImportedMessage, ImportSummary, SenderCount, Skip
 
 _EXAMPLES = 5
+_NO_ZONE = "its times name no zone and are taken for UTC: add --timezone ZONE, such as Europe/Berlin"
 
 
 @dataclass(frozen=True)
@@ -191,8 +192,6 @@ def _write(
     importer = detected.importer
     _refuse_unclear(staging, importer, request)
     settled = settle(staging.senders, staging.conversations, reading, request.owners)
-    if importer.clock == "wall" and request.timezone is None:
-        reading.note("its times name no zone and are taken for UTC: add --timezone ZONE, such as Europe/Berlin")
     outcome = Outcome(
         importer=importer,
         what=detected.found.what,
@@ -211,6 +210,8 @@ def _write(
             staging.skip(item)
             continue
         message = msgspec.structs.replace(item, is_owner=settled.owns(item))
+        if message.time_source == "wall_as_utc":
+            reading.note(_NO_ZONE)
         if out:
             out.write(encode(message) + b"\n")
         before = _count(outcome, message, before)

@@ -90,19 +90,21 @@ def settle(senders: Senders, conversations: int, reading: Reading, given: tuple[
     Raises UsageError where nothing proves it, or where a name that was given is nobody's in this export.
     """
     told = tuple(sorted({sender.name for sender, count in senders.counts.items() if count.own}))
-    if not senders.unsettled:
+    if not senders.unsettled and not reading.matched:
         if told and given and not set(map(folded, given)) & _known(senders, own=True):
             shown = ", ".join(map(printable, told))
             reading.note(f"the export itself says who you are ({shown}); --owner was not needed")
         return Settled(frozenset(), told, "the export itself says whose each message is")
     for names, why in ((given, "--owner"), (reading.owners, "the profile's people.json or persona/core.json")):
         found = _named(senders, names)
+        if reading.matched & set(map(folded, names)):  # by a name that the reader alone sees, such as an address
+            found |= frozenset(sender for sender, count in senders.counts.items() if count.own)
         if found:
             return _settled(found, why)
         if names is given and given:
             raise _nobody(senders, given)
     by_file = _named(senders, tuple(reading.evidence))
-    if by_file:
+    if len({sender.name for sender in by_file}) == 1:  # two names may be two people: that is for the person to say
         return _settled(by_file, "; ".join(dict.fromkeys(reading.evidence.values())))
     everywhere = [sender for sender, count in senders.counts.items() if len(count.conversations) == conversations]
     if conversations >= _ENOUGH and len(everywhere) == 1:

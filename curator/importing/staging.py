@@ -1,12 +1,11 @@
 """Messages on their way into an import: written down as they are read, put in order, freed of what is there twice.
 
-Of each message only four numbers stay in memory, so that a million of them cost 30 MB.
+Of each message only four numbers stay in memory, so that a million of them cost 28 MB.
 """
 
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
 from array import array
 from collections import Counter
@@ -25,6 +24,7 @@ from curator.importing.owner import Senders
 from curator.records import ImportedMessage, Skip
 
 _NO_TIME: Final = -(1 << 62)
+_NEW, _TWICE, _OLD = range(3)  # what a message is, beside those that are there
 _MOST_SHOWN = 3  # places of each reason that are kept as examples
 ALTERNATIVE: Final = "alternative"
 
@@ -60,7 +60,7 @@ class Staging:
         self._skip_file: IO[bytes] = self._open(self._skip_path)
         self._encode = msgspec.json.Encoder().encode
         self._offsets, self._keys, self._times = array("Q"), array("Q"), array("q")
-        self._places = array("L")
+        self._places = array("I")
         self._conversations: dict[str, int] = {}
         self._again: dict[int, tuple[str | None, Counter[int]]] = {}
         self._size = 0
@@ -128,24 +128,33 @@ class Staging:
         self._file.flush()
         if not len(self):
             return
-        places = np.frombuffer(self._places, dtype=self._places.typecode)
-        order = np.lexsort((_filled(self._times, places), places)) if by_time else np.argsort(places, kind="stable")
-        keys = np.frombuffer(self._keys, dtype=np.uint64)
-        firsts = np.zeros(len(order), dtype=bool)
-        firsts[np.unique(keys[order], return_index=True)[1]] = True
-        held = np.fromiter(known, dtype=np.uint64)
-        old = np.isin(keys[order], held) if len(held) else np.zeros(len(order), dtype=bool)
+        order, fate = self._order(known, by_time)
         decode = msgspec.json.Decoder(ImportedMessage).decode
-        with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as lines:
-            for number, place in enumerate(order):
-                start = self._offsets[place]
-                message = decode(lines[start : lines.find(b"\n", start)])
-                if old[number]:
-                    yield Skip(_where(message), "already_imported", "an earlier import holds it")
-                elif not firsts[number]:
-                    yield Skip(_where(message), "duplicate", "the same message stands in this export twice")
-                else:
-                    yield message
+        for place in order:
+            self._file.seek(self._offsets[place])
+            message = decode(self._file.readline())
+            if fate[place] == _OLD:
+                yield Skip(_where(message), "already_imported", "an earlier import holds it")
+            elif fate[place] == _TWICE:
+                yield Skip(_where(message), "duplicate", "the same message stands in this export twice")
+            else:
+                yield message
+
+    def _order(self, known: Iterable[int], by_time: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Return the numbers of the messages in their order, and of each message whether it is new."""
+        places = np.frombuffer(self._places, dtype=np.uint32)
+        if by_time:
+            order = np.lexsort((_filled(self._times, places), places)).astype(np.uint32)
+        else:
+            order = np.argsort(places, kind="stable").astype(np.uint32)
+        keys = np.frombuffer(self._keys, dtype=np.uint64)
+        ranked = order[np.argsort(keys[order], kind="stable")]  # equal keys side by side, the first of them first
+        fate = np.zeros(len(order), dtype=np.uint8)
+        fate[ranked[1:][keys[ranked[1:]] == keys[ranked[:-1]]]] = _TWICE
+        held = np.fromiter(known, dtype=np.uint64)
+        if len(held):
+            fate[np.isin(keys, held)] = _OLD
+        return order, fate
 
     def skipped(self) -> Iterator[bytes]:
         """Yield the lines of all skips so far."""

@@ -8,6 +8,7 @@ import io
 import json
 import re
 import tempfile
+import zlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,14 +22,16 @@ _BLOCK: Final = 1 << 16
 _OUTLINE_EVENTS: Final = 20_000
 _LONGEST_LINE: Final = 64 << 20  # bytes of one line of text
 _AS_SHOWN: Final = bytes.maketrans(b"\r\n", b"  ")  # how a JSON parser shows the ends of lines in what it says
+_PACK: Final = 500
+_BROKEN_LINES: Final = 2_000  # lines that one record with breaks inside its strings may have
 _BOMS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
-Repair = Callable[[bytes], tuple[bytes, bytes]]
+Repair = Callable[[bytes, bool], tuple[bytes, bytes]]
 
 
 class _Utf8(io.RawIOBase):
     """A stream as clean UTF-8: the mark of byte order is dropped, UTF-16 and bad bytes are turned.
 
-    `repair(block)` may mend each block: it returns what is done and a rest that waits for more.
+    `repair(block, is_last)` may mend each block: it returns what is done and a rest that waits for more.
     """
 
     def __init__(self, file: IO[bytes], repair: Repair | None = None) -> None:
@@ -54,7 +57,7 @@ class _Utf8(io.RawIOBase):
             data = self._decode(block, final=self._done).encode("utf-8", "replace")
             if self._repair:
                 data = self._rest + data
-                data, self._rest = (data, b"") if self._done else self._repair(data)
+                data, self._rest = self._repair(data, self._done)
             self._ready = memoryview(data)
         size = min(len(buffer), len(self._ready))
         buffer[:size] = self._ready[:size]
@@ -121,15 +124,16 @@ def utf8(entry: Entry, repair: Repair | None = None) -> IO[bytes]:
 _CONTROL = re.compile(rb"(?<!\\)((?:\\\\)*)\\x([0-9A-Fa-f]{2})")
 
 
-def repair_control(block: bytes) -> tuple[bytes, bytes]:
+def repair_control(block: bytes, is_last: bool) -> tuple[bytes, bytes]:
     """Mend what Telegram Desktop writes for a control character: `\\x0B`, which no JSON reader takes."""
     cut = len(block)
     tail = block[-8:]  # an escape, or the backslashes before it, may go on in the next block
-    if b"\\" in tail:
+    if b"\\" in tail and not is_last:
         cut -= len(tail) - tail.index(b"\\")
         while cut and block[cut - 1 : cut] == b"\\":
             cut -= 1
-    return _CONTROL.sub(rb"\1\\u00\2", block[:cut]), block[cut:]
+    done = block[:cut]
+    return (_CONTROL.sub(rb"\1\\u00\2", done) if b"\\x" in done else done), block[cut:]
 
 
 @contextmanager
@@ -140,9 +144,64 @@ def _json(entry: Entry, stream: _Utf8) -> Iterator[IO[bytes]]:
             yield file
         except ijson.JSONError as error:
             said = " ".join(str(error).split())[:160]
-            raise Damaged(f"no JSON from byte {stream.place_of(str(error)):,} on: {said}", entry.name) from None
+            raise Damaged(f"no JSON from about byte {stream.place_of(str(error)):,} on: {said}", entry.name) from None
         except (UnicodeError, RecursionError, ArithmeticError) as error:
             raise Damaged(f"no JSON from here on: {error}", entry.name) from None
+
+
+# Characters of base64 in a row that are a picture or a film, not somebody's words.
+_MEDIA: Final = 16_384
+_BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
+_LONG = re.compile(rb"[A-Za-z0-9+/=]{%d,}" % _MEDIA)
+_REFERENCES = re.compile(rb"(?:&#(?:x[0-9A-Fa-f]{1,6}|[0-9]{1,7});)+")
+_OPEN_REFERENCES = re.compile(rb"(?:&#x?[0-9A-Fa-f]{1,7};)*(?:&#?x?[0-9A-Fa-f]{0,7})?\Z")
+_REFERENCE = re.compile(rb"&#(x?)([0-9A-Fa-f]+);")
+_RAW = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+
+
+class XmlMender:
+    """Mends what XML of phones has that no XML reader takes, and takes out pictures, which make gigabytes of it.
+
+    A character above U+FFFF stands as two references to its halves (&#55357;&#56836;), which become one. What XML has
+    no place for becomes U+FFFD, and `lost` is called.
+    """
+
+    def __init__(self, lost: Callable[[], None]) -> None:
+        self._lost = lost
+
+    def mend(self, block: bytes, is_last: bool) -> tuple[bytes, bytes]:
+        """Return a block mended, and a rest that waits for more. It is a Repair."""
+        opened = None if is_last else _OPEN_REFERENCES.search(block[-4096:])
+        rest = opened[0] if opened else b""
+        if not rest and not is_last:
+            tail = len(block) - len(block.rstrip(_BASE64))
+            rest = block[len(block) - tail :][:_MEDIA]  # of a picture that goes on, its beginning is enough
+            block = block[: len(block) - tail] + rest
+        done = _REFERENCES.sub(self._whole, _LONG.sub(b"", block[: len(block) - len(rest)]))
+        return _RAW.sub(self._gone, done), rest
+
+    def _gone(self, _: re.Match[bytes] | None = None) -> bytes:
+        self._lost()
+        return "\ufffd".encode()
+
+    def _whole(self, match: re.Match[bytes]) -> bytes:
+        codes = [int(digits, 16 if hexadecimal else 10) for hexadecimal, digits in _REFERENCE.findall(match[0])]
+        done, high = b"", 0  # `high` is the first half of a character, which waits for the second
+        for code in [*codes, -1]:
+            if high and 0xDC00 <= code < 0xE000:
+                done, high = done + b"&#%d;" % (0x10000 + ((high - 0xD800) << 10) + code - 0xDC00), 0
+                continue
+            done += self._gone() if high else b""
+            high = code if 0xD800 <= code < 0xDC00 else 0
+            if code >= 0 and not high:
+                done += b"&#%d;" % code if _in_xml(code) else self._gone()
+        return done
+
+
+def _in_xml(code: int) -> bool:
+    if code < 0x20:
+        return code in (9, 10, 13)
+    return code < 0xD800 or 0xE000 <= code < 0xFFFE or 0x10000 <= code <= 0x10FFFF
 
 
 def json_items(entry: Entry, prefix: str, repair: Repair | None = None) -> Iterator[Any]:
@@ -175,25 +234,34 @@ def json_beside(
     prefixes = tuple(f"{place}.{key}" for place, key in left_out)
     builder = None
     begun = ""
-    for prefix, event, value in json_events(entry, repair):
-        if builder is not None:
-            if prefix.startswith(prefixes) or (event == "map_key" and (prefix, value) in left_out):
-                continue
-            builder.event(event, value)
-            if prefix == begun and event in ("end_map", "end_array"):
-                yield heads[lists[begun]], builder.value
-                builder = None
-        elif prefix in lists and event not in ("end_map", "end_array", "map_key"):
-            if event in ("start_map", "start_array"):
-                begun, builder = prefix, ijson.ObjectBuilder()
+    with _json(entry, _Utf8(_json_bytes(entry, entry.open()), repair)) as file:
+        for prefix, event, value in ijson.parse(file):  # not json_events: a second generator costs a fifth more
+            if builder is not None:
+                if prefix.startswith(prefixes) or (event == "map_key" and (prefix, value) in left_out):
+                    continue
                 builder.event(event, value)
-            else:
-                yield heads[lists[prefix]], value
-        elif event == "start_map" and prefix in heads:
-            heads[prefix] = {}
-        elif event in ("string", "number", "null", "boolean") and prefix.rpartition(".")[0] in heads:
-            owner, _, key = prefix.rpartition(".")
-            heads[owner][key] = value
+                if prefix == begun and event in ("end_map", "end_array"):
+                    yield heads[lists[begun]], builder.value
+                    builder = None
+            elif prefix in lists and event not in ("end_map", "end_array", "map_key"):
+                if event in ("start_map", "start_array"):
+                    begun, builder = prefix, ijson.ObjectBuilder()
+                    builder.event(event, value)
+                else:
+                    yield heads[lists[prefix]], value
+            elif event == "start_map" and prefix in heads:
+                heads[prefix] = {}
+            elif event in ("string", "number", "null", "boolean") and prefix.rpartition(".")[0] in heads:
+                owner, _, key = prefix.rpartition(".")
+                heads[owner][key] = value
+
+
+def json_array(entry: Entry) -> Iterator[Any]:
+    """Yield the elements of a JSON file that is an array. Raises Damaged where it is none, or breaks off."""
+    start = entry.head(512).lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0")[:1]
+    if start not in (b"[", b""):
+        raise Damaged(f"begins with {start.decode('utf-8', 'replace')}: expected an array, [", entry.name)
+    yield from json_items(entry, "item")
 
 
 def json_value(entry: Entry, most: int = 64 << 20) -> Any:
@@ -238,6 +306,37 @@ def json_lines(entry: Entry, comment: str = "\n") -> Iterator[tuple[int, Any]]:
                 yield number, json.loads(line.rstrip().removesuffix(","))  # an array, cut to lines, has commas
             except (ValueError, RecursionError) as error:
                 yield number, Damaged(f"no JSON: {str(error)[:120]}", f"{entry.name}:{number}")
+
+
+def broken_json_lines(entry: Entry, is_record: Callable[[Any], bool]) -> Iterator[tuple[str, Any]]:
+    """Yield (text, value) of a file of JSON objects, one a line, where some have raw line breaks inside their strings.
+
+    Such lines are joined again. What is no JSON is given as a Damaged; a line that `is_record` by itself ends it.
+    """
+    begun: list[str] = []
+    for number, line in text_lines(entry):
+        alone = _object(line)
+        if begun and (is_record(alone) or len(begun) == _BROKEN_LINES):
+            yield "", Damaged("no JSON", f"{entry.name}, before line {number:,}")
+            begun = []
+        if not begun and not line.strip():
+            continue
+        begun.append(line)
+        whole = alone if len(begun) == 1 else _object("\n".join(begun)) if line.rstrip().endswith("}") else None
+        if whole is not None:
+            yield "\n".join(begun), whole
+            begun = []
+    if begun:
+        yield "", Damaged("no JSON", f"{entry.name}, at its end")
+
+
+def _object(text: str) -> Any:
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        return json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return None
 
 
 def text_lines(entry: Entry, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
@@ -322,3 +421,29 @@ def backwards(values: Iterable[Any]) -> Iterator[Any]:
             end = start
     if fault:
         raise fault
+
+
+class Packed:
+    """JSON values of a long stream, kept small in memory, to be gone through from either end: many apps write the
+    newest message first, and only the last one says where a conversation begins."""
+
+    def __init__(self) -> None:
+        self._packs: list[bytes] = []
+        self._open: list[Any] = []
+
+    def add(self, value: Any) -> None:
+        """Put a value behind the others."""
+        self._open.append(value)
+        if len(self._open) == _PACK:
+            self._packs.append(zlib.compress(json.dumps(self._open, default=str).encode(), 1))
+            self._open = []
+
+    def __iter__(self) -> Iterator[Any]:
+        for pack in self._packs:
+            yield from json.loads(zlib.decompress(pack))
+        yield from self._open
+
+    def __reversed__(self) -> Iterator[Any]:
+        yield from reversed(self._open)
+        for pack in reversed(self._packs):
+            yield from reversed(json.loads(zlib.decompress(pack)))

@@ -18,6 +18,7 @@ _BY_NAME: Final[tuple[tuple[str, str], ...]] = (
     (r"\.(enc|enc\.chunked)$", "this is a locked profile of MetaHuman OS: `curate run` reads it where it lies"),
     (r"\.pdf$", "PDF is not read: most apps give JSON, text or HTML too"),
     (r"\.(rar|7z|tgz|tar|gz|bz2|xz)$", "this is packed: unpack it, and name the folder"),
+    (r"\.(pst|ost|olm|msg)$", "these are Outlook's own files: export the folders as mbox or .eml"),
     (r"\.docx?$", "Word files are not read: save it as plain text or Markdown"),
 )
 

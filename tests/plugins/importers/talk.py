@@ -5,6 +5,7 @@ A writer (`writers/<format>.py`) knows how the app writes its export and nothing
     FORMAT = "chatgpt"                        the reader's name
     KEEPS = Keeps(...)                        what of a talk its format can hold
     def write(folder: Path, talks: list[Talk]) -> None
+    ANY_TEXT = True                           any text is one of its files; left out, only what has its structure is
     OWNERS = ("Ana",)                         what --owner is given ("" or left out: the file itself says it)
 """
 
@@ -97,7 +98,7 @@ def random_talks(seed: int, keeps: Keeps, count: int = 3, length: int = 24) -> l
             number += 1
             own = keeps.own_only or chance.random() < 0.5
             time += timedelta(seconds=chance.choice((1, 7, 61, 1260, 4000)))
-            while keeps.wall and _unclear(said[-1].time if said else time - timedelta(days=1), time):
+            if keeps.wall and _unclear(time, said):
                 time += timedelta(hours=1)
             message = Said(number, time, OWNER if own else chance.choice(others), own, chance.choice(texts))
             if keeps.replies and said and chance.random() < 0.2:
@@ -113,11 +114,10 @@ def random_talks(seed: int, keeps: Keeps, count: int = 3, length: int = 24) -> l
     return talks
 
 
-def _unclear(before: datetime, time: datetime) -> bool:
-    """Tell whether a clock shows a time of its repeated hour that it could have shown the first time as well."""
-    shown, last = time.astimezone(ZONE), before.astimezone(ZONE)
-    gone_back = shown.replace(tzinfo=None) < last.replace(tzinfo=None) - timedelta(minutes=1)
-    return shown.fold == 1 and last.fold == 0 and not gone_back
+def _unclear(time: datetime, said: list[Said]) -> bool:
+    """Tell whether a time of a repeated hour could be that of the first as well, by what was said before it."""
+    first = time - timedelta(hours=1)
+    return bool(time.astimezone(ZONE).fold) and (not said or first > said[-1].time - timedelta(minutes=3))
 
 
 def expected(talks: list[Talk], keeps: Keeps) -> list[list[tuple[object, ...]]]:

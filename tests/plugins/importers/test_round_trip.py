@@ -22,7 +22,7 @@ def test_a_reader_gives_back_what_was_written(name: str, seed: int, tmp_path: Pa
     items, _ = read_with(tmp_path, writer)
     wanted = expected(talks, writer.KEEPS)
     got = [
-        [(milliseconds(one), one.is_owner, one.text, one.edited) for one in talk]
+        [(milliseconds(one), bool(one.is_owner), one.text, one.edited) for one in talk]
         for talk in conversations(items, readers()[writer.FORMAT].order)
     ]
     if not writer.KEEPS.precision:
