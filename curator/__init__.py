@@ -41,6 +41,7 @@ _WHERE = {
     "layers_of": "curator.encryption.envelope",
     "read_plain": "curator.encryption.profile",
     "Unlocked": "curator.encryption.profile",
+    "dialogue_of": "curator.contract.dialogue_files",
     "counted": "curator.contract.errors",
     "printable": "curator.contract.errors",
     "read_once": "curator.contract.files",
@@ -51,6 +52,7 @@ _WHERE = {
     "default_pairs": "curator.sampling.pairing",
     "dual_pairs": "curator.sampling.pairing",
     "find_tags": "curator.contract.special_tokens",
+    "foreign_token": "curator.contract.special_tokens",
     "may_hold_tags": "curator.contract.special_tokens",
     "load_family": "curator.contract.chat_format",
     "read_family_files": "curator.contract.chat_format",
@@ -169,6 +171,7 @@ if TYPE_CHECKING:
     from curator.contract.chat_format import ChatFormat as ChatFormat
     from curator.contract.chat_format import load_family as load_family
     from curator.contract.chat_format import read_family_files as read_family_files
+    from curator.contract.dialogue_files import dialogue_of as dialogue_of
     from curator.contract.errors import UsageError as UsageError
     from curator.contract.errors import counted as counted
     from curator.contract.errors import printable as printable
@@ -185,6 +188,7 @@ if TYPE_CHECKING:
     from curator.contract.secret_scan import find_secrets as find_secrets
     from curator.contract.secret_scan import secrets_of as secrets_of
     from curator.contract.special_tokens import find_tags as find_tags
+    from curator.contract.special_tokens import foreign_token as foreign_token
     from curator.contract.special_tokens import may_hold_tags as may_hold_tags
     from curator.contract.strict_json import BadJson as BadJson
     from curator.contract.strict_json import parse_json as parse_json

@@ -252,7 +252,7 @@ def _bare(name: str) -> str:
 
 
 # Tokens of large models' templates; the small model would learn them letter by letter.
-_FOREIGN = re.compile(r"<\|[a-z_]+\|>|\[/?INST\]|<(?:start|end)_of_turn>|<</?SYS>>")
+_FOREIGN = re.compile(r"<\|[a-z_]+\|>|\[/?INST\]|<(?:start|end)_of_turn>|<</?SYS>>|</?s>|<[be]os>")
 # Tags and tokens that a model should not write; ⁇ is how SentencePiece writes <unk>.
 _LEAKED = re.compile(r"</?[a-z][a-z0-9_-]{0,30}>|<\|[^\s<>|]{1,40}\|>|\[/?INST\]|⁇", re.IGNORECASE)
 _ROLES = ("Q", "A", "user", "assistant", "human", "system")

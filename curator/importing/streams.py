@@ -303,7 +303,7 @@ def json_lines(entry: Entry, comment: str = "\n") -> Iterator[tuple[int, Any]]:
     for number, line in text_lines(entry):
         if line.strip() and not line.startswith(comment):
             try:
-                yield number, json.loads(line)
+                yield number, json.loads(line.rstrip().removesuffix(","))  # an array, cut to lines, has commas
             except (ValueError, RecursionError) as error:
                 yield number, Damaged(f"no JSON: {str(error)[:120]}", f"{entry.name}:{number}")
 

@@ -51,8 +51,8 @@ def find(export: Export) -> Found | Differs | None:
     if files:
         files.sort(key=lambda one: (_READ.index(one[1]), -one[2], one[0].name))
         beside = [(entry, kind) for entry, kind, _ in kinds if kind in ("account", "note_tweet")]
-        details = [(entry, kind) for entry, kind, _ in files], beside
-        return Found(tuple(entry for entry, _, _ in files), "an archive of posts and messages", details)
+        read_in_order = [(entry, kind) for entry, kind, _ in files]
+        return Found(tuple(entry for entry, _ in read_in_order), "posts and messages", (read_in_order, beside))
     if any(b"Grailbird.data" in entry.head(4096) for entry in scripts):
         return Differs("an archive of before 2019 (Grailbird); download a new one, which holds all of it")
     return Differs("window.YTD is there, but no tweets and no direct messages") if kinds else None
@@ -60,7 +60,7 @@ def find(export: Export) -> Found | Differs | None:
 
 def read(found: Found, reading: Reading) -> Iterator[Item]:
     """Yield posts and messages; what is written the newest first is read from its end."""
-    files, beside = cast(tuple[list[tuple[Entry, str]], list[tuple[Entry, str]]], found.details)
+    files, beside = cast(tuple[list[tuple[Entry, str]], ...], found.details)
     archive = _Archive(beside, reading)
     for entry, kind in files:
         what = f"{entry.shown}: record"
@@ -111,20 +111,17 @@ class _Archive:
         for code, sign in (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")):  # no other sign is escaped
             text = text.replace(code, sign)
         where, whole = f"tweet {printable(name)}", self._whole(time, text)
-        if deleted:
-            yield Skip(where, "deleted")
-            return
         pictures = _listed(tweet, "extended_entities", "media") or _listed(tweet, "entities", "media")
         links = {str(one.get("url")): str(one.get("expanded_url")) for one in _listed(tweet, "entities", "urls")}
         text = _linked(text, links | {str(one.get("url")): "" for one in pictures})
-        if whole:
+        if whole and not deleted:
             yield Skip(f"{where} cut text", "duplicate", "its whole text is a note")
             text = whole
         answered = str(tweet.get("in_reply_to_status_id_str") or "")
         if answered and (mentions := _MENTIONS.match(text)):
             text = text[mentions.end() :]  # the service put them there
-        if text.startswith("RT @"):
-            yield Skip(where, "forwarded")
+        if deleted or text.startswith("RT @"):
+            yield Skip(where, "deleted" if deleted else "forwarded")
         elif not text.strip():
             yield Skip(where, "media_only" if pictures else "empty")
         else:
