@@ -43,7 +43,8 @@ def _byte_tables() -> tuple[U64, npt.NDArray[np.bool_]]:
 
 _LETTER, _WORD = _byte_tables()
 # Shingles are numbers of 32 bits, so that with a text's number they sort as one 64-bit integer; the chance
-# that two of the few dozen shingles of one text collide is one in millions.
+# that two of the few dozen shingles of one text collide is one in millions. The texts are in order before such a sort:
+# numpy's "stable" sort, which merges, makes use of that and is three times as fast as its default.
 _BITS = 32
 _MOST_CHARACTERS, _TABLE = 1 << 19, 1 << 20
 
@@ -177,7 +178,7 @@ class ShingleSets:
     def _similarity(self, left: Rows, right: Rows) -> npt.NDArray[np.float64]:
         both = [_keys(self.take(rows)) for rows in (left, right)]
         together = np.concatenate(both)
-        together.sort()
+        together.sort(kind="stable")
         pair = together[:-1][together[1:] == together[:-1]] >> np.uint64(_BITS)
         shared = np.bincount(pair.astype(np.int64), minlength=len(left))
         return shared / (self.sizes[left] + self.sizes[right] - shared)
@@ -207,7 +208,7 @@ def whole_sets(found: Shingles) -> ShingleSets:
 
 def _distinct(values: U64, owners: Rows, texts: int) -> ShingleSets:
     keys = owners.astype(np.uint64) << np.uint64(_BITS) | values
-    keys.sort()
+    keys.sort(kind="stable")
     if len(keys):
         keys = keys[np.concatenate([[True], keys[1:] != keys[:-1]])]
     return ShingleSets(keys.astype(np.uint32), _offsets((keys >> np.uint64(_BITS)).astype(np.int64), texts))
