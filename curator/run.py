@@ -26,7 +26,6 @@ from curator.records import CuratedSample, Drop, FormattedSample, LineageLine, M
 from curator.reports.build import Tally, build_report, kept_secrets, no_secrets
 from curator.reports.empty import EmptySet
 from curator.reports.notices import ReportContext
-from curator.reports.page import render_html
 from curator.reports.report import Report
 from curator.reports.validation import SampleChecker
 from curator.reports.voice import Voice
@@ -141,8 +140,8 @@ class Outcome:
 
 def run(request: Request, progress: Progress = no_progress) -> Outcome:
     """Make a training set. If it raises a CuratorError, nothing was published; EmptySet where no sample came of it."""
-    setup = prepare(request)
     with stoppable(), _no_garbage_collection():
+        setup = prepare(request)
         if request.dry_run:
             return Outcome(_make(request, setup, None, progress), None)
         now = datetime.now(UTC).astimezone()
@@ -274,6 +273,8 @@ def _filler_left(setup: Setup) -> Callable[[str], bool]:
 
 
 def _publish(request: Request, setup: Setup, files: RunFiles, report: Report, label: str) -> None:
+    from curator.reports.page import render_html  # its template engine takes longer to load than a page to render
+
     data = msgspec.json.encode(report)
     files.whole(REPORT, msgspec.json.format(data, indent=2) + b"\n")
     files.whole(REPORT_PAGE, render_html(report).encode())

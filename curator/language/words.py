@@ -10,7 +10,7 @@ from typing import Final
 from curator.language.table import PUNCTUATION, SCRIPTS, UNSPACED, letters_of
 
 _UNSPACED: Final = re.compile(f"[{UNSPACED}]+")
-_ANY_UNSPACED: Final = re.compile(f"[{UNSPACED}]")  # a single letter is found twice as fast as a run
+ANY_UNSPACED: Final = re.compile(f"[{UNSPACED}]")  # a single letter is found twice as fast as a run
 # Han and kana change within a word: one run of both, at one rate.
 _RUNS: Final = (
     (re.compile(f"[{letters_of('han', 'kana')}]+"), 1.6),
@@ -36,7 +36,7 @@ def count_words(text: str) -> int:
 
     Chinese, Japanese and Thai come within a fifth of a segmenter's count, at a hundredth of its time.
     """
-    if text.isascii() or not _ANY_UNSPACED.search(text):
+    if text.isascii() or not ANY_UNSPACED.search(text):
         return _count_between_blanks(text)
     words = sum(any(map(str.isalnum, word)) for word in _UNSPACED.sub(" ", text).split())
     for run, letters in _RUNS:
@@ -58,7 +58,7 @@ def split_words(text: str) -> list[str]:
     Chinese, Japanese and Thai are cut by budoux (3 us a character); Lao, Khmer, Burmese and Tibetan, for which there is
     no segmenter, into pieces of a word's usual length that begin with a whole letter.
     """
-    if text.isascii() or not _ANY_UNSPACED.search(text):
+    if text.isascii() or not ANY_UNSPACED.search(text):
         return _between_blanks(text)
     japanese = _KANA.search(text) is not None
     words: list[str] = []
