@@ -246,7 +246,8 @@ def _held_out(sample: CuratedSample) -> CuratedSample:
 def _problems(checker: SampleChecker, sample: FormattedSample) -> Iterator[str]:
     """Yield what is wrong with a tagged sample or with an exchange before it."""
     texts = [(turn.user_text, turn.assistant_text) for turn in sample.context]
-    for asked, answered in (*texts, (sample.input, sample.output)):
+    texts.append((sample.input, sample.output))
+    for asked, answered in texts:
         for mode, name, offset, problem in checker.check(asked, answered, sample.mode):
             yield f"{sample.metadata.sample_id} ({mode}): {name} at {offset}: {problem}"
 

@@ -101,6 +101,9 @@ def cuttable(text: str, words: int, long_words: int, language: str = "en") -> li
 def _units(text: str, words: int, long_words: int, language: str) -> Iterator[_Unit]:
     for part, ends_paragraph in _with_paragraphs(text, language):
         size = count_words(part)
+        if size <= words:  # most are
+            yield _Unit(part, size, 1, False, ends_paragraph)
+            continue
         pieces = _parts_of(part, size, words, long_words)
         for piece in pieces[:-1]:
             yield _Unit(piece, count_words(piece), sentences=0, may_end=True)

@@ -115,7 +115,7 @@ def _goes_on(held: str, following: str, capitals: bool, titles: frozenset[str]) 
         return False
     if capitals and following.lstrip()[:1].islower():
         return True
-    return last[:-1].rpartition(" ")[2].lstrip("(“\"'«„").lower() in titles
+    return last[last.rfind(" ", 0, -1) + 1 : -1].lstrip("(“\"'«„").lower() in titles
 
 
 def _pieces(text: str, language: str) -> list[str]:

@@ -192,26 +192,25 @@ def _keys(sets: ShingleSets) -> U64:
 
 def shingle_sets(texts: Sequence[str], words: int) -> ShingleSets:
     """Return the distinct shingles of each text."""
-    return whole_sets(shingles(texts, words))
+    return whole_and_reply_sets(shingles(texts, words))[0]
 
 
-def reply_sets(found: Shingles) -> ShingleSets:
-    """Return the distinct shingles of each text's reply; none where the reply has fewer than LEAST_REPLY words."""
-    wanted = found.in_reply & (found.reply_words >= LEAST_REPLY)[found.owners]
-    return _distinct(found.values[wanted], found.owners[wanted], len(found.words))
-
-
-def whole_sets(found: Shingles) -> ShingleSets:
-    """Return the distinct shingles of each text."""
-    return _distinct(found.values, found.owners, len(found.words))
-
-
-def _distinct(values: U64, owners: Rows, texts: int) -> ShingleSets:
-    keys = owners.astype(np.uint64) << np.uint64(_BITS) | values
+def whole_and_reply_sets(found: Shingles) -> tuple[ShingleSets, ShingleSets]:
+    """Return the distinct shingles of each text, and of each text's reply: none where that has fewer than LEAST_REPLY
+    words."""
+    keys = found.owners.astype(np.uint64) << np.uint64(_BITS) | found.values
+    keys <<= np.uint64(1)
+    keys |= ~found.in_reply  # one sort for both: of equal shingles, one of the reply comes first
     keys.sort(kind="stable")
+    of_prompt = (keys & np.uint64(1)).astype(bool)
+    keys >>= np.uint64(1)
     if len(keys):
-        keys = keys[np.concatenate([[True], keys[1:] != keys[:-1]])]
-    return ShingleSets(keys.astype(np.uint32), _offsets((keys >> np.uint64(_BITS)).astype(np.int64), texts))
+        first = np.concatenate([[True], keys[1:] != keys[:-1]])
+        keys, of_prompt = keys[first], of_prompt[first]
+    values, owners = keys.astype(np.uint32), (keys >> np.uint64(_BITS)).astype(np.int64)
+    told = ~of_prompt & (found.reply_words >= LEAST_REPLY)[owners]
+    texts = len(found.words)
+    return ShingleSets(values, _offsets(owners, texts)), ShingleSets(values[told], _offsets(owners[told], texts))
 
 
 def _offsets(owners: Rows, texts: int) -> Rows:
