@@ -17,10 +17,10 @@ from itertools import chain
 
 import re2
 
-# A cheap first look tells which of the closer ones a text needs; nearly all texts need none. A run of 14 signs with a
-# digit among them has seven signs on one side of it. Digits beyond ASCII, which the patterns know, need every look.
+# A cheap first look tells which of the closer ones a text needs; nearly all texts need none. Digits beyond ASCII, which
+# the patterns know, need every look.
 _LOOKS = {
-    "run": r"[A-Za-z0-9_/+=~-]{25}|[0-9][A-Za-z0-9_/+=~-]{7}|[A-Za-z0-9_/+=~-]{7}[0-9]",
+    "run": r"[A-Za-z0-9_/+=~-]{14}",
     "digits": r"[0-9][0-9 -]{12}",
     "IBAN": r"[A-Z]{2}[0-9]{2}[ A-Z0-9]",
     "word": r"://|eyJ|KEY|Key|(?i:seed|recovery|mnemonic)",
@@ -30,6 +30,7 @@ _FIRST_LOOK = re2.Set.SearchSet()
 for _pattern in _LOOKS.values():
     _FIRST_LOOK.Add(_pattern)
 _FIRST_LOOK.Compile()
+_LINE_BREAK = re.compile(r"\s*\n\s*")
 _RUN = re.compile(r"[A-Za-z0-9_/+=~-]{14,}")
 _SHORT_RUN = 25  # a shorter run is a key only if it has a digit
 _CLOUD_KEY = re.compile(
@@ -81,37 +82,52 @@ _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}\b")
 @lru_cache(maxsize=64)  # one memory gives samples of several modes, one after the other
 def find_secrets(text: str) -> tuple[str, ...]:
     """Return the kinds of the secrets in a text, each once. Zero-width characters and line breaks do not hide one."""
-    plain = text
-    if not text.isascii():
-        plain = unicodedata.normalize("NFKC", text)
-        if not plain.replace("\n", " ").isprintable():  # a format character is not; this asks it fast
-            plain = _invisible().sub("", plain)
-    kinds = tuple(_find(plain))
-    return kinds or (tuple(_find(re.sub(r"\s*\n\s*", "", plain))) if "\n" in plain else ())
+    for form in _forms(text):
+        if kinds := tuple(_find(form)):
+            return kinds
+    return ()
 
 
 def secrets_of(texts: Iterable[str]) -> tuple[str, ...]:
     """Return the kinds of the secrets in any of the texts, each once, in the order in which they were found."""
     texts = tuple(texts)
-    whole = "\0".join(texts)
-    if whole.isascii() and "\n" not in whole and not _FIRST_LOOK.Match(whole.encode()):  # one look for all of them
+    if not any(map(_first_look, _forms(" ".join(texts)))):  # one look for all of them
         return ()
     return tuple(dict.fromkeys(chain.from_iterable(map(find_secrets, texts))))
 
 
-def _find(text: str) -> Iterator[str]:
+def _forms(text: str) -> Iterator[str]:
+    """Yield a text in plain letters and, where it has line breaks, the same without them."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+        if not text.replace("\n", " ").isprintable():  # a format character is not; this asks it fast
+            text = _invisible().sub("", text)
+    yield text
+    if "\n" in text:
+        yield _LINE_BREAK.sub("", text)
+
+
+def _first_look(text: str) -> set[str]:
+    """Return the names of the closer looks that a text needs."""
     seen = _FIRST_LOOK.Match(text.encode("utf-8", "replace"))
     if not seen:
-        return
+        return set()
     looks = {name for number, name in enumerate(_LOOKS) if number in seen}
     if "other digits" in looks:
         looks.update(_LOOKS)
+    if "run" in looks and not any(len(run) >= _SHORT_RUN or any(map(str.isdigit, run)) for run in _RUN.findall(text)):
+        looks.discard("run")  # a long word
+    return looks
+
+
+def _find(text: str) -> Iterator[str]:
+    looks = _first_look(text)
     if "word" in looks:
         lower = text.lower()
         for kind, words, pattern in _TOLD_BY_A_WORD:
             if any(word in lower for word in words) and pattern.search(text):
                 yield kind
-    if "run" in looks and any(len(run) >= _SHORT_RUN or any(map(str.isdigit, run)) for run in _RUN.findall(text)):
+    if "run" in looks:
         for kind, pattern in _patterns():
             if pattern.search(text):
                 yield kind
