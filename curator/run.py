@@ -31,7 +31,6 @@ from curator.records import CuratedSample, Drop, FormattedSample, LineageLine, M
 from curator.reports.build import Tally, build_report, kept_secrets, no_secrets
 from curator.reports.empty import EmptySet
 from curator.reports.notices import ReportContext
-from curator.reports.page import render_html
 from curator.reports.report import Report
 from curator.reports.validation import SampleChecker
 from curator.reports.voice import Voice
@@ -154,8 +153,8 @@ class Outcome:
 
 def run(request: Request, progress: Progress = no_progress) -> Outcome:
     """Make a training set. If it raises a CuratorError, nothing was published; EmptySet where no sample came of it."""
-    setup = prepare(request)
     with stoppable(), _no_garbage_collection():
+        setup = prepare(request)
         if request.dry_run:
             return Outcome(_make(request, setup, None, progress), None)
         now = datetime.now(UTC).astimezone()
@@ -290,7 +289,8 @@ def _held_out(sample: CuratedSample) -> CuratedSample:
 def _problems(checker: SampleChecker, sample: FormattedSample) -> Iterator[str]:
     """Yield what is wrong with a tagged sample or with an exchange before it."""
     texts = [(turn.user_text, turn.assistant_text) for turn in sample.context]
-    for asked, answered in (*texts, (sample.input, sample.output)):
+    texts.append((sample.input, sample.output))
+    for asked, answered in texts:
         for mode, name, offset, problem in checker.check(asked, answered, sample.mode):
             yield f"{sample.metadata.sample_id} ({mode}): {name} at {offset}: {problem}"
 
@@ -317,6 +317,8 @@ def _filler_left(setup: Setup) -> Callable[[str], bool]:
 
 
 def _publish(request: Request, setup: Setup, files: RunFiles, report: Report, label: str) -> None:
+    from curator.reports.page import render_html  # its template engine takes longer to load than a page to render
+
     data = msgspec.json.encode(report)
     files.whole(REPORT, msgspec.json.format(data, indent=2) + b"\n")
     files.whole(REPORT_PAGE, render_html(report).encode())

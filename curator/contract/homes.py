@@ -16,7 +16,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import msgspec
 
@@ -315,6 +314,8 @@ def install_extra(extra: str) -> str:
         return f"install it from the wheel that curate was installed from: {by_hand}"
     if not source.startswith("file:"):
         return f"install it with: {install(shlex.quote(f'persona-curator[{extra}] @ {source}'))}"
+    from urllib.request import url2pathname  # loads all that speaks HTTP
+
     place = Path(url2pathname(urlsplit(source).path))
     if place.exists():
         return f"install it with: {install(shlex.quote(f'{place}[{extra}]'))}"

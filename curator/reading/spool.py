@@ -93,7 +93,7 @@ class FirstSeen:
     """Remembers the first number given for each hash, in about 30 bytes a hash: a dict of Python ints takes 120."""
 
     def __init__(self) -> None:
-        self._clear(1 << 12)
+        self._clear(1 << 17)  # 2 MiB; to grow is to put in all anew
 
     def _clear(self, slots: int) -> None:
         self._hashes, self._numbers = array("q", [0]) * slots, array("q", [-1]) * slots
