@@ -84,7 +84,7 @@ _WHERE = {
     "ODD": "curator.importing.importer",
     "Damaged": "curator.importing.export_files",
     "Entry": "curator.importing.export_files",
-    "Element": "curator.importing.pages",
+    "Element": "curator.importing.texts.pages",
     "Export": "curator.importing.export_files",
     "from_epoch": "curator.importing.clocks",
     "from_iso": "curator.importing.clocks",
@@ -123,8 +123,8 @@ _WHERE = {
     "text_lines": "curator.importing.streams",
     "first_lines": "curator.importing.streams",
     "outline": "curator.importing.streams",
-    "html_events": "curator.importing.pages",
-    "said_and_quoted": "curator.importing.quotations",
+    "html_events": "curator.importing.texts.pages",
+    "said_and_quoted": "curator.importing.texts.quotations",
     "utf8": "curator.importing.streams",
     "repair_control": "curator.importing.streams",
     "MAIL_FOLDERS": "curator.importing.texts.mail_words",
@@ -238,8 +238,6 @@ if TYPE_CHECKING:
     from curator.importing.importer import Importer as Importer
     from curator.importing.importer import Item as Item
     from curator.importing.importer import Reading as Reading
-    from curator.importing.pages import Element as Element
-    from curator.importing.pages import html_events as html_events
     from curator.importing.phones.databases import holds_tables as holds_tables
     from curator.importing.phones.databases import opened_database as opened_database
     from curator.importing.phones.databases import sqlite_columns as sqlite_columns
@@ -248,7 +246,6 @@ if TYPE_CHECKING:
     from curator.importing.phones.meta import read_threads as read_threads
     from curator.importing.phones.tapbacks import Tapbacks as Tapbacks
     from curator.importing.prose_dates import ProseDates as ProseDates
-    from curator.importing.quotations import said_and_quoted as said_and_quoted
     from curator.importing.streams import Packed as Packed
     from curator.importing.streams import XmlMender as XmlMender
     from curator.importing.streams import backwards as backwards
@@ -287,6 +284,9 @@ if TYPE_CHECKING:
     from curator.importing.texts.notes import order_of as order_of
     from curator.importing.texts.notes import own_notes as own_notes
     from curator.importing.texts.notes import started as started
+    from curator.importing.texts.pages import Element as Element
+    from curator.importing.texts.pages import html_events as html_events
+    from curator.importing.texts.quotations import said_and_quoted as said_and_quoted
     from curator.importing.texts.quotes import OwnWords as OwnWords
     from curator.importing.texts.quotes import own_words as own_words
     from curator.importing.texts.quotes import passes_on as passes_on
