@@ -82,32 +82,32 @@ _WHERE = {
     "Reading": "curator.importing.importer",
     "Item": "curator.importing.importer",
     "ODD": "curator.importing.importer",
-    "Damaged": "curator.importing.export_files",
-    "Entry": "curator.importing.export_files",
+    "Damaged": "curator.importing.files.export_files",
+    "Entry": "curator.importing.files.export_files",
     "Element": "curator.importing.texts.pages",
-    "Export": "curator.importing.export_files",
-    "from_epoch": "curator.importing.clocks",
-    "from_iso": "curator.importing.clocks",
-    "iso": "curator.importing.clocks",
-    "DateOrder": "curator.importing.clocks",
-    "WallClock": "curator.importing.clocks",
-    "Ymd": "curator.importing.clocks",
-    "AppWords": "curator.importing.app_words",
-    "app_key": "curator.importing.app_words",
-    "Dates": "curator.importing.dated_lines",
-    "Heading": "curator.importing.dated_lines",
-    "headed": "curator.importing.dated_lines",
-    "time_of": "curator.importing.dated_lines",
-    "hour_24": "curator.importing.clocks",
-    "HALF_OF_DAY": "curator.importing.clocks",
-    "json_items": "curator.importing.streams",
-    "backwards": "curator.importing.streams",
-    "csv_rows": "curator.importing.streams",
-    "json_array": "curator.importing.streams",
-    "json_beside": "curator.importing.streams",
-    "Packed": "curator.importing.streams",
-    "XmlMender": "curator.importing.streams",
-    "broken_json_lines": "curator.importing.streams",
+    "Export": "curator.importing.files.export_files",
+    "from_epoch": "curator.importing.dates.clocks",
+    "from_iso": "curator.importing.dates.clocks",
+    "iso": "curator.importing.dates.clocks",
+    "DateOrder": "curator.importing.dates.clocks",
+    "WallClock": "curator.importing.dates.clocks",
+    "Ymd": "curator.importing.dates.clocks",
+    "AppWords": "curator.importing.texts.app_words",
+    "app_key": "curator.importing.texts.app_words",
+    "Dates": "curator.importing.dates.dated_lines",
+    "Heading": "curator.importing.dates.dated_lines",
+    "headed": "curator.importing.dates.dated_lines",
+    "time_of": "curator.importing.dates.dated_lines",
+    "hour_24": "curator.importing.dates.clocks",
+    "HALF_OF_DAY": "curator.importing.dates.clocks",
+    "json_items": "curator.importing.files.json_streams",
+    "backwards": "curator.importing.files.reversed_files",
+    "csv_rows": "curator.importing.files.text_streams",
+    "json_array": "curator.importing.files.json_streams",
+    "json_beside": "curator.importing.files.json_streams",
+    "Packed": "curator.importing.files.reversed_files",
+    "XmlMender": "curator.importing.files.xml_mender",
+    "broken_json_lines": "curator.importing.files.json_streams",
     "Tapbacks": "curator.importing.phones.tapbacks",
     "find_threads": "curator.importing.phones.meta",
     "read_threads": "curator.importing.phones.meta",
@@ -115,18 +115,18 @@ _WHERE = {
     "opened_database": "curator.importing.phones.databases",
     "sqlite_columns": "curator.importing.phones.databases",
     "sqlite_rows": "curator.importing.phones.databases",
-    "json_events": "curator.importing.streams",
-    "json_value": "curator.importing.streams",
-    "newest_first": "curator.importing.streams",
-    "ProseDates": "curator.importing.prose_dates",
-    "json_lines": "curator.importing.streams",
-    "text_lines": "curator.importing.streams",
-    "first_lines": "curator.importing.streams",
-    "outline": "curator.importing.streams",
+    "json_events": "curator.importing.files.json_streams",
+    "json_value": "curator.importing.files.json_streams",
+    "newest_first": "curator.importing.files.reversed_files",
+    "ProseDates": "curator.importing.dates.prose_dates",
+    "json_lines": "curator.importing.files.json_streams",
+    "text_lines": "curator.importing.files.text_streams",
+    "first_lines": "curator.importing.files.text_streams",
+    "outline": "curator.importing.files.json_streams",
     "html_events": "curator.importing.texts.pages",
     "said_and_quoted": "curator.importing.texts.quotations",
-    "utf8": "curator.importing.streams",
-    "repair_control": "curator.importing.streams",
+    "utf8": "curator.importing.files.text_streams",
+    "repair_control": "curator.importing.files.json_streams",
     "MAIL_FOLDERS": "curator.importing.texts.mail_words",
     "Mail": "curator.importing.texts.mail",
     "RawMail": "curator.importing.texts.mailboxes",
@@ -138,9 +138,9 @@ _WHERE = {
     "html_parts": "curator.importing.texts.html",
     "tidy": "curator.importing.texts.html",
     "DROPPED": "curator.importing.texts.html",
-    "Written": "curator.importing.texts.dates",
-    "read_date": "curator.importing.texts.dates",
-    "common_order": "curator.importing.texts.dates",
+    "Written": "curator.importing.dates.written_dates",
+    "read_date": "curator.importing.dates.written_dates",
+    "common_order": "curator.importing.dates.written_dates",
     "own_notes": "curator.importing.texts.notes",
     "started": "curator.importing.texts.notes",
     "heading_date": "curator.importing.texts.notes",
@@ -148,9 +148,9 @@ _WHERE = {
     "order_of": "curator.importing.texts.notes",
     "entry_time": "curator.importing.texts.notes",
     "journal_entry": "curator.importing.texts.notes",
-    "front_matter": "curator.importing.texts.note_dates",
-    "FrontMatter": "curator.importing.texts.note_dates",
-    "name_date": "curator.importing.texts.note_dates",
+    "front_matter": "curator.importing.dates.note_dates",
+    "FrontMatter": "curator.importing.dates.note_dates",
+    "name_date": "curator.importing.dates.note_dates",
     "ImportedMessage": "curator.records",
     "Skip": "curator.records",
     "folded": "curator.language.names",
@@ -213,23 +213,45 @@ if TYPE_CHECKING:
     from curator.hooks import Recipe as Recipe
     from curator.hooks import Reject as Reject
     from curator.hooks import hookimpl as hookimpl
-    from curator.importing.app_words import AppWords as AppWords
-    from curator.importing.app_words import app_key as app_key
-    from curator.importing.clocks import HALF_OF_DAY as HALF_OF_DAY
-    from curator.importing.clocks import DateOrder as DateOrder
-    from curator.importing.clocks import WallClock as WallClock
-    from curator.importing.clocks import Ymd as Ymd
-    from curator.importing.clocks import from_epoch as from_epoch
-    from curator.importing.clocks import from_iso as from_iso
-    from curator.importing.clocks import hour_24 as hour_24
-    from curator.importing.clocks import iso as iso
-    from curator.importing.dated_lines import Dates as Dates
-    from curator.importing.dated_lines import Heading as Heading
-    from curator.importing.dated_lines import headed as headed
-    from curator.importing.dated_lines import time_of as time_of
-    from curator.importing.export_files import Damaged as Damaged
-    from curator.importing.export_files import Entry as Entry
-    from curator.importing.export_files import Export as Export
+    from curator.importing.dates.clocks import HALF_OF_DAY as HALF_OF_DAY
+    from curator.importing.dates.clocks import DateOrder as DateOrder
+    from curator.importing.dates.clocks import WallClock as WallClock
+    from curator.importing.dates.clocks import Ymd as Ymd
+    from curator.importing.dates.clocks import from_epoch as from_epoch
+    from curator.importing.dates.clocks import from_iso as from_iso
+    from curator.importing.dates.clocks import hour_24 as hour_24
+    from curator.importing.dates.clocks import iso as iso
+    from curator.importing.dates.dated_lines import Dates as Dates
+    from curator.importing.dates.dated_lines import Heading as Heading
+    from curator.importing.dates.dated_lines import headed as headed
+    from curator.importing.dates.dated_lines import time_of as time_of
+    from curator.importing.dates.note_dates import FrontMatter as FrontMatter
+    from curator.importing.dates.note_dates import front_matter as front_matter
+    from curator.importing.dates.note_dates import name_date as name_date
+    from curator.importing.dates.prose_dates import ProseDates as ProseDates
+    from curator.importing.dates.written_dates import Written as Written
+    from curator.importing.dates.written_dates import common_order as common_order
+    from curator.importing.dates.written_dates import read_date as read_date
+    from curator.importing.files.export_files import Damaged as Damaged
+    from curator.importing.files.export_files import Entry as Entry
+    from curator.importing.files.export_files import Export as Export
+    from curator.importing.files.json_streams import broken_json_lines as broken_json_lines
+    from curator.importing.files.json_streams import json_array as json_array
+    from curator.importing.files.json_streams import json_beside as json_beside
+    from curator.importing.files.json_streams import json_events as json_events
+    from curator.importing.files.json_streams import json_items as json_items
+    from curator.importing.files.json_streams import json_lines as json_lines
+    from curator.importing.files.json_streams import json_value as json_value
+    from curator.importing.files.json_streams import outline as outline
+    from curator.importing.files.json_streams import repair_control as repair_control
+    from curator.importing.files.reversed_files import Packed as Packed
+    from curator.importing.files.reversed_files import backwards as backwards
+    from curator.importing.files.reversed_files import newest_first as newest_first
+    from curator.importing.files.text_streams import csv_rows as csv_rows
+    from curator.importing.files.text_streams import first_lines as first_lines
+    from curator.importing.files.text_streams import text_lines as text_lines
+    from curator.importing.files.text_streams import utf8 as utf8
+    from curator.importing.files.xml_mender import XmlMender as XmlMender
     from curator.importing.folders import ImportFolder as ImportFolder
     from curator.importing.folders import import_folders as import_folders
     from curator.importing.importer import ODD as ODD
@@ -245,27 +267,8 @@ if TYPE_CHECKING:
     from curator.importing.phones.meta import find_threads as find_threads
     from curator.importing.phones.meta import read_threads as read_threads
     from curator.importing.phones.tapbacks import Tapbacks as Tapbacks
-    from curator.importing.prose_dates import ProseDates as ProseDates
-    from curator.importing.streams import Packed as Packed
-    from curator.importing.streams import XmlMender as XmlMender
-    from curator.importing.streams import backwards as backwards
-    from curator.importing.streams import broken_json_lines as broken_json_lines
-    from curator.importing.streams import csv_rows as csv_rows
-    from curator.importing.streams import first_lines as first_lines
-    from curator.importing.streams import json_array as json_array
-    from curator.importing.streams import json_beside as json_beside
-    from curator.importing.streams import json_events as json_events
-    from curator.importing.streams import json_items as json_items
-    from curator.importing.streams import json_lines as json_lines
-    from curator.importing.streams import json_value as json_value
-    from curator.importing.streams import newest_first as newest_first
-    from curator.importing.streams import outline as outline
-    from curator.importing.streams import repair_control as repair_control
-    from curator.importing.streams import text_lines as text_lines
-    from curator.importing.streams import utf8 as utf8
-    from curator.importing.texts.dates import Written as Written
-    from curator.importing.texts.dates import common_order as common_order
-    from curator.importing.texts.dates import read_date as read_date
+    from curator.importing.texts.app_words import AppWords as AppWords
+    from curator.importing.texts.app_words import app_key as app_key
     from curator.importing.texts.html import DROPPED as DROPPED
     from curator.importing.texts.html import html_parts as html_parts
     from curator.importing.texts.html import tidy as tidy
@@ -274,9 +277,6 @@ if TYPE_CHECKING:
     from curator.importing.texts.mailboxes import RawMail as RawMail
     from curator.importing.texts.mailboxes import mailbox_kind as mailbox_kind
     from curator.importing.texts.mailboxes import raw_mails as raw_mails
-    from curator.importing.texts.note_dates import FrontMatter as FrontMatter
-    from curator.importing.texts.note_dates import front_matter as front_matter
-    from curator.importing.texts.note_dates import name_date as name_date
     from curator.importing.texts.notes import entry_time as entry_time
     from curator.importing.texts.notes import heading_date as heading_date
     from curator.importing.texts.notes import journal_entry as journal_entry

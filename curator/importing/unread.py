@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from curator.importing.export_files import Export
+from curator.importing.files.export_files import Export
 
 _BY_NAME: Final[tuple[tuple[str, str], ...]] = (
     (r"(^|/)message_\d+\.html$", "this is Meta's HTML: ask for the download again, with the format JSON"),

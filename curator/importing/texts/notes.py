@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from curator.importing.clocks import Ymd
+from curator.importing.dates.clocks import Ymd
+from curator.importing.dates.written_dates import Written, common_order, read_date
 from curator.importing.importer import Reading
-from curator.importing.texts.dates import Written, common_order, read_date
 from curator.importing.texts.quotes import is_quoted
 from curator.records import ImportedMessage
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curator.importing.export_files import Damaged, Entry
-from curator.importing.streams import first_lines, json_items, json_lines, outline, repair_control, text_lines, utf8
+from curator.importing.files.export_files import Damaged, Entry
+from curator.importing.files.json_streams import json_items, json_lines, outline, repair_control
+from curator.importing.files.text_streams import first_lines, text_lines, utf8
 
 
 def entry(folder: Path, data: bytes, name: str = "file") -> Entry:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from curator.importing.clocks import WallClock
+from curator.importing.dates.clocks import WallClock
 from curator.importing.importer import Item, Reading
 from curator.records import ImportedMessage, Skip
 from importers.reading_fixtures import finders, read_items

@@ -13,7 +13,7 @@ from datetime import date
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from curator.importing.clocks import DateOrder, Ymd
+from curator.importing.dates.clocks import DateOrder, Ymd
 
 _LANGUAGES: Final = (
     "en de de_AT fr es it pt ru uk pl nl sv da nb fi cs sk hu ro el tr he ar ar_LB ar_DZ fa hi bn ta th vi id ms ja ko"
