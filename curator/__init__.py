@@ -36,6 +36,12 @@ _WHERE = {
     "BadJson": "curator.contract.strict_json",
     "parse_json": "curator.contract.strict_json",
     "Unreadable": "curator.contract.files",
+    "MEMORY_FOLDERS": "curator.contract.homes",
+    "Content": "curator.encryption.profile",
+    "layers_of": "curator.encryption.envelope",
+    "read_plain": "curator.encryption.profile",
+    "Unlocked": "curator.encryption.profile",
+    "dialogue_of": "curator.contract.dialogue_files",
     "counted": "curator.contract.errors",
     "printable": "curator.contract.errors",
     "read_once": "curator.contract.files",
@@ -46,6 +52,7 @@ _WHERE = {
     "default_pairs": "curator.sampling.pairing",
     "dual_pairs": "curator.sampling.pairing",
     "find_tags": "curator.contract.special_tokens",
+    "foreign_token": "curator.contract.special_tokens",
     "may_hold_tags": "curator.contract.special_tokens",
     "load_family": "curator.contract.chat_format",
     "read_family_files": "curator.contract.chat_format",
@@ -77,7 +84,7 @@ _WHERE = {
     "ODD": "curator.importing.importer",
     "Damaged": "curator.importing.export_files",
     "Entry": "curator.importing.export_files",
-    "Element": "curator.importing.pages",
+    "Element": "curator.importing.texts.pages",
     "Export": "curator.importing.export_files",
     "from_epoch": "curator.importing.clocks",
     "from_iso": "curator.importing.clocks",
@@ -110,13 +117,14 @@ _WHERE = {
     "sqlite_rows": "curator.importing.phones.databases",
     "json_events": "curator.importing.streams",
     "json_value": "curator.importing.streams",
+    "newest_first": "curator.importing.streams",
     "ProseDates": "curator.importing.prose_dates",
     "json_lines": "curator.importing.streams",
     "text_lines": "curator.importing.streams",
     "first_lines": "curator.importing.streams",
     "outline": "curator.importing.streams",
-    "html_events": "curator.importing.pages",
-    "said_and_quoted": "curator.importing.quotations",
+    "html_events": "curator.importing.texts.pages",
+    "said_and_quoted": "curator.importing.texts.quotations",
     "utf8": "curator.importing.streams",
     "repair_control": "curator.importing.streams",
     "MAIL_FOLDERS": "curator.importing.texts.mail_words",
@@ -163,6 +171,7 @@ if TYPE_CHECKING:
     from curator.contract.chat_format import ChatFormat as ChatFormat
     from curator.contract.chat_format import load_family as load_family
     from curator.contract.chat_format import read_family_files as read_family_files
+    from curator.contract.dialogue_files import dialogue_of as dialogue_of
     from curator.contract.errors import UsageError as UsageError
     from curator.contract.errors import counted as counted
     from curator.contract.errors import printable as printable
@@ -170,6 +179,7 @@ if TYPE_CHECKING:
     from curator.contract.files import read_once as read_once
     from curator.contract.files import walk as walk
     from curator.contract.finetune_config import Keys as Keys
+    from curator.contract.homes import MEMORY_FOLDERS as MEMORY_FOLDERS
     from curator.contract.modes import BUILT_IN_MODES as BUILT_IN_MODES
     from curator.contract.records import Exchange as Exchange
     from curator.contract.records import Family as Family
@@ -178,9 +188,14 @@ if TYPE_CHECKING:
     from curator.contract.secret_scan import find_secrets as find_secrets
     from curator.contract.secret_scan import secrets_of as secrets_of
     from curator.contract.special_tokens import find_tags as find_tags
+    from curator.contract.special_tokens import foreign_token as foreign_token
     from curator.contract.special_tokens import may_hold_tags as may_hold_tags
     from curator.contract.strict_json import BadJson as BadJson
     from curator.contract.strict_json import parse_json as parse_json
+    from curator.encryption.envelope import layers_of as layers_of
+    from curator.encryption.profile import Content as Content
+    from curator.encryption.profile import Unlocked as Unlocked
+    from curator.encryption.profile import read_plain as read_plain
     from curator.exports.scripts import launch_guide as launch_guide
     from curator.exports.scripts import read_recipe as read_recipe
     from curator.exports.scripts import script_notes as script_notes
@@ -223,8 +238,6 @@ if TYPE_CHECKING:
     from curator.importing.importer import Importer as Importer
     from curator.importing.importer import Item as Item
     from curator.importing.importer import Reading as Reading
-    from curator.importing.pages import Element as Element
-    from curator.importing.pages import html_events as html_events
     from curator.importing.phones.databases import holds_tables as holds_tables
     from curator.importing.phones.databases import opened_database as opened_database
     from curator.importing.phones.databases import sqlite_columns as sqlite_columns
@@ -233,7 +246,6 @@ if TYPE_CHECKING:
     from curator.importing.phones.meta import read_threads as read_threads
     from curator.importing.phones.tapbacks import Tapbacks as Tapbacks
     from curator.importing.prose_dates import ProseDates as ProseDates
-    from curator.importing.quotations import said_and_quoted as said_and_quoted
     from curator.importing.streams import Packed as Packed
     from curator.importing.streams import XmlMender as XmlMender
     from curator.importing.streams import backwards as backwards
@@ -246,6 +258,7 @@ if TYPE_CHECKING:
     from curator.importing.streams import json_items as json_items
     from curator.importing.streams import json_lines as json_lines
     from curator.importing.streams import json_value as json_value
+    from curator.importing.streams import newest_first as newest_first
     from curator.importing.streams import outline as outline
     from curator.importing.streams import repair_control as repair_control
     from curator.importing.streams import text_lines as text_lines
@@ -271,6 +284,9 @@ if TYPE_CHECKING:
     from curator.importing.texts.notes import order_of as order_of
     from curator.importing.texts.notes import own_notes as own_notes
     from curator.importing.texts.notes import started as started
+    from curator.importing.texts.pages import Element as Element
+    from curator.importing.texts.pages import html_events as html_events
+    from curator.importing.texts.quotations import said_and_quoted as said_and_quoted
     from curator.importing.texts.quotes import OwnWords as OwnWords
     from curator.importing.texts.quotes import own_words as own_words
     from curator.importing.texts.quotes import passes_on as passes_on

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 Order = Literal["dmy", "mdy", "ymd"]
+_DIGITS: Final = 18  # of the microseconds of every year that there is
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATE: Final = timedelta(minutes=1)  # by so much a message may stand after one that was written later
 _WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -30,6 +31,8 @@ def from_epoch(seconds: float | str, unit: int = 1) -> str:
 
     try:  # a float would lose the last digits of microseconds
         count = Decimal(str(seconds)) * 1_000_000 / unit
+        if count.adjusted() > _DIGITS:
+            raise OverflowError(count)  # of 1E+99999 a whole number would take minutes
         return iso(_EPOCH + timedelta(microseconds=int(count)))
     except (InvalidOperation, OverflowError) as error:
         raise ValueError(f"{seconds!r:.40} is no time") from error

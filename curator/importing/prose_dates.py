@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime
+from functools import cache
 from typing import Final, NamedTuple
 
 from babel import Locale, localedata
@@ -17,13 +18,14 @@ from babel import Locale, localedata
 # Tried first, since most exports are in one of them; all others follow.
 _FREQUENT: Final = (
     "en", "es", "pt", "fr", "de", "it", "nl", "ja", "zh", "zh_Hant", "ko", "ru", "pl", "tr", "id", "vi", "th", "ar",
-    "hu", "cs", "sv", "uk", "en_GB", "ar_LB", "ar_MA", "zh_Hant_HK",
+    "hu", "cs", "sv", "uk", "de_AT", "en_GB", "ar_LB", "ar_MA", "zh_Hant_HK",
 )  # fmt: skip
 _CLOCK = re.compile(r"(?<!\d)(\d{1,2})(?:[:.](\d\d)[:.](\d\d)|:(\d\d))(?!\d)")
 _NUMBERED = re.compile(r"(?<!M)MM?([^\W\d_a-zA-Z]+)")  # Chinese has numbers for its months: "y年M月d日EEEE"
 _ELSEWHERE = re.compile(r"(?:utc|gmt)\s*[+\u2212-]\s*\d")
 _MARKS = dict.fromkeys(map(ord, "\u200e\u200f\u061c"))
 _WRITTEN: Final = {"am": 0, "pm": 12, "a.m.": 0, "p.m.": 12, "a. m.": 0, "p. m.": 12}
+_NOON: Final = 12 * 3600
 _BUDDHIST: Final = 543  # Thai dates count from the Buddha
 _MOST_MISSES: Final = 200
 
@@ -47,7 +49,6 @@ class ProseDates:
         self._languages = [name for name in _FREQUENT if localedata.exists(name)]
         known = (name for name in localedata.locale_identifiers() if "_" not in name and name != "root")
         self._languages += sorted(set(known) - set(self._languages))
-        self._names: dict[str, _Names] = {}
         self._fitted = 0  # how many of the languages, from the first, have fitted
         self._misses = 0
 
@@ -61,16 +62,14 @@ class ProseDates:
         moment = self._first(_plain(text), _midnight)
         return moment and moment.date()
 
-    def _first(self, plain: str, read: object) -> datetime | None:
+    def _first(self, plain: str, read: Callable[[str, _Names], datetime | None]) -> datetime | None:
         tried = self._languages if self._misses < _MOST_MISSES else self._languages[: self._fitted]
         for place, language in enumerate(tried):
-            if language not in self._names:
-                self._names[language] = _names(language)
-            moment = read(plain, self._names[language])  # type: ignore[operator]
+            moment = read(plain, _names(language))
             if moment:
                 self._fitted += place >= self._fitted
                 self._languages.insert(0, self._languages.pop(place))
-                return moment  # type: ignore[no-any-return]
+                return moment
         self._misses += 1
         return None
 
@@ -81,9 +80,11 @@ def _plain(text: str) -> str:
     return " ".join("".join(str(unicodedata.digit(one)) if one.isdigit() else one for one in text).split())
 
 
+@cache
 def _names(language: str) -> _Names:
     locale = Locale.parse(language)
-    months, days = {}, {}
+    months: dict[str, int] = {}
+    days: dict[str, int] = {}
     for context in ("format", "stand-alone"):
         months |= {_plain(name): number for number, name in locale.months[context]["wide"].items()}
         days |= {_plain(name): number for number, name in locale.days[context]["wide"].items()}
@@ -91,8 +92,14 @@ def _names(language: str) -> _Names:
     if numbered := _NUMBERED.search(str(locale.date_formats["full"].pattern)):
         months |= {f"{number}{numbered[1]}": number for number in range(1, 13)}
     halves = dict(_WRITTEN)
+    half_of = {"am": 0, "pm": 12, "noon": 12, "midnight": 0} | {
+        period: 0 if rules[0]["before"] <= _NOON else 12
+        for period, rules in locale.day_period_rules.get(None, {}).items()
+        if "before" in rules[0] and (rules[0]["before"] <= _NOON or rules[0]["from"] >= _NOON) and len(rules) == 1
+        and rules[0]["from"] < rules[0]["before"]
+    }  # fmt: skip
     for names in periods.values():
-        halves |= {_plain(names[half]): hours for half, hours in (("am", 0), ("pm", 12)) if half in names}
+        halves |= {_plain(name): half_of[period] for period, name in names.items() if period in half_of}
     twelve = not set("Hk") & set(str(locale.time_formats["long"].pattern))
     return _Names((_any(months), months), (_any(days), days), (_any(halves), halves), twelve)
 

@@ -303,7 +303,7 @@ def json_lines(entry: Entry, comment: str = "\n") -> Iterator[tuple[int, Any]]:
     for number, line in text_lines(entry):
         if line.strip() and not line.startswith(comment):
             try:
-                yield number, json.loads(line)
+                yield number, json.loads(line.rstrip().removesuffix(","))  # an array, cut to lines, has commas
             except (ValueError, RecursionError) as error:
                 yield number, Damaged(f"no JSON: {str(error)[:120]}", f"{entry.name}:{number}")
 
@@ -389,6 +389,16 @@ def csv_rows(entry: Entry, encoding: str = "utf-8") -> Iterator[tuple[int, dict[
             yield number, Damaged(what, f"{entry.name}:{number}")
         elif row:
             yield number, dict(zip(names, row, strict=True))
+
+
+def newest_first(times: Iterable[Any]) -> bool:
+    """Tell by the first two times that differ whether a file begins with the newest; True where none do."""
+    first = None
+    for time in filter(None, times):
+        if first is not None and time != first:
+            return bool(time < first)
+        first = first or time
+    return True
 
 
 def backwards(values: Iterable[Any]) -> Iterator[Any]:

@@ -22,6 +22,7 @@ from curator import (
     first_lines,
     hookimpl,
     iso,
+    newest_first,
     printable,
 )
 
@@ -64,22 +65,16 @@ def read(found: Found, reading: Reading) -> Iterator[Item]:
             [number, None if isinstance(row, Damaged) else row, row.what if isinstance(row, Damaged) else ""]
             for number, row in csv_rows(entry)
         )
-        if _newest_first(entry):
+        if newest_first(_times(entry)):
             rows = backwards(rows)
         what = f"{entry.shown}: row"
         yield from reading.guarded(entry, reading.each(rows, what, partial(_message, entry=entry, reading=reading)))
 
 
-def _newest_first(entry: Entry) -> bool:
-    """Tell by the first two times that differ; where none do it is as Microsoft writes it."""
-    first = ""
+def _times(entry: Entry) -> Iterator[str]:
     with suppress(Damaged):
         for _, row in csv_rows(entry):
-            time = "" if isinstance(row, Damaged) else row.get("Time", "")
-            if first and time and time != first:
-                return time < first
-            first = first or time
-    return True
+            yield "" if isinstance(row, Damaged) else row.get("Time", "")
 
 
 def _message(row: list[Any], entry: Entry, reading: Reading) -> Iterator[Item]:

@@ -97,7 +97,7 @@ class _Talk:
         names = (*lines[:1], re.sub(r"(?i)\.txt\Z", "", entry.base))
         found = next((title for name in names if (title := _TITLE.fullmatch(name.lstrip("\ufeff")))), None)
         self._title = next(filter(None, found.groups()), "") if found else re.sub(r"\[LINE\][ _]?", "", names[-1])
-        self._names: tuple[str, ...] = ()
+        self._names: frozenset[str] = frozenset()
         self._people: set[str] = set()
 
     def items(self) -> Iterator[Item]:
@@ -172,8 +172,9 @@ class _Talk:
 
     def _split(self, rest: str) -> tuple[str, str | None]:
         """Part a line of a PC into name and words: by the names that are known; no name for a notice."""
-        for name in self._names:
-            if rest.startswith(f"{name} ") and not any(notice in rest for notice in _NOTICES):
+        words = rest.split(" ", 5)
+        for size in range(min(5, len(words) - 1), 0, -1):
+            if (name := " ".join(words[:size])) in self._names and not any(notice in rest for notice in _NOTICES):
                 return name, rest[len(name) + 1 :]
         return rest, None
 
@@ -217,17 +218,20 @@ def _joined(text: str | None, below: list[str]) -> str | None:
     return whole
 
 
-def _names(rests: list[str], known: tuple[str, ...]) -> tuple[str, ...]:
+def _names(rests: list[str], known: tuple[str, ...]) -> frozenset[str]:
     """Guess the names of `name words` lines: those known, and beginnings that go on alike wherever they stand."""
     counts = Counter(" ".join(words[:size]) for rest in rests for words in [rest.split(" ")] for size in range(1, 5))
-    begins = {name for name, count in counts.items() if " " not in name and count > 1}
+    often: dict[str, list[str]] = {}  # what a beginning goes on with, three times or more
+    for longer, count in counts.items():
+        if count > 2:
+            often.setdefault(longer.rpartition(" ")[0], []).append(longer)
+    begins = [name for name, count in counts.items() if " " not in name and count > 1]
     found: set[str] = set()
     while begins:
         name = begins.pop()
-        longer = {one for one in counts if one.startswith(f"{name} ") and one.count(" ") == name.count(" ") + 1}
-        often = {one for one in longer if counts[one] > 2}
-        if counts[name] > 2 and often and sum(counts[one] for one in often) >= counts[name] * 0.9 and len(often) < 4:
-            begins |= often
+        further = often.get(name, [])
+        if 0 < len(further) < 4 and sum(counts[one] for one in further) >= counts[name] * 0.9:
+            begins += further
         else:
             found.add(name)
-    return tuple(sorted({*found, *filter(None, known)}, key=len, reverse=True))
+    return frozenset({*found, *filter(None, known)})

@@ -65,17 +65,22 @@ def _turns(entry: Entry, reading: Reading) -> Iterator[Item]:
 
 
 def _speakers(entry: Entry, reading: Reading) -> frozenset[str]:
-    """Return who speaks: the owner, and who has two turns or more; where nobody has, the only other name there is."""
+    """Return who speaks: the owner, who has two turns or more, and who has one and is written as names are.
+
+    Taking "Note" for a speaker loses a few words; taking a speaker's words for those of the turn above could make them
+    the owner's.
+    """
     counts: Counter[str] = Counter()
+    once: set[str] = set()
     for _, line in text_lines(entry):
         if (turn := _TURN.match(line.rstrip("\r").lstrip("\ufeff"))) and len(counts) < _MOST_NAMES:
-            counts[folded(turn["name"])] += 2 if turn["hour"] else 1  # words do not begin with a time and a name
-    owners = {name for name in counts if reading.is_owner(name)}
-    others = {name for name, count in counts.items() if name not in owners}
-    often = {name for name in others if counts[name] > 1}
-    if others - often and (often or len(others) > 1):
-        reading.note("lines that begin with a name of one turn only were read as part of the turn above")
-    return frozenset(owners | (often or (others if len(others) == 1 else set())))
+            name, words = folded(turn["name"]), turn["name"].split()
+            counts[name] += 2 if turn["hour"] else 1  # words do not begin with a time and a name
+            if len(words) < 5 and not any(word[0].islower() for word in words):
+                once.add(name)
+    if any(counts[name] == 1 and not reading.is_owner(name) for name in once) and len(counts) > 2:
+        reading.note("a label of one line only was taken for a speaker: see that all who are listed are persons")
+    return frozenset(name for name, count in counts.items() if count > 1 or name in once or reading.is_owner(name))
 
 
 def _parted(lines: Iterable[tuple[int, str]], speakers: frozenset[str]) -> Iterator[_Turn]:

@@ -7,6 +7,7 @@ which are the person, is people.json's to say.
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,9 +85,12 @@ def _memories(folder: ImportFolder, talk: list[_Line], settings: Settings) -> It
     elif kind == "assistant_chat" and settings.types.assistant_chats != "conversation":
         yield from _own_turns(folder, talk, settings)
     else:
-        silence = settings.curate.pairing.session_minutes * 60_000
+        # Mail is answered after hours or days: a thread is one talk, and its turns have no times to part them by.
+        silence = inf if kind == "mail" else settings.curate.pairing.session_minutes * 60_000
         for session in _sessions(talk, silence):
             turns = tuple(map(partial(_turn, folder), session))
+            if kind == "mail":
+                turns = tuple([msgspec.structs.replace(turn, time=0) for turn in turns])
             if all(turn.speaker == "me" for turn in turns):  # nobody is answered: words of the person's own
                 text = "\n".join(turn.text for turn in turns)
                 turns = (msgspec.structs.replace(turns[0], text=text),)
@@ -153,7 +157,8 @@ def _memory(folder: ImportFolder, lines: list[_Line], turns: tuple[Turn, ...]) -
         type=TYPES.get(message.kind, message.kind),
         turns=turns,
         turn=first.number,
-        session=f"{folder.importer}:{message.conversation_id or message.conversation}",
+        # A talk that a long silence ends is one to itself: of a chat that goes on for years, some can be held out.
+        session=f"{folder.importer}:{message.conversation_id or message.conversation}:{first.number}",
         captured=True,
         notes=() if timed else ("guessed_time",),
     )

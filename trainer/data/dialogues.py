@@ -27,6 +27,7 @@ from trainer.model.prompt_template import Exchange, Template
 from trainer.model.tokenizer import BOS, Tokenizer
 
 _SHORTEST_PROMPT = 8  # words that must remain of a long prompt after its front is cut
+_SHOWN = 3  # odd rows that are named
 REPLY_SHINGLE = 8  # dialogues are short: twelve tokens in a row in common (8 + window - 1) tie two of them together
 
 
@@ -162,23 +163,32 @@ def _of_run(row: dict[str, Any], tags: dict[str, list[str]]) -> list[Dialogue]:
 
 
 def read_file(path: Path, template: Template) -> Dataset:
-    """Read a file of dialogues in any shape of `dialogue_files`.
+    """Read a file of dialogues in any shape of `dialogue_files`; rows and replies that are odd are left out and named.
 
-    Raises UsageError with the line of a wrong one, JobError where there is none.
+    Raises UsageError with the line of the first odd one where nothing else is left, JobError where there is nothing.
     """
     out, systems = Dataset(path, []), 0
+    odd: list[UsageError] = []
     for row in read_dialogue_file(path):
-        name = f"line {row.number}"
+        if isinstance(row, UsageError):
+            odd.append(row)
+            continue
+        messages = row.messages
         if row.is_pair:
-            asked, answered = (message.content for message in row.messages)
-            prompt, reply = _unwrapped(asked, answered, template)
-            _refuse_foreign(prompt + reply, row.where)
-            out.dialogues.append(Dialogue(name, prompt, reply.strip(), conversation=name))
-        else:
-            out.dialogues += _of_conversation(row.messages, row.where, name)
-            systems += sum(message.role == "system" for message in row.messages)
+            prompt, reply = _unwrapped(messages[0].content, messages[1].content, template)
+            messages = (Message("user", prompt), Message("assistant", reply))
+        found, wrong = _of_conversation(messages, row.where, f"line {row.number}")
+        odd += wrong
+        out.dialogues += [replace(one, name=one.conversation) for one in found] if row.is_pair else found
+        systems += sum(message.role == "system" for message in row.messages) if found else 0
+    if not out.dialogues and odd:
+        raise odd[0]
     if not out.dialogues:
         raise JobError(f"{path} holds no dialogue", 'expected {"input": ..., "output": ...} or a conversation a line')
+    if odd:
+        more = "; ..." if len(odd) > _SHOWN else ""
+        shown = "; ".join(error.what for error in odd[:_SHOWN])
+        out.notes.append(f"{counted(len(odd), 'row or reply', 'rows or replies')} left out: {shown}{more}")
     if systems:
         them = "it" if systems == 1 else "them"
         out.notes.append(f"{counted(systems, 'system message')} left out: the model's template has no place for {them}")
@@ -186,28 +196,46 @@ def read_file(path: Path, template: Template) -> Dataset:
     return out
 
 
-def _of_conversation(messages: Sequence[Message], where: str, name: str) -> list[Dialogue]:
-    """Return a dialogue for each reply, with the exchanges before it."""
+def _of_conversation(messages: Sequence[Message], where: str, name: str) -> tuple[list[Dialogue], list[UsageError]]:
+    """Return a dialogue for each reply, with the exchanges before it, and what is wrong with replies that give none."""
     history: list[Exchange] = []
     dialogues: list[Dialogue] = []
+    odd: list[UsageError] = []
     asked: list[str] = []
     for message in messages:
         if message.role == "user":
             asked.append(message.content)
         elif message.role == "assistant":
-            if not asked:
-                raise UsageError(f"{where}: a reply stands before any prompt", "begin with a message of role 'user'")
             prompt, reply = "\n".join(asked), message.content.strip()
-            _refuse_foreign(prompt + message.content, where)
+            wrong = _wrong(asked, message.content, where)
+            asked = []
+            if wrong:
+                odd.append(wrong)
+                continue
             number = f"{name}, reply {len(dialogues) + 1}"
             dialogues.append(Dialogue(number, prompt, reply, tuple(history), conversation=name))
             history.append((prompt, reply))
-            asked = []
-    if not dialogues:
-        raise UsageError(
-            f"{where}: the conversation has no reply to train on", "expected a message of role 'assistant'"
-        )
-    return dialogues
+    if not dialogues and not odd:
+        expected = "expected a message of role 'assistant'"
+        odd.append(UsageError(f"{where}: the conversation has no reply to train on", expected))
+    return dialogues, odd
+
+
+def _wrong(asked: list[str], reply: str, where: str) -> UsageError | None:
+    """Say why a reply cannot be trained; None where it can."""
+    if not asked:
+        return UsageError(f"{where}: a reply stands before any prompt", "begin with a message of role 'user'")
+    if not reply.strip():
+        return UsageError(f"{where}: the reply is empty, so no token would be trained", "take it out")
+    if not "".join(asked).strip():
+        return UsageError(f"{where}: the prompt is empty", "a reply is trained as the answer to something")
+    token = foreign_token("\n".join(asked) + reply)
+    if not token:
+        return None
+    return UsageError(
+        f"{where} is wrapped for another model: it holds {token!r}",
+        "train on the run itself (--run DIR or --profile P), which has the text without a template",
+    )
 
 
 def _unwrapped(prompt: str, reply: str, template: Template) -> tuple[str, str]:
@@ -216,15 +244,6 @@ def _unwrapped(prompt: str, reply: str, template: Template) -> tuple[str, str]:
     if prompt.startswith(before) and prompt.rstrip().endswith(after.strip()) and len(prompt) > len(before + after):
         return prompt.rstrip()[len(before) :].removesuffix(after.strip()).rstrip("\n"), reply
     return prompt, reply
-
-
-def _refuse_foreign(text: str, where: str) -> None:
-    token = foreign_token(text)
-    if token:
-        raise UsageError(
-            f"{where} is wrapped for another model: it holds {token!r}",
-            "train on the run itself (--run DIR or --profile P), which has the text without a template",
-        )
 
 
 def without_secrets(dataset: Dataset) -> tuple[Dataset, list[str]]:

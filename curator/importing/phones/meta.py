@@ -31,6 +31,7 @@ _FILES: Final = ("photos", "videos", "audio_files", "gifs", "files")
 _PROFILES: Final = ("profile_information.json", "personal_information.json")
 _EDITED: Final = " (edited)"
 _EDIT_TIME: Final = timedelta(minutes=15)  # within which Instagram lets a message be edited
+_LATEST: Final = 10**14  # milliseconds, in the year 5138
 _NEAR: Final = 100  # messages among which its earlier version is looked for
 _NUMBER = re.compile(r"_(\d+)\.json$", re.IGNORECASE)
 _LINK = re.compile(r"https?://", re.IGNORECASE)
@@ -173,12 +174,19 @@ class _Said(NamedTuple):
     shared: bool = False
 
 
+def _milliseconds(value: Any) -> int:
+    number = float(value)  # of 1E+99999 a whole number would fill the memory
+    if not abs(number) < _LATEST:
+        raise ValueError(f"{value!r:.40} is no time")
+    return int(number)
+
+
 def _said(record: Mapping[str, Any]) -> _Said:
     """Read a record of the download of one's information."""
     text = mend(record.get("content") or "")
     count = sum(len(record.get(kind) or ()) for kind in _FILES)
     kind, share = record.get("type"), record.get("share")
-    sender, time = mend(record["sender_name"]), int(record["timestamp_ms"])
+    sender, time = mend(record["sender_name"]), _milliseconds(record["timestamp_ms"])
     why = (
         "unsent" if record.get("is_unsent")
         else "deleted" if record.get("is_taken_down")
@@ -203,7 +211,7 @@ def _said_encrypted(record: Mapping[str, Any]) -> _Said:
         else "media_only" if count or record.get("type") == "media"
         else "empty"
     )  # fmt: skip
-    return _Said(mend(record["senderName"]), int(record["timestamp"]), text, count, why)
+    return _Said(mend(record["senderName"]), _milliseconds(record["timestamp"]), text, count, why)
 
 
 @cache

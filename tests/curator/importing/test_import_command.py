@@ -110,6 +110,18 @@ def test_a_run_makes_samples_of_what_was_imported(place: Path, tmp_path: Path, c
     assert sources == {"imports/say-jon/messages.jsonl"}
 
 
+def test_explain_shows_the_message_with_which_a_memory_begins(
+    place: Path, tmp_path: Path, curate: Callable[..., Result]
+) -> None:
+    curate("import", chat(tmp_path), "--home", place, "--username", "ana", "--owner", "Ana Sá")
+    done = curate("run", "--home", place, "--username", "ana", "--mode", "emulation", "--holdout", "0")
+    one = samples(done.run)[3]
+    told = curate("explain", one["metadata"]["sample_id"], "--home", place, "--username", "ana")
+    assert told.status == 0, told.err
+    line = one["metadata"]["sources"][0]["turn"] + 1
+    assert f"imports/say-jon/messages.jsonl:{line}" in told.out and f"Jon Pell: {one['user_text']}" in told.out
+
+
 def test_a_source_is_read_without_being_imported(place: Path, tmp_path: Path, curate: Callable[..., Result]) -> None:
     profile = place / "profiles" / "ana"
     (profile / "persona").mkdir(parents=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,29 +9,11 @@ from zoneinfo import ZoneInfo
 from curator.importing.clocks import WallClock
 from curator.importing.export_files import opened
 from curator.importing.importer import Differs, Found, Item, Reading
-from curator.records import ImportedMessage, Skip
+from curator.records import ImportedMessage
+from importers.made_fixtures import put, reasons, said
 from importers.reading_fixtures import finders, read_items, readers
 
 ROOT_ID = "00000000-0000-4000-8000-000000000000"
-
-
-def put(folder: Path, name: str, value: Any) -> Path:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(value if isinstance(value, str) else json.dumps(value), "utf-8")
-    return folder
-
-
-def said(items: list[Item], kind: str = "assistant_chat") -> list[str]:
-    return [one.text for one in items if isinstance(one, ImportedMessage) and one.kind == kind]
-
-
-def reasons(items: list[Item]) -> dict[str, int]:
-    counts: Counter[str] = Counter()
-    for item in items:
-        if isinstance(item, Skip):
-            counts[item.reason] += item.count
-    return dict(counts)
 
 
 # --- Claude ----------------------------------------------------------------------------------------------------------

@@ -275,7 +275,13 @@ def test_a_part_that_breaks_off_gives_what_stands_before_and_the_others_are_whol
 
 
 def test_a_record_of_another_shape_is_one_skip(tmp_path: Path) -> None:
-    odd: list[Any] = [{"timestamp_ms": "soon"}, {"timestamp_ms": 10**18}, {"photos": 3, "content": "x"}, {"content": 5}]
+    odd: list[Any] = [
+        {"timestamp_ms": "soon"},
+        {"timestamp_ms": 10**18},
+        {"timestamp_ms": 1e308},
+        {"photos": 3, "content": "x"},
+        {"content": 5},
+    ]
     part(tmp_path, f"{INBOX}/jon_1/message_1.json", {"content": "a"}, *odd)
     items = read_items(tmp_path, "messenger")
-    assert sorted(said(items)) == ["5", "a"] and reasons(items) == {"bad_shape": 3}
+    assert sorted(said(items)) == ["5", "a"] and reasons(items) == {"bad_shape": 4}

@@ -28,11 +28,13 @@ def test_a_turn_goes_on_until_the_next_name(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_a_label_of_one_turn_is_words_where_others_speak_more_often(tmp_path: Path) -> None:
+def test_who_speaks_once_is_a_speaker_too_and_a_sentence_is_none(tmp_path: Path) -> None:
     reading = Reading(("mara",))
-    items = read(tmp_path, "Mara: a\nJon: b\nNote: c\nMara: d\nJon: e\n", reading)
-    assert turns(items) == [("Mara", "a"), ("Jon", "b\nNote: c"), ("Mara", "d"), ("Jon", "e")]
-    assert list(reading.notes) == ["lines that begin with a name of one turn only were read as part of the turn above"]
+    items = read(tmp_path, "Mara: a\nJon: b\nthat is: c\nMara: d\nIda Berg: e\nJon: f\n", reading)
+    assert turns(items) == [("Mara", "a"), ("Jon", "b\nthat is: c"), ("Mara", "d"), ("Ida Berg", "e"), ("Jon", "f")]
+    assert list(reading.notes) == [
+        "a label of one line only was taken for a speaker: see that all who are listed are persons"
+    ]
 
 
 def test_times_in_brackets_are_read_where_they_name_a_day(tmp_path: Path) -> None:

@@ -400,7 +400,7 @@ NOT_OURS = {
 @pytest.mark.parametrize("name", NOT_OURS)
 def test_other_files_are_not_whatsapps(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(NOT_OURS[name], "utf-8")
-    assert finders(tmp_path) == {}
+    assert "whatsapp" not in finders(tmp_path)
 
 
 def test_one_line_is_enough_where_the_file_is_named_so(tmp_path: Path) -> None:

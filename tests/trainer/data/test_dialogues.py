@@ -69,22 +69,70 @@ def test_system_messages_are_left_out_and_counted(tmp_path):
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("{", "data.jsonl:2 is no JSON"),
-        ("3", "data.jsonl:2: expected a list of messages or an object with input and output"),
-        ({"input": "x"}, "data.jsonl:2: expected a list of messages"),
-        ([assistant("Ruth.")], "data.jsonl:2: a reply stands before any prompt"),
-        ([user("Who?")], "data.jsonl:2: the conversation has no reply to train on"),
-        ([{"role": "tool", "content": "x"}], "data.jsonl:2: unknown role 'tool'"),
-        ([{"role": "user", "content": ["x"]}], "data.jsonl:2: expected messages with role and content"),
-        ({"input": "<|im_start|>user\nx<|im_end|>\n", "output": "y"}, "data.jsonl:2 is wrapped for another model"),
-        ({"input": "[INST] x [/INST]", "output": "y"}, "data.jsonl:2 is wrapped for another model"),
+        ("{", "is no JSON"),
+        ("// by me", "is no JSON"),
+        ("3", ": expected a list of messages or an object with input and output"),
+        ({"input": "x"}, ": expected a list of messages"),
+        ({"input": "x", "output": 5}, ": expected a list of messages"),
+        ([assistant("Ruth.")], ": a reply stands before any prompt"),
+        ([user("Who?")], ": the conversation has no reply to train on"),
+        ([{"role": "tool", "content": "x"}], ": unknown role 'tool'"),
+        ([{"role": "user", "content": ["x"]}], ": expected messages with role and content"),
+        ([{"role": "user", "content": [{"type": "image_url"}]}], ": expected messages with role and content"),
+        ([user("Who?"), {"role": "assistant", "content": None}], ": expected messages with role and content"),
+        ([user("Who?"), assistant(" \n")], ": the reply is empty"),
+        ({"input": "  ", "output": "y"}, ": the prompt is empty"),
+        ({"prompt": "a", "chosen": "b", "rejected": "c"}, ": expected a list of messages"),
+        ({"text": "[INST] a [/INST] b"}, ": expected a list of messages"),
+        ('{"input": "hi \\ud83d", "output": "y"}', ": a text holds half of a surrogate pair"),
+        ({"input": "<|im_start|>user\nx<|im_end|>\n", "output": "y"}, " is wrapped for another model"),
+        ({"input": "[INST] x [/INST]", "output": "y"}, " is wrapped for another model"),
+        ([user("x"), assistant("y</s>")], " is wrapped for another model"),
+        ({"instruction": "a", "output": "b", "history": ["c"]}, ": expected a history of pairs"),
     ],
 )
-def test_a_line_that_cannot_be_used_is_named(tmp_path, line, says):
-    path = jsonl(tmp_path, {"input": "a", "output": "b"}, line)
+def test_a_line_that_cannot_be_used_is_left_out_and_named(tmp_path, line, says):
+    dataset = read_file(jsonl(tmp_path, {"input": "a", "output": "b"}, line), LLISA)
+    assert [(one.prompt, one.reply) for one in dataset.dialogues] == [("a", "b")]
+    assert len(dataset.notes) == 1 and dataset.notes[0].startswith("1 row or reply left out: ")
+    assert f"data.jsonl:2{says if says[0] in ': ' else ' ' + says}" in dataset.notes[0]
     with pytest.raises(UsageError) as error:
-        read_file(path, LLISA)
-    assert says in str(error.value)
+        read_file(jsonl(tmp_path, line), LLISA)
+    assert says in str(error.value) and "data.jsonl:1" in str(error.value)
+
+
+def test_only_what_is_odd_is_left_out_of_a_conversation(tmp_path):
+    greeted = [assistant("Hi, I am here."), user("Who?"), assistant("Ruth."), user("More?"), assistant(" "),
+               user("So?"), assistant("No."), user("and?")]  # fmt: skip
+    dataset = read_file(jsonl(tmp_path, greeted), LLISA)
+    assert [(one.prompt, one.reply, one.history) for one in dataset.dialogues] == [
+        ("Who?", "Ruth.", ()), ("So?", "No.", (("Who?", "Ruth."),)),
+    ]  # fmt: skip
+    assert dataset.notes[0].startswith("2 rows or replies left out: ")
+
+
+def test_many_odd_rows_are_counted_and_three_are_named(tmp_path):
+    dataset = read_file(jsonl(tmp_path, {"input": "a", "output": "b"}, *["{"] * 5), LLISA)
+    assert dataset.notes[0].startswith("5 rows or replies left out: ") and dataset.notes[0].endswith("; ...")
+    assert dataset.notes[0].count("data.jsonl:") == 3
+
+
+def test_shapes_of_other_tools_are_read(tmp_path):
+    parts = [{"type": "text", "text": "Who"}, {"type": "text", "text": "?"}]
+    rows = [
+        {"messages": [{"role": "developer", "content": "be kind"}, {"role": "User", "content": parts},
+                      {"role": "Assistant", "content": "Ruth.", "refusal": None}], "tools": []},
+        {"messages": [{"role": "human", "content": "Who?"}, {"role": "gpt", "content": "Ruth."}]},
+        {"contents": [{"role": "user", "parts": [{"text": "Who?"}]}, {"role": "model", "parts": [{"text": "Ruth."}]}]},
+        {"prompt": "Who?", "completion": "Ruth."}, {"prompt": "Who?", "response": "Ruth."},
+        {"question": "Who?", "answer": "Ruth."}, {"prompt": [user("Who?")], "completion": [assistant("Ruth.")]},
+        '{"input": "Who?", "output": "Ruth."},',
+    ]  # fmt: skip
+    dataset = read_file(jsonl(tmp_path, *rows), LLISA)
+    assert [(one.prompt, one.reply) for one in dataset.dialogues] == [("Who?", "Ruth.")] * 8
+    assert dataset.notes == ["1 system message left out: the model's template has no place for it"]
+    talk = {"instruction": "Who?", "output": "Ruth.", "history": [["Hi", "Hello."]]}
+    assert read_file(jsonl(tmp_path, talk), LLISA).dialogues[1].history == (("Hi", "Hello."),)
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "[]"])
@@ -284,9 +332,10 @@ def test_a_reply_without_room_is_left_out_and_named(tmp_path):
 
 
 def test_a_reply_without_a_token_is_an_error_that_names_the_sample(tmp_path):
-    path = jsonl(tmp_path, {"input": "ba", "output": "ko"}, {"input": "ti", "output": "  "})
+    dataset = read_file(jsonl(tmp_path, {"input": "ba", "output": "ko"}), LLISA)
+    dataset.dialogues.append(Dialogue("line 2", "ti", "  "))
     with pytest.raises(UsageError, match="line 2: the reply is empty, so no token would be trained"):
-        encode_dataset(read_file(path, LLISA), LLISA, tokenizer(), 64, 0.2)
+        encode_dataset(dataset, LLISA, tokenizer(), 64, 0.2)
 
 
 def test_conversations_and_near_duplicates_are_held_out_as_one(tmp_path):
