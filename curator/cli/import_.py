@@ -226,7 +226,8 @@ def _list(options: argparse.Namespace) -> int:
         )
         return 0
     for _, importer in sorted(importers.values(), key=lambda one: one[1].title.casefold()):
-        print(f"{importer.title} ({importer.name})\n    {importer.how}")
+        clock = "\n    Its times are those of a clock: name its zone with --timezone." if importer.clock == "wall" else ""
+        print(f"{importer.title} ({importer.name})\n    {importer.how}{clock}")
     next_step(command_line("curate", "import", "PATH", "--username", "NAME"), "finds the format by itself")
     return 0
 
