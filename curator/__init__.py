@@ -113,7 +113,7 @@ _WHERE = {
     "json_events": "curator.importing.streams",
     "json_value": "curator.importing.streams",
     "newest_first": "curator.importing.streams",
-    "ProseDates": "curator.importing.prose_dates",
+    "ProseDates": "curator.importing.texts.prose_dates",
     "json_lines": "curator.importing.streams",
     "text_lines": "curator.importing.streams",
     "first_lines": "curator.importing.streams",
@@ -237,7 +237,6 @@ if TYPE_CHECKING:
     from curator.importing.phones.meta import find_threads as find_threads
     from curator.importing.phones.meta import read_threads as read_threads
     from curator.importing.phones.tapbacks import Tapbacks as Tapbacks
-    from curator.importing.prose_dates import ProseDates as ProseDates
     from curator.importing.quotations import said_and_quoted as said_and_quoted
     from curator.importing.streams import Packed as Packed
     from curator.importing.streams import XmlMender as XmlMender
@@ -277,6 +276,7 @@ if TYPE_CHECKING:
     from curator.importing.texts.notes import order_of as order_of
     from curator.importing.texts.notes import own_notes as own_notes
     from curator.importing.texts.notes import started as started
+    from curator.importing.texts.prose_dates import ProseDates as ProseDates
     from curator.importing.texts.quotes import OwnWords as OwnWords
     from curator.importing.texts.quotes import own_words as own_words
     from curator.importing.texts.quotes import passes_on as passes_on

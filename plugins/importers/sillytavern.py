@@ -188,7 +188,7 @@ def _shown(text: str) -> datetime:
         return datetime(int(prose[3]), number, int(prose[2]), hour, int(prose[5]), int(prose[6] or 0))
     if numbers := _NUMBERS.match(text):
         day = [int(one or 0) for one in numbers.groups()]
-        return datetime(day[0], day[1], day[2], day[3], day[4], day[5], day[6] * 1000)
+        return datetime(day[0], day[1], day[2], day[3], day[4], day[5]).replace(microsecond=day[6] * 1000)
     return datetime.fromisoformat(text)
 
 
