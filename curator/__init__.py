@@ -36,6 +36,11 @@ _WHERE = {
     "BadJson": "curator.contract.strict_json",
     "parse_json": "curator.contract.strict_json",
     "Unreadable": "curator.contract.files",
+    "MEMORY_FOLDERS": "curator.contract.homes",
+    "Content": "curator.encryption.profile",
+    "layers_of": "curator.encryption.envelope",
+    "read_plain": "curator.encryption.profile",
+    "Unlocked": "curator.encryption.profile",
     "dialogue_of": "curator.contract.dialogue_files",
     "counted": "curator.contract.errors",
     "printable": "curator.contract.errors",
@@ -77,32 +82,32 @@ _WHERE = {
     "Reading": "curator.importing.importer",
     "Item": "curator.importing.importer",
     "ODD": "curator.importing.importer",
-    "Damaged": "curator.importing.export_files",
-    "Entry": "curator.importing.export_files",
-    "Element": "curator.importing.pages",
-    "Export": "curator.importing.export_files",
-    "from_epoch": "curator.importing.clocks",
-    "from_iso": "curator.importing.clocks",
-    "iso": "curator.importing.clocks",
-    "DateOrder": "curator.importing.clocks",
-    "WallClock": "curator.importing.clocks",
-    "AppWords": "curator.importing.app_words",
-    "app_key": "curator.importing.app_words",
-    "Dates": "curator.importing.dated_lines",
-    "Heading": "curator.importing.dated_lines",
-    "headed": "curator.importing.dated_lines",
-    "time_of": "curator.importing.dated_lines",
-    "hour_24": "curator.importing.clocks",
-    "HALF_OF_DAY": "curator.importing.clocks",
-    "Ymd": "curator.importing.clocks",
-    "json_items": "curator.importing.streams",
-    "backwards": "curator.importing.streams",
-    "csv_rows": "curator.importing.streams",
-    "json_array": "curator.importing.streams",
-    "json_beside": "curator.importing.streams",
-    "Packed": "curator.importing.streams",
-    "XmlMender": "curator.importing.streams",
-    "broken_json_lines": "curator.importing.streams",
+    "Damaged": "curator.importing.files.export_files",
+    "Entry": "curator.importing.files.export_files",
+    "Element": "curator.importing.texts.pages",
+    "Export": "curator.importing.files.export_files",
+    "from_epoch": "curator.importing.dates.clocks",
+    "from_iso": "curator.importing.dates.clocks",
+    "iso": "curator.importing.dates.clocks",
+    "DateOrder": "curator.importing.dates.clocks",
+    "WallClock": "curator.importing.dates.clocks",
+    "Ymd": "curator.importing.dates.clocks",
+    "AppWords": "curator.importing.texts.app_words",
+    "app_key": "curator.importing.texts.app_words",
+    "Dates": "curator.importing.dates.dated_lines",
+    "Heading": "curator.importing.dates.dated_lines",
+    "headed": "curator.importing.dates.dated_lines",
+    "time_of": "curator.importing.dates.dated_lines",
+    "hour_24": "curator.importing.dates.clocks",
+    "HALF_OF_DAY": "curator.importing.dates.clocks",
+    "json_items": "curator.importing.files.json_streams",
+    "backwards": "curator.importing.files.reversed_files",
+    "csv_rows": "curator.importing.files.text_streams",
+    "json_array": "curator.importing.files.json_streams",
+    "json_beside": "curator.importing.files.json_streams",
+    "Packed": "curator.importing.files.reversed_files",
+    "XmlMender": "curator.importing.files.xml_mender",
+    "broken_json_lines": "curator.importing.files.json_streams",
     "Tapbacks": "curator.importing.phones.tapbacks",
     "find_threads": "curator.importing.phones.meta",
     "read_threads": "curator.importing.phones.meta",
@@ -110,18 +115,18 @@ _WHERE = {
     "opened_database": "curator.importing.phones.databases",
     "sqlite_columns": "curator.importing.phones.databases",
     "sqlite_rows": "curator.importing.phones.databases",
-    "json_events": "curator.importing.streams",
-    "json_value": "curator.importing.streams",
-    "newest_first": "curator.importing.streams",
-    "ProseDates": "curator.importing.texts.prose_dates",
-    "json_lines": "curator.importing.streams",
-    "text_lines": "curator.importing.streams",
-    "first_lines": "curator.importing.streams",
-    "outline": "curator.importing.streams",
-    "html_events": "curator.importing.pages",
-    "said_and_quoted": "curator.importing.quotations",
-    "utf8": "curator.importing.streams",
-    "repair_control": "curator.importing.streams",
+    "json_events": "curator.importing.files.json_streams",
+    "json_value": "curator.importing.files.json_streams",
+    "newest_first": "curator.importing.files.reversed_files",
+    "ProseDates": "curator.importing.dates.prose_dates",
+    "json_lines": "curator.importing.files.json_streams",
+    "text_lines": "curator.importing.files.text_streams",
+    "first_lines": "curator.importing.files.text_streams",
+    "outline": "curator.importing.files.json_streams",
+    "html_events": "curator.importing.texts.pages",
+    "said_and_quoted": "curator.importing.texts.quotations",
+    "utf8": "curator.importing.files.text_streams",
+    "repair_control": "curator.importing.files.json_streams",
     "MAIL_FOLDERS": "curator.importing.texts.mail_words",
     "Mail": "curator.importing.texts.mail",
     "RawMail": "curator.importing.texts.mailboxes",
@@ -133,9 +138,9 @@ _WHERE = {
     "html_parts": "curator.importing.texts.html",
     "tidy": "curator.importing.texts.html",
     "DROPPED": "curator.importing.texts.html",
-    "Written": "curator.importing.texts.dates",
-    "read_date": "curator.importing.texts.dates",
-    "common_order": "curator.importing.texts.dates",
+    "Written": "curator.importing.dates.written_dates",
+    "read_date": "curator.importing.dates.written_dates",
+    "common_order": "curator.importing.dates.written_dates",
     "own_notes": "curator.importing.texts.notes",
     "started": "curator.importing.texts.notes",
     "heading_date": "curator.importing.texts.notes",
@@ -143,9 +148,9 @@ _WHERE = {
     "order_of": "curator.importing.texts.notes",
     "entry_time": "curator.importing.texts.notes",
     "journal_entry": "curator.importing.texts.notes",
-    "front_matter": "curator.importing.texts.note_dates",
-    "FrontMatter": "curator.importing.texts.note_dates",
-    "name_date": "curator.importing.texts.note_dates",
+    "front_matter": "curator.importing.dates.note_dates",
+    "FrontMatter": "curator.importing.dates.note_dates",
+    "name_date": "curator.importing.dates.note_dates",
     "ImportedMessage": "curator.records",
     "Skip": "curator.records",
     "folded": "curator.language.names",
@@ -174,6 +179,7 @@ if TYPE_CHECKING:
     from curator.contract.files import read_once as read_once
     from curator.contract.files import walk as walk
     from curator.contract.finetune_config import Keys as Keys
+    from curator.contract.homes import MEMORY_FOLDERS as MEMORY_FOLDERS
     from curator.contract.modes import BUILT_IN_MODES as BUILT_IN_MODES
     from curator.contract.records import Exchange as Exchange
     from curator.contract.records import Family as Family
@@ -186,6 +192,10 @@ if TYPE_CHECKING:
     from curator.contract.special_tokens import may_hold_tags as may_hold_tags
     from curator.contract.strict_json import BadJson as BadJson
     from curator.contract.strict_json import parse_json as parse_json
+    from curator.encryption.envelope import layers_of as layers_of
+    from curator.encryption.profile import Content as Content
+    from curator.encryption.profile import Unlocked as Unlocked
+    from curator.encryption.profile import read_plain as read_plain
     from curator.exports.scripts import launch_guide as launch_guide
     from curator.exports.scripts import read_recipe as read_recipe
     from curator.exports.scripts import script_notes as script_notes
@@ -203,23 +213,45 @@ if TYPE_CHECKING:
     from curator.hooks import Recipe as Recipe
     from curator.hooks import Reject as Reject
     from curator.hooks import hookimpl as hookimpl
-    from curator.importing.app_words import AppWords as AppWords
-    from curator.importing.app_words import app_key as app_key
-    from curator.importing.clocks import HALF_OF_DAY as HALF_OF_DAY
-    from curator.importing.clocks import DateOrder as DateOrder
-    from curator.importing.clocks import WallClock as WallClock
-    from curator.importing.clocks import Ymd as Ymd
-    from curator.importing.clocks import from_epoch as from_epoch
-    from curator.importing.clocks import from_iso as from_iso
-    from curator.importing.clocks import hour_24 as hour_24
-    from curator.importing.clocks import iso as iso
-    from curator.importing.dated_lines import Dates as Dates
-    from curator.importing.dated_lines import Heading as Heading
-    from curator.importing.dated_lines import headed as headed
-    from curator.importing.dated_lines import time_of as time_of
-    from curator.importing.export_files import Damaged as Damaged
-    from curator.importing.export_files import Entry as Entry
-    from curator.importing.export_files import Export as Export
+    from curator.importing.dates.clocks import HALF_OF_DAY as HALF_OF_DAY
+    from curator.importing.dates.clocks import DateOrder as DateOrder
+    from curator.importing.dates.clocks import WallClock as WallClock
+    from curator.importing.dates.clocks import Ymd as Ymd
+    from curator.importing.dates.clocks import from_epoch as from_epoch
+    from curator.importing.dates.clocks import from_iso as from_iso
+    from curator.importing.dates.clocks import hour_24 as hour_24
+    from curator.importing.dates.clocks import iso as iso
+    from curator.importing.dates.dated_lines import Dates as Dates
+    from curator.importing.dates.dated_lines import Heading as Heading
+    from curator.importing.dates.dated_lines import headed as headed
+    from curator.importing.dates.dated_lines import time_of as time_of
+    from curator.importing.dates.note_dates import FrontMatter as FrontMatter
+    from curator.importing.dates.note_dates import front_matter as front_matter
+    from curator.importing.dates.note_dates import name_date as name_date
+    from curator.importing.dates.prose_dates import ProseDates as ProseDates
+    from curator.importing.dates.written_dates import Written as Written
+    from curator.importing.dates.written_dates import common_order as common_order
+    from curator.importing.dates.written_dates import read_date as read_date
+    from curator.importing.files.export_files import Damaged as Damaged
+    from curator.importing.files.export_files import Entry as Entry
+    from curator.importing.files.export_files import Export as Export
+    from curator.importing.files.json_streams import broken_json_lines as broken_json_lines
+    from curator.importing.files.json_streams import json_array as json_array
+    from curator.importing.files.json_streams import json_beside as json_beside
+    from curator.importing.files.json_streams import json_events as json_events
+    from curator.importing.files.json_streams import json_items as json_items
+    from curator.importing.files.json_streams import json_lines as json_lines
+    from curator.importing.files.json_streams import json_value as json_value
+    from curator.importing.files.json_streams import outline as outline
+    from curator.importing.files.json_streams import repair_control as repair_control
+    from curator.importing.files.reversed_files import Packed as Packed
+    from curator.importing.files.reversed_files import backwards as backwards
+    from curator.importing.files.reversed_files import newest_first as newest_first
+    from curator.importing.files.text_streams import csv_rows as csv_rows
+    from curator.importing.files.text_streams import first_lines as first_lines
+    from curator.importing.files.text_streams import text_lines as text_lines
+    from curator.importing.files.text_streams import utf8 as utf8
+    from curator.importing.files.xml_mender import XmlMender as XmlMender
     from curator.importing.folders import ImportFolder as ImportFolder
     from curator.importing.folders import import_folders as import_folders
     from curator.importing.importer import ODD as ODD
@@ -228,8 +260,6 @@ if TYPE_CHECKING:
     from curator.importing.importer import Importer as Importer
     from curator.importing.importer import Item as Item
     from curator.importing.importer import Reading as Reading
-    from curator.importing.pages import Element as Element
-    from curator.importing.pages import html_events as html_events
     from curator.importing.phones.databases import holds_tables as holds_tables
     from curator.importing.phones.databases import opened_database as opened_database
     from curator.importing.phones.databases import sqlite_columns as sqlite_columns
@@ -237,27 +267,8 @@ if TYPE_CHECKING:
     from curator.importing.phones.meta import find_threads as find_threads
     from curator.importing.phones.meta import read_threads as read_threads
     from curator.importing.phones.tapbacks import Tapbacks as Tapbacks
-    from curator.importing.quotations import said_and_quoted as said_and_quoted
-    from curator.importing.streams import Packed as Packed
-    from curator.importing.streams import XmlMender as XmlMender
-    from curator.importing.streams import backwards as backwards
-    from curator.importing.streams import broken_json_lines as broken_json_lines
-    from curator.importing.streams import csv_rows as csv_rows
-    from curator.importing.streams import first_lines as first_lines
-    from curator.importing.streams import json_array as json_array
-    from curator.importing.streams import json_beside as json_beside
-    from curator.importing.streams import json_events as json_events
-    from curator.importing.streams import json_items as json_items
-    from curator.importing.streams import json_lines as json_lines
-    from curator.importing.streams import json_value as json_value
-    from curator.importing.streams import newest_first as newest_first
-    from curator.importing.streams import outline as outline
-    from curator.importing.streams import repair_control as repair_control
-    from curator.importing.streams import text_lines as text_lines
-    from curator.importing.streams import utf8 as utf8
-    from curator.importing.texts.dates import Written as Written
-    from curator.importing.texts.dates import common_order as common_order
-    from curator.importing.texts.dates import read_date as read_date
+    from curator.importing.texts.app_words import AppWords as AppWords
+    from curator.importing.texts.app_words import app_key as app_key
     from curator.importing.texts.html import DROPPED as DROPPED
     from curator.importing.texts.html import html_parts as html_parts
     from curator.importing.texts.html import tidy as tidy
@@ -266,9 +277,6 @@ if TYPE_CHECKING:
     from curator.importing.texts.mailboxes import RawMail as RawMail
     from curator.importing.texts.mailboxes import mailbox_kind as mailbox_kind
     from curator.importing.texts.mailboxes import raw_mails as raw_mails
-    from curator.importing.texts.note_dates import FrontMatter as FrontMatter
-    from curator.importing.texts.note_dates import front_matter as front_matter
-    from curator.importing.texts.note_dates import name_date as name_date
     from curator.importing.texts.notes import entry_time as entry_time
     from curator.importing.texts.notes import heading_date as heading_date
     from curator.importing.texts.notes import journal_entry as journal_entry
@@ -276,7 +284,9 @@ if TYPE_CHECKING:
     from curator.importing.texts.notes import order_of as order_of
     from curator.importing.texts.notes import own_notes as own_notes
     from curator.importing.texts.notes import started as started
-    from curator.importing.texts.prose_dates import ProseDates as ProseDates
+    from curator.importing.texts.pages import Element as Element
+    from curator.importing.texts.pages import html_events as html_events
+    from curator.importing.texts.quotations import said_and_quoted as said_and_quoted
     from curator.importing.texts.quotes import OwnWords as OwnWords
     from curator.importing.texts.quotes import own_words as own_words
     from curator.importing.texts.quotes import passes_on as passes_on

@@ -17,6 +17,7 @@ from curator.contract.chat_format import family_folders
 from curator.contract.finetune_config import FineTuneConfig
 from curator.contract.homes import shipped_etc
 from curator.contract.settings_file import ConfigFile, Share, etc_file, load_or_refuse, parse_settings, refuse
+from curator.encryption.profile import Unlocked
 
 
 class Limits(ConfigFile):
@@ -415,7 +416,10 @@ EXPORT_MODELS: dict[str, type[ConfigFile]] = {"fine-tune-config": FineTuneConfig
 
 @dataclass(frozen=True)
 class Settings:
-    """The whole configuration of a run. `files` maps each file's name to its sha256, `overridden` to its path."""
+    """The whole configuration of a run. `files` maps each file's name to its sha256, `overridden` to its path.
+
+    `unlocked` is the encrypted profile that is read, opened by its password; None for a plain one or without one.
+    """
 
     curate: CurateConfig
     types: TypesConfig
@@ -429,6 +433,7 @@ class Settings:
     home_families: Path | None
     files: dict[str, str]
     overridden: dict[str, str]
+    unlocked: Unlocked | None = None
 
     @property
     def asks_of_passages(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from curator.contract.cli_frame import Progress, command_line, no_progress
 from curator.contract.errors import UsageError, ValidationFailed, printable, unknown_name
 from curator.contract.homes import RUNS, find_home, find_profile, people_names
 from curator.contract.records import REPORT, REPORT_PAGE, RUN_FORMAT, RUN_VERSION, Family
+from curator.encryption.profile import Unlocked, core_json
 from curator.importing.folders import holds_memories
 from curator.importing.job import ImportRequest, Readers, import_aside
 from curator.importing.people import own_names, read_people
@@ -30,11 +31,10 @@ from curator.records import CuratedSample, Drop, FormattedSample, LineageLine, M
 from curator.reports.build import Tally, build_report, kept_secrets, no_secrets
 from curator.reports.empty import EmptySet
 from curator.reports.notices import ReportContext
-from curator.reports.page import render_html
 from curator.reports.report import Report
 from curator.reports.validation import SampleChecker
 from curator.reports.voice import Voice
-from curator.run_folder import RunFiles, run_folder, stoppable, tagged, wrapped, write_summary
+from curator.run_folder import RunFiles, run_folder, stoppable, tagged, wrapped
 from curator.sampling.joining import ScreenedSample
 from curator.sampling.sampler import Options, Sampler
 from curator.selection.choose import Choice, choose
@@ -43,7 +43,10 @@ from curator.selection.sample_store import Collected, SampleStore, collect
 
 @dataclass(frozen=True)
 class Request:
-    """All that one `curate run` was asked for."""
+    """All that one `curate run` was asked for. `unlocked` is the encrypted profile that it reads, opened.
+
+    `password_file` is where its password stands, None where it came from elsewhere; the password itself is not here.
+    """
 
     username: str
     options: Options
@@ -59,6 +62,8 @@ class Request:
     questions: str | None = None
     disabled: tuple[str, ...] = ()
     dry_run: bool = False
+    unlocked: Unlocked | None = None
+    password_file: Path | None = None
 
 
 def rebuild_command(request: Request, home: Path, family: str) -> tuple[str, ...]:
@@ -74,6 +79,7 @@ def rebuild_command(request: Request, home: Path, family: str) -> tuple[str, ...
         "--dual-direction": options.dual_direction, "--author": options.author,
         "--context": request.context, "--turns": request.turns, "--questions": request.questions,
         "--holdout": options.holdout, "--max-file-bytes": request.max_file_bytes,
+        "--password-file": request.password_file and request.password_file.absolute(),
     }  # fmt: skip
     words = ["curate", "run"]
     for option, value in values.items():
@@ -134,7 +140,7 @@ def _overridden(settings: Settings, request: Request) -> Settings:
     asked = {"context": request.context, "turns": request.turns, "questions": request.questions}
     if given := {name: value for name, value in asked.items() if value}:
         curate = curate.model_copy(update={"pairing": curate.pairing.model_copy(update=given)})
-    return replace(settings, curate=curate)
+    return replace(settings, curate=curate, unlocked=request.unlocked)
 
 
 @dataclass(frozen=True)
@@ -147,14 +153,20 @@ class Outcome:
 
 def run(request: Request, progress: Progress = no_progress) -> Outcome:
     """Make a training set. If it raises a CuratorError, nothing was published; EmptySet where no sample came of it."""
-    setup = prepare(request)
     with stoppable(), _no_garbage_collection():
+        setup = prepare(request)
         if request.dry_run:
             return Outcome(_make(request, setup, None, progress), None)
         now = datetime.now(UTC).astimezone()
         runs = (request.out or setup.profile / RUNS).absolute()
         label = f"{now:%H%M%S}-{request.options.mode or 'all'}-{setup.family.family}"
-        with run_folder(runs, label, now) as (building, place), _open_files(building) as files:
+        veiled = setup.settings.unlocked is not None
+        with (
+            ExitStack() as afterwards,
+            run_folder(runs, label, now, veiled=veiled) as (building, place),
+            _open_files(building, veiled=veiled) as files,
+        ):
+            afterwards.callback(files.abandon)
             report = _make(request, setup, files, progress)
             progress("publishing", 0, 1)
             _publish(request, setup, files, report, place.name)
@@ -174,8 +186,8 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 @contextmanager
-def _open_files(building: Path) -> Iterator[RunFiles]:
-    files = RunFiles(building)
+def _open_files(building: Path, *, veiled: bool) -> Iterator[RunFiles]:
+    files = RunFiles(building, veiled=veiled)
     try:
         yield files
     except BaseException:
@@ -188,20 +200,22 @@ def _make(request: Request, setup: Setup, files: RunFiles | None, progress: Prog
     settings, registry, options = setup.settings, setup.registry, request.options
     log = DropLog(files.drop if files else _forget)
     folder = files.folder if files else None
-    window = settings.curate.pairing.outward_window_hours
+    window, veiled = settings.curate.pairing.outward_window_hours, settings.unlocked is not None
     with (
-        closing(Timeline(settings.types.outward, window, folder)) as timeline,
+        closing(Timeline(settings.types.outward, window, folder, veiled=veiled)) as timeline,
         closing(SampleStore(settings, folder, list(registry.modes))) as store,
     ):
         with _memories_of(request, setup, folder, progress) as place:
             read_memories(timeline, place, registry, settings, log, progress)
         mode_from, why = settle_mode_from(timeline, options.mode_from, registry, settings.curate.hybrid_limit)
-        people = people_names(setup.profile)
+        core, unread = core_json(setup.profile, settings.unlocked)
+        people = people_names(setup.profile, core)
         sampler = Sampler(timeline, registry, settings, options, mode_from, people)
         collected = collect(sampler, timeline, store, log, progress)
         choice = choose(collected, settings, options, progress)
         tally = _write_samples(setup, collected, choice, files, progress, options.keep_secrets)
-        context = ReportContext(request.username, setup.family, settings, options, why, request.schema is not None)
+        own_schema = request.schema is not None
+        context = ReportContext(request.username, setup.family, settings, options, why, own_schema, names_unread=unread)
         report = build_report(context, collected, choice, tally)
         if not report.samples:
             raise EmptySet(report, request.source or setup.profile / "memory", store.modes())
@@ -218,10 +232,9 @@ def _memories_of(request: Request, setup: Setup, folder: Path | None, progress: 
     importers = load_importers(setup.settings, setup.home).importers
     readers = Readers(importers, frozenset(BUILT_IN_PLUGINS))
     known = {name: own_names(people, name) for name in importers}
+    names = people_names(setup.profile, core_json(setup.profile, setup.settings.unlocked)[0]).owner
     with tempfile.TemporaryDirectory(prefix=".source-", dir=folder) as aside:
-        asked = ImportRequest(
-            (request.source,), setup.profile, known=people_names(setup.profile).owner, known_by_format=known, again=True
-        )
+        asked = ImportRequest((request.source,), setup.profile, known=names, known_by_format=known, again=True)
         try:
             import_aside(asked, readers, Path(aside), progress)
         except UsageError as error:  # --source has no options of an import
@@ -276,7 +289,8 @@ def _held_out(sample: CuratedSample) -> CuratedSample:
 def _problems(checker: SampleChecker, sample: FormattedSample) -> Iterator[str]:
     """Yield what is wrong with a tagged sample or with an exchange before it."""
     texts = [(turn.user_text, turn.assistant_text) for turn in sample.context]
-    for asked, answered in (*texts, (sample.input, sample.output)):
+    texts.append((sample.input, sample.output))
+    for asked, answered in texts:
         for mode, name, offset, problem in checker.check(asked, answered, sample.mode):
             yield f"{sample.metadata.sample_id} ({mode}): {name} at {offset}: {problem}"
 
@@ -303,13 +317,14 @@ def _filler_left(setup: Setup) -> Callable[[str], bool]:
 
 
 def _publish(request: Request, setup: Setup, files: RunFiles, report: Report, label: str) -> None:
+    from curator.reports.page import render_html  # its template engine takes longer to load than a page to render
+
     data = msgspec.json.encode(report)
     files.whole(REPORT, msgspec.json.format(data, indent=2) + b"\n")
     files.whole(REPORT_PAGE, render_html(report).encode())
     hashes = files.finish()
     options, modes = request.options, setup.registry.modes
-    write_summary(
-        files.folder,
+    files.summary(
         RunSummary(
             format=RUN_FORMAT,
             version=RUN_VERSION,
@@ -338,5 +353,6 @@ def _publish(request: Request, setup: Setup, files: RunFiles, report: Report, la
             plugins=setup.registry.versions,
             config_sha256=setup.settings.files,
             files=hashes,
+            encrypted=report.encrypted,
         ),
     )

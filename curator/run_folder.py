@@ -28,6 +28,7 @@ from curator.contract.records import (
     WRAPPED,
     Exchange,
 )
+from curator.encryption.veil import VeiledFile, appear_together
 from curator.records import CuratedSample, DatasetLine, Drop, FormattedSample, LineageLine, RunSummary, SchemaSample
 
 ARRAYS = (CURATED, FORMATTED, WRAPPED)
@@ -66,14 +67,18 @@ def wrapped(sample: FormattedSample, chat_format: ChatFormat) -> SchemaSample:
 
 
 class RunFiles:
-    """The open files of a run being built in `folder`."""
+    """The open files of a run being built in `folder`.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._files: dict[str, HashedFile] = {}
+    Where they hold what was encrypted they are `veiled`: nothing that another process could read has a name before
+    `summary`, and then they are their owner's alone.
+    """
+
+    def __init__(self, folder: Path, *, veiled: bool = False) -> None:
+        self.folder, self._kind = folder, VeiledFile if veiled else HashedFile
+        self._files: dict[str, HashedFile | VeiledFile] = {}
         try:
             for name in (*ARRAYS, *LINES):
-                self._files[name] = HashedFile(folder / name)
+                self._files[name] = self._kind(folder / name)
         except OSError:
             self.abandon()
             raise
@@ -124,7 +129,7 @@ class RunFiles:
 
     def whole(self, name: str, data: bytes) -> None:
         """Write one more file at once."""
-        self._files[name] = HashedFile(self.folder / name)
+        self._files[name] = self._kind(self.folder / name)
         self._files[name].write(data)
 
     def finish(self) -> dict[str, str]:
@@ -135,8 +140,15 @@ class RunFiles:
             self._files[name].write(b"\n]\n" if self._begun.get(name) else b"]\n")
         return {name: self._files[name].close() for name in sorted(self._files)}
 
+    def summary(self, summary: RunSummary) -> None:
+        """Write run-summary.json, the last file: with it the folder is a run. To be called after `finish`."""
+        self.whole(SUMMARY, msgspec.json.format(_encode(summary), indent=2) + b"\n")
+        self._files[SUMMARY].close()
+        if veiled := [file for file in self._files.values() if isinstance(file, VeiledFile)]:
+            appear_together(veiled)
+
     def abandon(self) -> None:
-        """Close everything after a failure."""
+        """Close everything: after a failure, or once the run is in its place."""
         for file in self._files.values():
             file.abandon()
 
@@ -164,11 +176,12 @@ def stoppable() -> Iterator[None]:
 
 
 @contextmanager
-def run_folder(runs: Path, label: str, now: datetime) -> Iterator[tuple[Path, Path]]:
+def run_folder(runs: Path, label: str, now: datetime, *, veiled: bool = False) -> Iterator[tuple[Path, Path]]:
     """Give (folder to build in, folder it will be) below `runs`, under a lock that only one run of a profile holds.
 
     On a normal exit the folder is renamed into its place; on an error it is removed. What a killed run left behind is
-    removed first. Raises HostError where the lock is held or the disk refuses.
+    removed first. A `veiled` run has just given its files their names: it is not to be seen before it is in its place,
+    so the disk is waited for afterwards. Raises HostError where the lock is held or the disk refuses.
     """
     day = runs / now.strftime("%Y-%m-%d")
     made = _make_folders(day)
@@ -180,8 +193,10 @@ def run_folder(runs: Path, label: str, now: datetime) -> Iterator[tuple[Path, Pa
         try:
             building.mkdir(parents=True, mode=0o700)
             yield building, place
-            sync_folder(building)
+            if not veiled:
+                sync_folder(building)
             building.rename(place)
+            sync_folder(place)
             sync_folder(day)
         except OSError as error:
             _clear(building, made)
@@ -242,10 +257,3 @@ def _read_note(note: Path) -> str:
         return note.read_text("ascii").strip() or "unknown"
     except (OSError, UnicodeDecodeError):
         return "unknown"
-
-
-def write_summary(folder: Path, summary: RunSummary) -> None:
-    """Write run-summary.json, the last file: with it the folder is a run."""
-    file = HashedFile(folder / SUMMARY)
-    file.write(msgspec.json.format(_encode(summary), indent=2) + b"\n")
-    file.close()

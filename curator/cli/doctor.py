@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from curator.cli.options import password_option, unlocked_profile
 from curator.contract.cli_frame import (
     command_line,
     console,
@@ -27,6 +29,7 @@ def add(commands: Any) -> None:
         description="Look at home, configuration, plugins, profiles and versions. Exits 1 where something is wrong.",
     )
     home_option(doctor)
+    password_option(doctor)
     doctor.add_argument("--json", action="store_true", help="print it as JSON")
     doctor.set_defaults(command=_run)
 
@@ -34,7 +37,7 @@ def add(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from curator.reports.doctor import examine
 
-    findings = examine(options.home)
+    findings = examine(options.home, partial(unlocked_profile, options))
     wrong = any(finding.status == "wrong" for finding in findings)
     if options.json:
         print_json({"ok": not wrong, "findings": findings})

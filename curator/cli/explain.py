@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from curator.cli.options import TOOLS, named_run
+from curator.cli.options import TOOLS, named_run, password_option, unlocked_profile
 from curator.contract.cli_frame import command_line, console, home_option, next_step, print_json
 
 
@@ -21,6 +22,7 @@ def add(commands: Any) -> None:
     explain.add_argument("--run", type=Path, metavar="RUN", help="a run's folder (default: the latest)")
     explain.add_argument("--username", metavar="U", help="the latest run of this profile")
     home_option(explain)
+    password_option(explain)
     explain.add_argument("--json", action="store_true", help="print it as JSON")
     explain.set_defaults(command=_run)
 
@@ -29,7 +31,8 @@ def _run(options: argparse.Namespace) -> int:
     from curator.reports.explain import explain, show
 
     run = named_run(options)
-    explained = explain(options.id, run.folder, str(run.home) if run.home else None)
+    home = str(run.home) if run.home else None
+    explained = explain(options.id, run.folder, home, partial(unlocked_profile, options))
     if options.json:
         print_json(explained)
     else:

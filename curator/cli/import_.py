@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curator.cli.options import debug_option
+from curator.cli.options import debug_option, password_option, unlocked_profile
 from curator.contract.cli_frame import (
     command_line,
     console,
@@ -51,6 +51,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--dry-run", action="store_true", help="show what is in it and write nothing")
     parser.add_argument("--list", action="store_true", help="list the formats, and what was imported")
     parser.add_argument("--remove", metavar="LABEL", help="take an import away again")
+    password_option(parser)
     debug_option(parser)
     json_option(parser)
     parser.set_defaults(command=_run)
@@ -107,18 +108,20 @@ def _registry(home: Path | None) -> Registry:
 
 def _import(options: argparse.Namespace, home: Path, username: str, registry: Registry) -> Outcome:
     from curator.contract.homes import find_or_make_profile, people_names
+    from curator.encryption.profile import core_json
     from curator.importing.job import ImportRequest, Readers, import_export
     from curator.importing.people import handle_of, joined, own_names, read_people, write_people
     from curator.plugin_manager import BUILT_IN_PLUGINS
 
     profile = find_or_make_profile(home, username, make=not options.dry_run)
     people = read_people(profile)
+    core, _ = core_json(profile, unlocked_profile(options, profile))
     known = {name: own_names(people, name) for name in registry.importers}
     request = ImportRequest(
         paths=tuple(options.paths),
         profile=profile,
         owners=tuple(options.owner),
-        known=people_names(profile).owner,
+        known=people_names(profile, core).owner,
         known_by_format=known,
         timezone=options.timezone,
         date_order=options.date_order,

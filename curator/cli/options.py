@@ -11,6 +11,7 @@ from curator.contract.cli_frame import command_line, free_name, home_option, nex
 from curator.contract.errors import UsageError, printable
 
 if TYPE_CHECKING:
+    from curator.encryption.profile import Unlocked
     from curator.exports.plan import Plan
 
 TOOLS = ("llama-factory", "axolotl", "trl", "unsloth", "mlx", "torchtune", "openai")
@@ -21,6 +22,26 @@ def run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="a run's folder (default: the latest)")
     parser.add_argument("--username", metavar="U", help="the latest run of this profile")
     home_option(parser)
+
+
+def password_option(parser: argparse.ArgumentParser) -> None:
+    """Add --password-file; the password itself never stands on the command line."""
+    parser.add_argument(
+        "--password-file", type=Path, metavar="FILE",
+        help="file whose first line is the password of an encrypted profile (default: $CURATOR_PASSWORD, else it is "
+        "asked for)",
+    )  # fmt: skip
+
+
+def unlocked_profile(options: argparse.Namespace, folder: Path) -> Unlocked | None:
+    """Return the encrypted profile in `folder`, opened; None where nothing is encrypted, or no password is given.
+
+    The password is that of --password-file, else $CURATOR_PASSWORD's, else that of the person at the terminal. Raises
+    UsageError where it is wrong, or its file cannot be read.
+    """
+    from curator.encryption.profile import unlock_if_encrypted
+
+    return unlock_if_encrypted(folder, options.password_file)
 
 
 def debug_option(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curator.cli.options import NamedRun, debug_option, use_of_run
+from curator.cli.options import NamedRun, debug_option, password_option, unlocked_profile, use_of_run
 from curator.contract.cli_frame import (
     command_line,
     console,
@@ -64,6 +64,7 @@ def add(commands: Any) -> None:
     run.add_argument(
         "--no-plugin", action="append", default=[], metavar="NAME", help="leave out this plugin, cleaner or filter"
     )
+    password_option(run)
     run.add_argument("--keep-secrets", action="store_true", help="keep samples that hold keys, cards or IBANs")
     run.add_argument("--keep-going", action="store_true", help="drop memories on which a plugin fails, and go on")
     debug_option(run)
@@ -74,7 +75,7 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from curator.contract.homes import chosen_profile, find_home
+    from curator.contract.homes import chosen_profile, find_home, find_profile
     from curator.reports.empty import EmptySet
     from curator.run import Request, run
     from curator.sampling.sampler import Options
@@ -82,8 +83,12 @@ def _run(options: argparse.Namespace) -> int:
     if options.old_samples is not None and options.days_recent is None:
         raise UsageError("--old-samples needs --days-recent", "add --days-recent N: how many days are taken whole")
     home = find_home(options.home)
+    username = chosen_profile(home, options.username)
+    source = options.source if options.source and options.source.is_dir() else None
+    unlocked = unlocked_profile(options, source or find_profile(home, username))
+    kept = options.password_file if unlocked and options.password_file and options.password_file.is_file() else None
     request = Request(
-        username=chosen_profile(home, options.username),
+        username=username,
         home=str(home),
         out=options.out,
         source=options.source,
@@ -96,6 +101,8 @@ def _run(options: argparse.Namespace) -> int:
         questions=options.questions,
         disabled=tuple(options.no_plugin),
         dry_run=options.dry_run,
+        unlocked=unlocked,
+        password_file=kept,
         options=Options(
             mode=options.mode,
             author=options.author,

@@ -77,13 +77,30 @@ def read_once(path: str, max_bytes: int) -> bytes:
         return _read(path, max_bytes)
 
 
-def _read(path: str, max_bytes: int) -> bytes:
+@contextmanager
+def open_regular(path: str) -> Iterator[IO[bytes]]:
+    """Give a regular file, opened for reading piece by piece. Raises Unreadable: not_regular or unreadable."""
+    handle = _open(path)
     try:
-        handle = os.open(path, _READ_FLAGS)
+        with os.fdopen(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise Unreadable("not_regular", "no regular file")
+            yield file
+    except OSError as error:
+        raise Unreadable("unreadable", error.strerror or str(error)) from None
+
+
+def _open(path: str) -> int:
+    try:
+        return os.open(path, _READ_FLAGS)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO):
             raise Unreadable("not_regular", "a link or a device; links are not followed") from None
         raise Unreadable("unreadable", error.strerror or str(error)) from None
+
+
+def _read(path: str, max_bytes: int) -> bytes:
+    handle = _open(path)
     try:
         return _read_handle(handle, max_bytes)
     except OSError as error:

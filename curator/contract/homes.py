@@ -16,7 +16,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import msgspec
 
@@ -25,6 +24,11 @@ from curator.contract.errors import HostError, UsageError, disk_error, printable
 
 RUNS = Path("out") / "fine-tuned-models"
 CHECKPOINTS = Path("out") / "checkpoints"
+CORE = Path("persona") / "core.json"
+# Folders below a profile that hold memories: events, rewrites by MetaHuman's curator, answered questions, therapy.
+MEMORY_FOLDERS = (
+    "memory/episodic", "memory/curated/conversations", "memory/curiosity/questions/answered", "persona/therapy",
+)  # fmt: skip
 PACKAGE = Path(__file__).resolve().parent.parent  # curator/
 _USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 # What reading a file of MetaHuman's can raise that is not there or not as it writes it; DecodeError is a ValueError.
@@ -204,13 +208,13 @@ def owner_names(profile: Path) -> tuple[str, ...]:
     return people_names(profile).owner
 
 
-def people_names(profile: Path) -> PeopleNames:
-    """Return the names of persona/core.json; none where it cannot be read.
+def people_names(profile: Path, core: bytes | None = None) -> PeopleNames:
+    """Return the names of persona/core.json, or of its bytes where these are given; none where it cannot be read.
 
     identity.name is the twin's, but for a name that is the person's too (humanName, aliases).
     """
     try:
-        identity = msgspec.json.decode((profile / "persona" / "core.json").read_bytes())["identity"]
+        identity = msgspec.json.decode((profile / CORE).read_bytes() if core is None else core)["identity"]
         human, aliases, name = identity.get("humanName"), identity.get("aliases"), identity.get("name")
     except _NOT_AS_EXPECTED:
         return PeopleNames()
@@ -310,6 +314,8 @@ def install_extra(extra: str) -> str:
         return f"install it from the wheel that curate was installed from: {by_hand}"
     if not source.startswith("file:"):
         return f"install it with: {install(shlex.quote(f'persona-curator[{extra}] @ {source}'))}"
+    from urllib.request import url2pathname  # loads all that speaks HTTP
+
     place = Path(url2pathname(urlsplit(source).path))
     if place.exists():
         return f"install it with: {install(shlex.quote(f'{place}[{extra}]'))}"

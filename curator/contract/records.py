@@ -117,6 +117,7 @@ class _ReadAgain(msgspec.Struct, frozen=True, gc=False):
     counts: _Counts | UnsetType = UNSET
     options: dict[str, str] | UnsetType = UNSET
     files: dict[Name, str] | UnsetType = UNSET
+    encrypted: _Count | UnsetType = UNSET
 
 
 MAKE_AGAIN = "the run is damaged; make it again: curate run --username U"

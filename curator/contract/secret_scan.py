@@ -13,19 +13,26 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, lru_cache
 from importlib import import_module
+from itertools import chain
 
 import re2
 
-# A cheap first look: every secret has a run of signs without blanks, a row of digits, the head of an IBAN, or a telling
-# word. Nearly all texts have none of these and are looked at no further.
-_SUSPECT = re2.compile(
-    rb"[A-Za-z0-9_/+=~-]{14}|[0-9][0-9 -]{12}|[A-Z]{2}[0-9]{2}[ A-Z0-9]|://|eyJ|KEY|Key"
-    rb"|[sS]eed|SEED|[rR]ecovery|RECOVERY|[mM]nemonic|MNEMONIC"
-)
+# A cheap first look tells which of the closer ones a text needs; nearly all texts need none. Digits beyond ASCII, which
+# the patterns know, need every look.
+_LOOKS = {
+    "run": r"[A-Za-z0-9_/+=~-]{14}",
+    "digits": r"[0-9][0-9 -]{12}",
+    "IBAN": r"[A-Z]{2}[0-9]{2}[ A-Z0-9]",
+    "word": r"://|eyJ|KEY|Key|(?i:seed|recovery|mnemonic)",
+    "other digits": r"[^0-9\P{Nd}]",
+}
+_FIRST_LOOK = re2.Set.SearchSet()
+for _pattern in _LOOKS.values():
+    _FIRST_LOOK.Add(_pattern)
+_FIRST_LOOK.Compile()
+_LINE_BREAK = re.compile(r"\s*\n\s*")
 _RUN = re.compile(r"[A-Za-z0-9_/+=~-]{14,}")
 _SHORT_RUN = 25  # a shorter run is a key only if it has a digit
-_DIGITS = re.compile(r"\d[\d -]{11,}\d")
-_IBAN_START = re.compile(r"[A-Z]{2}\d{2}[ A-Z0-9]")
 _CLOUD_KEY = re.compile(
     r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bAIza[\w-]{35}|\bgh[pousr]_\w{36,}|\bgithub_pat_\w{40,}"
     r"|\bxox[abeprs]-[\w-]{10,}|\bsk-[\w-]{20,}|\b[rs]k_live_\w{16,}|\bhf_[A-Za-z]{30,}|\bglpat-[\w-]{20,}"
@@ -75,35 +82,59 @@ _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}\b")
 @lru_cache(maxsize=64)  # one memory gives samples of several modes, one after the other
 def find_secrets(text: str) -> tuple[str, ...]:
     """Return the kinds of the secrets in a text, each once. Zero-width characters and line breaks do not hide one."""
-    plain = text
-    if not text.isascii():
-        plain = unicodedata.normalize("NFKC", text)
-        if not plain.replace("\n", " ").isprintable():  # a format character is not; this asks it fast
-            plain = _invisible().sub("", plain)
-    kinds = tuple(_find(plain))
-    return kinds or (tuple(_find(re.sub(r"\s*\n\s*", "", plain))) if "\n" in plain else ())
+    for form in _forms(text):
+        if kinds := tuple(_find(form)):
+            return kinds
+    return ()
 
 
 def secrets_of(texts: Iterable[str]) -> tuple[str, ...]:
     """Return the kinds of the secrets in any of the texts, each once, in the order in which they were found."""
-    return tuple(dict.fromkeys(kind for text in texts for kind in find_secrets(text)))
+    texts = tuple(texts)
+    if not any(map(_first_look, _forms(" ".join(texts)))):  # one look for all of them
+        return ()
+    return tuple(dict.fromkeys(chain.from_iterable(map(find_secrets, texts))))
+
+
+def _forms(text: str) -> Iterator[str]:
+    """Yield a text in plain letters and, where it has line breaks, the same without them."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+        if not text.replace("\n", " ").isprintable():  # a format character is not; this asks it fast
+            text = _invisible().sub("", text)
+    yield text
+    if "\n" in text:
+        yield _LINE_BREAK.sub("", text)
+
+
+def _first_look(text: str) -> set[str]:
+    """Return the names of the closer looks that a text needs."""
+    seen = _FIRST_LOOK.Match(text.encode("utf-8", "replace"))
+    if not seen:
+        return set()
+    looks = {name for number, name in enumerate(_LOOKS) if number in seen}
+    if "other digits" in looks:
+        looks.update(_LOOKS)
+    if "run" in looks and not any(len(run) >= _SHORT_RUN or any(map(str.isdigit, run)) for run in _RUN.findall(text)):
+        looks.discard("run")  # a long word
+    return looks
 
 
 def _find(text: str) -> Iterator[str]:
-    if not _SUSPECT.search(text.encode("utf-8", "replace")):
-        return
-    lower = text.lower()
-    for kind, words, pattern in _TOLD_BY_A_WORD:
-        if any(word in lower for word in words) and pattern.search(text):
-            yield kind
-    if any(len(run) >= _SHORT_RUN or any(map(str.isdigit, run)) for run in _RUN.findall(text)):
+    looks = _first_look(text)
+    if "word" in looks:
+        lower = text.lower()
+        for kind, words, pattern in _TOLD_BY_A_WORD:
+            if any(word in lower for word in words) and pattern.search(text):
+                yield kind
+    if "run" in looks:
         for kind, pattern in _patterns():
             if pattern.search(text):
                 yield kind
                 break  # one key may be written as two services write theirs
-    if _DIGITS.search(text) and _any(_CARD, text, _is_card):
+    if "digits" in looks and _any(_CARD, text, _is_card):
         yield "card number"
-    if _IBAN_START.search(text) and _any(_IBAN, text, _is_iban):
+    if "IBAN" in looks and _any(_IBAN, text, _is_iban):
         yield "IBAN"
 
 

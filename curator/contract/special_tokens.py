@@ -32,6 +32,8 @@ _ANY_TAG = re.compile(
     f"[{re.escape(_OPENING)}][^{re.escape(_OPENING + _CLOSING)}]+[{re.escape(_CLOSING)}]"
     f'|[{re.escape(_OPEN_SQUARES)}][^"{{}}{re.escape(_OPEN_SQUARES + _CLOSE_SQUARES)}]+[{re.escape(_CLOSE_SQUARES)}]'
 )
+# One class of signs is looked for four times as fast as a whole tag, and few texts have any of them.
+_ANY_OPENING = re.compile(f"[{re.escape(_OPENING + _OPEN_SQUARES)}]")
 _ASCII_TAG = re.compile(f"{_ASCII_ANGLES.pattern}|{_ASCII_SQUARES.pattern}")
 # Generics of programming languages: the name of a type, of a generic container or of a call right before a plain tag.
 # `List<User>`, `vector<action> v`, `std::map<user>` and `load<User>()` are code. What a turn looks like is not:
@@ -74,7 +76,9 @@ def may_hold_tags(text: str) -> bool:
             or ("[" in text and _ASCII_SQUARES.search(text) is not None)
             or ("&" in text and _ENTITY.search(text) is not None)
         )
-    return _ANY_TAG.search(text) is not None or ("&" in text and _ENTITY.search(text) is not None)
+    if _ANY_OPENING.search(text) is not None and _ANY_TAG.search(text) is not None:
+        return True
+    return "&" in text and _ENTITY.search(text) is not None
 
 
 def fold(text: str) -> tuple[str, Sequence[int]]:

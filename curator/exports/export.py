@@ -232,6 +232,9 @@ def _set_notes(plan: Plan, counts: _Counts) -> Iterator[str]:
 def _set_warnings(plan: Plan, counts: _Counts) -> Iterator[str]:
     """Yield what a user should do something about, in this set with this configuration."""
     samples = plan.reader.samples
+    if opened := plan.reader.summary.get("encrypted"):
+        memories = counted(opened, "memory", "memories")
+        yield f"the set holds in the clear what was encrypted: {memories} of encrypted files; keep this export as safe"
     if counts.long:
         yield (
             f"{counted(counts.long, 'row')} probably longer than max_seq_length {plan.config.max_seq_length:,}, as "

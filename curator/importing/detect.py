@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from curator.contract.cli_frame import command_line
 from curator.contract.errors import PluginError, UsageError, printable, unknown_name
-from curator.importing.export_files import Export
+from curator.importing.files.export_files import Export
 from curator.importing.importer import Differs, Found, Importer
 from curator.importing.unread import known_but_unread
 from curator.plugin_errors import plugin_failed, raised

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, Literal
 
-from curator.importing.clocks import DateOrder, WallClock
-from curator.importing.export_files import Damaged, Entry, Export
+from curator.importing.dates.clocks import DateOrder, WallClock
+from curator.importing.files.export_files import Damaged, Entry, Export
 from curator.language.names import folded
 from curator.records import ImportedMessage, Skip
 

@@ -19,10 +19,10 @@ from curator.contract import __version__
 from curator.contract.cli_frame import Progress, no_progress
 from curator.contract.errors import CuratorError, JobError, UsageError, counted, printable, similar
 from curator.contract.files import HashedFile, locked, sha256_of, whole_folder
-from curator.importing.clocks import Order, WallClock
+from curator.importing.dates.clocks import Order, WallClock
 from curator.importing.detect import Detected, detect
-from curator.importing.export_files import Damaged, Export, opened
-from curator.importing.export_files import Progress as Bytes
+from curator.importing.files.export_files import Damaged, Export, opened
+from curator.importing.files.export_files import Progress as Bytes
 from curator.importing.importer import Importer, Item, Reading
 from curator.importing.owner import Senders, Settled, settle
 from curator.importing.staging import ALTERNATIVE, SkipCounts, Staging

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from curator.importing.export_files import Export
+from curator.importing.files.export_files import Export
 
 _BY_NAME: Final[tuple[tuple[str, str], ...]] = (
     (r"(^|/)message_\d+\.html$", "this is Meta's HTML: ask for the download again, with the format JSON"),
@@ -15,7 +15,14 @@ _BY_NAME: Final[tuple[tuple[str, str], ...]] = (
     (r"(^|/)signal-.*\.backup$", "this is a locked backup of Signal: Signal Desktop, Settings, Chats, Export as JSON"),
     (r"(^|/)(db|signal)\.sqlite$", "Signal's own database is locked: Signal Desktop, Settings, Chats, Export as JSON"),
     (r"(^|/)(channels|dms)/[^/]+\.txt$", "this is Slack's TXT export: the JSON export of the workspace is read"),
-    (r"\.(enc|enc\.chunked)$", "this is a locked profile of MetaHuman OS: `curate run` reads it where it lies"),
+    (
+        r"(^|/)(persona/core\.json|memory/episodic/.*\.json)(\.enc.*)?$",
+        "this is a profile of MetaHuman OS, which needs no import: `curate run --source PATH` reads it where it lies",
+    ),
+    (
+        r"\.enc(\.chunked)?$",
+        "this is a file that MetaHuman OS has encrypted: name its profile to `curate run --source`",
+    ),
     (r"\.pdf$", "PDF is not read: most apps give JSON, text or HTML too"),
     (r"\.(rar|7z|tgz|tar|gz|bz2|xz)$", "this is packed: unpack it, and name the folder"),
     (r"\.(pst|ost|olm|msg)$", "these are Outlook's own files: export the folders as mbox or .eml"),

@@ -31,7 +31,7 @@ class Blocks:
     """The parts of `text` that must stay whole. `ends` are the places behind those that stand on lines of their own."""
 
     def __init__(self, text: str) -> None:
-        found = list(_BLOCK.finditer(text)) if any(sign in text for sign in _SIGNS) else []
+        found = list(_BLOCK.finditer(text)) if any(map(text.__contains__, _SIGNS)) else []
         spans = [(match.start(), match.end(), bool(match["block"])) for match in found]
         spans = [span for span in spans if span[1] - span[0] <= _MOST_CHARACTERS]
         self._starts, self._ends = [start for start, _, _ in spans], [end for _, end, _ in spans]

@@ -14,6 +14,8 @@ from typing import Final
 _INVISIBLE: Final = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
 # Latin up to U+02AF, general punctuation and symbols, and emoji need no table: the bytes tell their words apart.
 _TABLED: Final = re.compile("[\u02b0-\u1fff\u2c00-\u2dff\u3000-\ufffd\U00010000-\U0001efff\U00020000-\U000e0fff]")
+# English as it is typed and printed has nothing beyond these: of them only the ellipsis folds, and case.
+_UNUSUAL: Final = re.compile("[^\x00-\x7f\u00c0-\u00ff\u2013\u2014\u2018-\u201d\u2026]")
 # Scripts in which nothing shows where a word ends: each letter is a word, with its marks. (Tibetan has a tsheg.)
 _LETTERS: Final = (
     "\u3005-\u3007\u3041-\u3096\u309d-\u309f\u30a1-\u30ff\u3105-\u312f\u31f0-\u31ff"
@@ -87,6 +89,8 @@ def plain(text: str) -> str:
     """
     if text.isascii():
         return text
+    if not _UNUSUAL.search(text):
+        return text.replace("…", "...").lower()
     text = _compatible(text).lower()
     if not _TABLED.search(text):
         return text

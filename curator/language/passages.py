@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 
 from curator.language.blocks import Blocks
 from curator.language.sentences import chosen_by_hash, ends_sentence, sentences
-from curator.language.table import CLAUSE_MARKS, CUT_MARKS, UNMARKED, UNSPACED
-from curator.language.words import count_words, split_words
+from curator.language.table import CLAUSE_MARKS, CUT_MARKS, UNMARKED
+from curator.language.words import ANY_UNSPACED, count_words, split_words
 
 _LEAST_WORDS: Final = 5  # "3rd." before a diary's long sentence is no passage of its own, and neither is a heading
 _PARAGRAPH: Final = re.compile(r"\n[ \t\r]*\n\s*")
@@ -23,7 +23,6 @@ _CLAUSE: Final = re.compile(f"(?<=[{CLAUSE_MARKS}])(?:\\s+|(?<=[、，；：、]
 _HALF_STOP: Final = re.compile(r"(?<=[;:؛፤])\s+|(?<=[；：])\s*")
 _BLANK: Final = re.compile(r"\s+(?![ๆ\d])")
 _UNMARKED: Final = re.compile(f"[{UNMARKED}]")
-_UNSPACED: Final = re.compile(f"[{UNSPACED}]")
 _NEARBY: Final = 24  # characters on each side in which a word's end is looked for
 
 
@@ -102,6 +101,9 @@ def cuttable(text: str, words: int, long_words: int, language: str = "en") -> li
 def _units(text: str, words: int, long_words: int, language: str) -> Iterator[_Unit]:
     for part, ends_paragraph in _with_paragraphs(text, language):
         size = count_words(part)
+        if size <= words:  # most are
+            yield _Unit(part, size, 1, False, ends_paragraph)
+            continue
         pieces = _parts_of(part, size, words, long_words)
         for piece in pieces[:-1]:
             yield _Unit(piece, count_words(piece), sentences=0, may_end=True)
@@ -181,7 +183,7 @@ def _cut(
 def _between_words(text: str, start: int, end: int, most: int) -> Iterable[tuple[int, int]]:
     """Cut a run without blanks into even parts of up to `most` words, each at a word's end."""
     size = count_words(text[start:end])
-    if size <= most or not _UNSPACED.search(text, start, end):
+    if size <= most or not ANY_UNSPACED.search(text, start, end):
         return [(start, end)]
     parts = -(-size // most)
     length = (end - start) / parts

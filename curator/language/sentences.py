@@ -115,7 +115,7 @@ def _goes_on(held: str, following: str, capitals: bool, titles: frozenset[str]) 
         return False
     if capitals and following.lstrip()[:1].islower():
         return True
-    return last[:-1].rpartition(" ")[2].lstrip("(“\"'«„").lower() in titles
+    return last[last.rfind(" ", 0, -1) + 1 : -1].lstrip("(“\"'«„").lower() in titles
 
 
 def _pieces(text: str, language: str) -> list[str]:
@@ -123,7 +123,8 @@ def _pieces(text: str, language: str) -> list[str]:
     cut no block, and know every script's marks."""
     pieces: list[str] = [piece for part in _slices(text) for piece in segment(language, part)]
     blocks = Blocks(text)
-    more = [match.end() for match in _UNKNOWN.finditer(text)] if not text.isascii() else []
+    has_more = not text.isascii() and any(map(text.__contains__, UNKNOWN_MARKS))
+    more = [match.end() for match in _UNKNOWN.finditer(text)] if has_more else []
     plain = not more and not blocks
     if plain and (len(pieces) < 2 or (not any(map(str.isspace, pieces)) and "".join(pieces) == text)):
         return pieces

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 
@@ -100,6 +101,7 @@ _SPANS: Final = sorted(
 _STARTS: Final = [start for start, _, _ in _SPANS]
 
 
+@lru_cache(maxsize=4096)
 def script_of(character: str) -> Script | None:
     """Return the script of a letter, None for a mark, a blank, a figure or a letter of no script in the table."""
     code = ord(character)

@@ -76,8 +76,11 @@ def _turn(message: Mapping[str, Any], known: tuple[str, Author | None], text: st
 
 def _first(message: Mapping[str, Any], *keys: str) -> str:
     """Return the first text or whole number under one of the keys, as text."""
-    values = (message[key] for key in keys if type(message.get(key)) in (str, int))
-    return next((str(value) for value in values), "")
+    for key in keys:
+        value = message.get(key)
+        if type(value) is str or type(value) is int:
+            return str(value)
+    return ""
 
 
 def message_text(content: Any) -> str | None:

@@ -11,6 +11,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from curator.encryption.veil import Veil
+
 R = TypeVar("R", bound=msgspec.Struct)
 _BLOCK = 1 << 18
 _BLOCKS = 32  # memories of one time lie in several folders, so several places of the file are read at once
@@ -19,10 +21,12 @@ _BLOCKS = 32  # memories of one time lie in several folders, so several places o
 class Spool(Generic[R]):
     """An append-only file of records, read back by number. The file has no name and is gone with the process.
 
+    Where the records hold what was encrypted, it is `veiled`: encrypted under a key that only this process has.
     `add` and then `get`; records come back equal. Raises OSError where the disk is full.
     """
 
-    def __init__(self, record: type[R], folder: Path | None = None) -> None:
+    def __init__(self, record: type[R], folder: Path | None = None, *, veiled: bool = False) -> None:
+        self._veil = Veil() if veiled else None
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - lives as long as the spool
         self._handle = self._file.fileno()
         self._encode = msgspec.msgpack.Encoder().encode
@@ -48,7 +52,8 @@ class Spool(Generic[R]):
 
     def flush(self) -> None:
         """Write what is held back; needed before the last records are read."""
-        block = memoryview(b"".join(self._parts))
+        parked = b"".join(self._parts)
+        block = memoryview(self._veil.applied(parked, self._written) if self._veil else parked)
         self._parts, self._pending = [], 0
         while block:
             count = os.pwrite(self._handle, block, self._written)
@@ -66,10 +71,14 @@ class Spool(Generic[R]):
             data = self._load(block)
         if offset + end - start <= len(data):
             return self._decode(memoryview(data)[offset : offset + end - start])
-        return self._decode(os.pread(self._handle, end - start, start))
+        return self._decode(self._pread(end - start, start))
+
+    def _pread(self, size: int, offset: int) -> bytes:
+        data = os.pread(self._handle, size, offset)
+        return self._veil.applied(data, offset) if self._veil else data
 
     def _load(self, block: int) -> bytes:
-        data = os.pread(self._handle, _BLOCK, block * _BLOCK)
+        data = self._pread(_BLOCK, block * _BLOCK)
         self._blocks[block] = data
         if len(self._blocks) > _BLOCKS:
             self._blocks.popitem(last=False)
@@ -84,7 +93,7 @@ class FirstSeen:
     """Remembers the first number given for each hash, in about 30 bytes a hash: a dict of Python ints takes 120."""
 
     def __init__(self) -> None:
-        self._clear(1 << 12)
+        self._clear(1 << 17)  # 2 MiB; to grow is to put in all anew
 
     def _clear(self, slots: int) -> None:
         self._hashes, self._numbers = array("q", [0]) * slots, array("q", [-1]) * slots

@@ -22,8 +22,10 @@ from curator.records import MemoryEvent
 class Timeline:
     """Add every event, call `arrange()`, then iterate. Holds about 70 bytes a memory; the events lie in a spool."""
 
-    def __init__(self, outward_types: tuple[str, ...], window_hours: float, folder: Path | None = None) -> None:
-        self._spool = Spool(MemoryEvent, folder)
+    def __init__(
+        self, outward_types: tuple[str, ...], window_hours: float, folder: Path | None = None, *, veiled: bool = False
+    ) -> None:
+        self._spool = Spool(MemoryEvent, folder, veiled=veiled)
         self._outward_types = frozenset(outward_types)
         self._window = int(window_hours * 3_600_000)
         self._times, self._keys, self._sessions = array("q"), array("Q"), array("q")

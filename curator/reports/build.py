@@ -242,7 +242,7 @@ def build_report(context: ReportContext, collected: Collected, choice: Choice, t
             not_measured=choice.holdout.not_measured,
         ),
         notices=notices(context, collected, choice),
-        warnings=(*warnings(collected, choice), *kept),
+        warnings=(*warnings(context, collected, choice), *kept),
         cards=tuple(card for mode in sorted(tally.cards) for _, card in tally.cards[mode]),
         authors=_ranked(tally.voice.authors),
         languages=_ranked(tally.voice.languages),
@@ -256,6 +256,7 @@ def build_report(context: ReportContext, collected: Collected, choice: Choice, t
         sessions=counts.sessions,
         silences=counts.gaps.counts,
         suggested_session_minutes=counts.gaps.suggested_minutes,
+        encrypted=collected.timeline.notes["encrypted"],
     )
 
 
@@ -292,7 +293,8 @@ def _funnel(collected: Collected, choice: Choice, tally: Tally) -> tuple[Step, .
     doubles = ("duplicate", "near_duplicate")
     stages: dict[str, dict[str, int]] = {}
     for (stage, code), count in sorted(collected.log.counts.items(), key=lambda item: (-item[1], item[0].code)):
-        stages.setdefault("unique" if code in doubles else stage, {})[code] = count
+        at = "unique" if code in doubles and stage != "read" else stage
+        stages.setdefault(at, {})[code] = count
     held = {"held out": len(choice.holdout.rows)} if len(choice.holdout.rows) else {}
     none = stages.get("pair", {}).pop("no_pair", 0)
     steps = [Step("found", len(collected.timeline) + sum(stages.get("read", {}).values()), "memories", {})]

@@ -7,7 +7,8 @@ import importlib.metadata
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,7 @@ from curator.contract.chat_format import ChatFormat
 from curator.contract.errors import CuratorError, PluginError, counted
 from curator.contract.finetune_config import load_fine_tune
 from curator.contract.homes import RUNS, find_home, profile_names, shipped_etc
+from curator.encryption.profile import Unlocked, encrypted_files, nothing_unlocked
 from curator.plugin_errors import raised
 from curator.plugin_manager import BUILT_IN_PLUGINS, Registry, load_registry, waiting_plugins
 from curator.reading.read import sources_of
@@ -40,8 +42,8 @@ class Finding(msgspec.Struct, frozen=True):
     mend: str = ""
 
 
-def examine(home: str | None) -> list[Finding]:
-    """Look at everything; never raises for what a user or a file can cause."""
+def examine(home: str | None, unlock: Callable[[Path], Unlocked | None] = nothing_unlocked) -> list[Finding]:
+    """Look at everything; never raises for what a user or a file can cause. `unlock` opens an encrypted profile."""
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _NEEDED)
     findings = [Finding("ok", "versions", f"curator {__version__}, Python {sys.version.split()[0]}, {versions}")]
     try:
@@ -72,10 +74,32 @@ def examine(home: str | None) -> list[Finding]:
         mend = "curate docs memories shows what a profile is"
         findings.append(Finding("note", "profiles", f"none in {root / 'profiles'}", mend))
     for name in names:
+        profile = root / "profiles" / name
+        found, unlocked = _encrypted(profile, unlock)
+        findings += found
         if registry is not None:
-            findings += _memories(root / "profiles" / name, settings, registry)
-        findings += _profile(root / "profiles" / name)
+            findings += _memories(profile, replace(settings, unlocked=unlocked), registry)
+        findings += _profile(profile)
     return findings
+
+
+def _encrypted(profile: Path, unlock: Callable[[Path], Unlocked | None]) -> tuple[list[Finding], Unlocked | None]:
+    """Say how many files of a profile are encrypted, and whether the password opens them."""
+    count = sum(1 for _ in encrypted_files(profile))
+    if not count:
+        return [], None
+    name, what = f"profile {profile.name}", counted(count, "encrypted file")
+    try:
+        unlocked = unlock(profile)
+    except CuratorError as error:
+        return [Finding("wrong", name, f"{what}: {error.what}", error.next_step)], None
+    if unlocked is None:
+        mend = "to decrypt the profile in memory, give its password: --password-file FILE, or $CURATOR_PASSWORD"
+        return [Finding("note", name, f"{what}; without a password they are not read", mend)], None
+    if unlocked.why_not:
+        mend = "curate docs encrypted says what that means"
+        return [Finding("note", name, f"{what} that no password opens: {unlocked.why_not}", mend)], unlocked
+    return [Finding("ok", name, f"{what}: the password is right")], unlocked
 
 
 def _overrides(root: Path) -> Iterator[Finding]:
@@ -170,9 +194,7 @@ def _memories(profile: Path, settings: Settings, registry: Registry) -> Iterator
     yield Finding("ok" if memories else "note", name, f"{what} can be read")
     if counts:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(counts.items()))
-        mend = "decrypt the profile to use what is encrypted; " if "encrypted" in counts else ""
-        problem = f"not read: {reasons}"
-        yield Finding("note", name, problem, f"{mend}a run lists each, with the reason, in its dropped.jsonl")
+        yield Finding("note", name, f"not read: {reasons}", "a run lists each, with the reason, in its dropped.jsonl")
 
 
 def _profile(profile: Path) -> Iterator[Finding]:

@@ -9,12 +9,14 @@ from pathlib import Path
 from curator.contract.cli_frame import command_line
 from curator.contract.dialogue_files import shape_of
 from curator.contract.errors import JobError, counted, printable
+from curator.reports.notices import CLOSED
 from curator.reports.report import Report
 
 # What to do where most memories ended for a reason; a reason that is not here is in `curate docs reasons`.
 _REMEDIES = {
     "not_recent": "take more days with --days-recent N, or add --old-samples M",
-    "encrypted": "decrypt the profile first: what is encrypted is not read",
+    "encrypted": "to decrypt the profile in memory, give its password: --password-file FILE, or $CURATOR_PASSWORD",
+    **dict.fromkeys(CLOSED, "curate docs encrypted says why an encrypted file does not open, and what to do"),
     "secret": "--keep-secrets keeps samples that hold keys, card numbers or IBANs",
 }
 _READING = "curate docs memories shows what a memory looks like"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,17 @@ from rich.text import Text
 
 from curator.contract.cli_frame import print_hanging
 from curator.contract.errors import HostError, UsageError, printable
-from curator.contract.files import Unreadable, from_printable, read_once, sha256_of
+from curator.contract.files import Unreadable, from_printable, sha256_of
 from curator.contract.homes import find_home, find_profile
 from curator.contract.records import CURATED, DROPPED, LINEAGE, MAKE_AGAIN, Record, read_summary
 from curator.contract.strict_json import BadJson, parse_json
+from curator.encryption.envelope import layers_of
+from curator.encryption.profile import Unlocked, nothing_unlocked, read_plain
+from curator.importing.store import IMPORTS, MESSAGES, read_messages
 from curator.records import CuratedSample, Drop, LineageLine
 from curator.reports.safe_text import safe
+
+_MOST_BYTES = 1 << 26
 
 
 class MemoryFile(Record, frozen=True, gc=False):
@@ -41,10 +47,13 @@ class Explained(Record, frozen=True, gc=False):
     drops: tuple[Drop, ...]
 
 
-def explain(name: str, folder: Path, home: str | None) -> Explained:
+def explain(
+    name: str, folder: Path, home: str | None, unlock: Callable[[Path], Unlocked | None] = nothing_unlocked
+) -> Explained:
     """Find what the run in `folder` did with the memory or sample called `name`.
 
-    `name` is a memory's id, its key, its path (or file name), or a sample's id. Raises UsageError where it is unknown.
+    `name` is a memory's id, its key, its path (or file name), or a sample's id; `unlock` is asked to open the profile
+    where a file of the memory is encrypted. Raises UsageError where the name is unknown.
     """
     summary = read_summary(folder, ("username",))
     lineage = [line for line in _lines(folder / LINEAGE, LineageLine) if _is_meant(name, line)]
@@ -58,8 +67,17 @@ def explain(name: str, folder: Path, home: str | None) -> Explained:
     samples = _samples(folder / CURATED, {line.sample_id for line in lineage})
     hashes = {source.path: source.sha256 for line in lineage for source in line.sources}
     paths = dict.fromkeys([*hashes, *(drop.path for drop in drops if drop.path)])
-    files = tuple(_file(path, hashes.get(path, ""), summary, home) for path in paths)
-    return Explained(str(folder), files, tuple((line, samples[line.sample_id]) for line in lineage), tuple(drops))
+    profile = _profile(summary["username"], home)
+    unlocked = unlock(profile) if profile and any(layers_of(path)[1] for path in paths) else None
+    files: list[MemoryFile] = []
+    for path in paths:
+        file = _file(path, hashes.get(path, ""), profile, unlocked)
+        turns = {source.turn for line in lineage for source in line.sources if source.path == path}
+        ids = {drop.memory_id for drop in drops if drop.path == path}
+        files += _imported(file, profile, turns, ids) if _is_import(file) and profile else [file]
+    return Explained(
+        str(folder), tuple(files), tuple((line, samples[line.sample_id]) for line in lineage), tuple(drops)
+    )
 
 
 def _is_meant(name: str, record: LineageLine | Drop) -> bool:
@@ -95,23 +113,51 @@ def _lines(path: Path, kind: type[Any]) -> Iterator[Any]:
         raise UsageError(f"cannot read {shown}: {error.strerror}", MAKE_AGAIN) from None
 
 
-def _file(path: str, digest: str, summary: dict[str, Any], home: str | None) -> MemoryFile:
+def _profile(username: str, home: str | None) -> Path | None:
     try:
-        profile = find_profile(find_home(home), summary["username"])
+        return find_profile(find_home(home), username)
+    except (UsageError, HostError):
+        return None
+
+
+def _file(path: str, digest: str, profile: Path | None, unlocked: Unlocked | None) -> MemoryFile:
+    if profile is None:
+        return MemoryFile(path, "not there, or not readable")
+    try:
         place = profile / from_printable(path)
         if not place.is_relative_to(profile) or ".." in place.parts:  # a run that somebody else wrote may name any file
             return MemoryFile(path, "not in the profile")
         if digest and sha256_of(place) != digest:
             return MemoryFile(path, "changed since the run")
-        data, _ = parse_json(read_once(str(place), 1 << 26))
+        if unlocked is None and layers_of(path)[1]:
+            return MemoryFile(path, "encrypted: --password-file FILE, or $CURATOR_PASSWORD, opens it")
+        read = unlocked.read if unlocked else read_plain
+        data, _ = parse_json(read(str(place), _MOST_BYTES).plain)
     except BadJson as error:
         return MemoryFile(path, f"as the run read it: {error}")
-    except (UsageError, HostError, OSError, Unreadable, ValueError):  # a ValueError: a NUL in the path
+    except Unreadable as error:
+        closed = bool(layers_of(path)[1]) and place.exists()
+        return MemoryFile(path, f"not opened: {error.reason}" if closed else "not there, or not readable")
+    except (HostError, OSError, ValueError):  # a ValueError: a NUL in the path
         return MemoryFile(path, "not there, or not readable")
     if not isinstance(data, dict):
         return MemoryFile(path, "as the run read it: no object")
     texts = {key: str(data[key]) for key in ("id", "type", "timestamp", "content", "response") if data.get(key)}
     return MemoryFile(path, "as the run read it", **texts)
+
+
+def _is_import(file: MemoryFile) -> bool:
+    return fnmatch(file.path, f"{IMPORTS}/*/{MESSAGES}") and file.state.startswith("as the run read it")
+
+
+def _imported(file: MemoryFile, profile: Path, turns: set[int], ids: set[str]) -> Iterator[MemoryFile]:
+    """Yield the messages of an import with which the memories begin: by their line, or by their id."""
+    for number, _, message in read_messages((profile / from_printable(file.path)).parent):
+        if number in turns or message.id in ids:
+            yield MemoryFile(
+                f"{file.path}:{number + 1}", "as the run read it", message.id, message.kind, message.time or "",
+                f"{message.sender}: {message.text}",
+            )  # fmt: skip
 
 
 def show(explained: Explained, screen: Console) -> None:

@@ -16,6 +16,8 @@ from curator.selection.choose import Choice
 from curator.selection.holdout import ENOUGH, Holdout
 from curator.selection.sample_store import Collected
 
+# Why an encrypted file does not open although a password is there.
+CLOSED = ("undecryptable", "no_salt", "bad_meta", "bad_envelope", "cut_short", "bad_size")
 _NOTES = {
     "guessed_time": "no usable timestamp, so the time is that of the id or of the folder",
     "no_zone": "a timestamp without a zone was taken for UTC",
@@ -27,7 +29,7 @@ class ReportContext:
     """Whose run it is and what it was asked for.
 
     `mode_from` says in words why modes were taken from where they were, "" where that is as usual; `own_schema` is True
-    where the family is a file of --schema.
+    where the family is a file of --schema. `names_unread` says why persona/core.json was not read.
     """
 
     username: str
@@ -36,6 +38,7 @@ class ReportContext:
     options: Options
     mode_from: str = ""
     own_schema: bool = False
+    names_unread: str = ""
 
 
 def notices(context: ReportContext, collected: Collected, choice: Choice) -> tuple[str, ...]:
@@ -64,6 +67,8 @@ def _of_memories(settings: Settings, collected: Collected) -> Iterator[str]:
             "(pairing.agent_talk in etc/curate.json keeps them)"
         )
     for code, count in sorted(collected.timeline.notes.items()):
+        if code == "encrypted":
+            continue  # a warning
         yield f"{_memories(count)}: {_NOTES.get(code, f'not UTF-8, so the text was read as {code}')}"
 
 
@@ -103,14 +108,11 @@ def _of_family(context: ReportContext) -> Iterator[str]:
         )
 
 
-def warnings(collected: Collected, choice: Choice) -> Iterator[str]:
+def warnings(context: ReportContext, collected: Collected, choice: Choice) -> Iterator[str]:
     """Yield what a user should do something about: files not read, plugins that failed, a small holdout."""
-    counts = {reason.code: count for reason, count in collected.log.counts.items() if reason.stage == "read"}
-    if counts.get("encrypted"):
-        more = ", ..." if counts["encrypted"] > len(collected.log.encrypted) else ""
-        files = counted(counts["encrypted"], "encrypted file was", "encrypted files were")
-        them = "it" if counts["encrypted"] == 1 else "them"
-        yield f"{files} not read; decrypt the profile to use {them}: {', '.join(collected.log.encrypted)}{more}"
+    yield from _of_encryption(collected)
+    if context.names_unread:
+        yield f"{context.names_unread}; so nothing tells by name who the person is"
     failed = collected.log.counts.get(Reason("event", "plugin_error"), 0)
     if failed:
         example = collected.log.examples[Reason("event", "plugin_error")]
@@ -118,6 +120,28 @@ def warnings(collected: Collected, choice: Choice) -> Iterator[str]:
         yield f"a plugin failed on {_memories(failed)}, {were}: {example.detail}"
     if len(choice.holdout.rows) < ENOUGH * choice.holdout.wanted:
         yield _small_holdout(choice.holdout)
+
+
+def _of_encryption(collected: Collected) -> Iterator[str]:
+    """Tell which encrypted files were not read, and that what was read of the others is plain in the set."""
+    counts = {reason.code: count for reason, count in collected.log.counts.items() if reason.stage == "read"}
+    if counts.get("encrypted"):
+        more = ", ..." if counts["encrypted"] > len(collected.log.encrypted) else ""
+        files = counted(counts["encrypted"], "encrypted file was", "encrypted files were")
+        them = "it" if counts["encrypted"] == 1 else "them"
+        yield (
+            f"{files} not read; --password-file FILE or $CURATOR_PASSWORD gives the password that opens {them}: "
+            f"{', '.join(collected.log.encrypted)}{more}"
+        )
+    if closed := {code: counts[code] for code in CLOSED if counts.get(code)}:
+        why = ", ".join(f"{code} {count:,}" for code, count in closed.items())
+        files = counted(sum(closed.values()), "encrypted file", "encrypted files")
+        yield f"{files} did not open: {why}; dropped.jsonl names each, and curate docs encrypted says what to do"
+    if opened := collected.timeline.notes["encrypted"]:
+        yield (
+            f"the set holds in the clear what was encrypted: {_memories(opened)} of encrypted files; a run's files are "
+            "for its owner alone to read (0600), so keep each copy of them as safe"
+        )
 
 
 def of_samples(too_long: int, longest: int, secrets: Counter[str], settings: Settings) -> Iterator[str]:

@@ -136,6 +136,7 @@ class Report(Record, frozen=True, gc=False, omit_defaults=False):
     sessions: int = 0
     silences: dict[str, int] = msgspec.field(default_factory=dict)
     suggested_session_minutes: int = 0
+    encrypted: int = 0
 
 
 def read_report(folder: Path) -> Report:

@@ -85,15 +85,14 @@ class SampleChecker:
         for name, text, opening in zip(("input", "output"), (prompt, reply), self.modes[mode], strict=True):
             if not text.startswith(opening):
                 yield mode, name, 0, f"does not begin with {opening!r}"
-            elif not text[len(opening) :].strip():
+                continue
+            body = text[len(opening) :]
+            if not body.strip():
                 yield mode, name, len(opening), "empty after its tag"
-            else:
-                yield from self._inside(mode, name, text, len(opening))
+            elif may_hold_tags(body):
+                yield from self._inside(mode, name, body, len(opening))
 
-    def _inside(self, mode: str, name: str, text: str, start: int) -> Iterator[tuple[str, str, int, str]]:
-        body = text[start:]
-        if not may_hold_tags(body):
-            return
+    def _inside(self, mode: str, name: str, body: str, start: int) -> Iterator[tuple[str, str, int, str]]:
         tags, tokens = find_tags(body, bare(self.modes.values()), self.control_tokens)
         for findings, kind in ((tags, "mode tag"), (tokens, "control token")):
             for finding in findings:

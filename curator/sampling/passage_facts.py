@@ -68,6 +68,8 @@ class Vocabulary:
             self.lexicon |= {word.capitalize(): entry for word, entry in self.lexicon.items()}
         self.silent = {word for word, entry in self.lexicon.items() if len(entry) < _LABELLED}
         self.possessed = {label for label in config.people if any(w in config.mine for w in label.split()[:-1])}
+        blank = "\u00a0" if config.spaced_quotes else ""
+        self._left, self._right = config.quotes[0] + blank, blank + config.quotes[1]
         self._names, self._things = (re.compile(one) if one else None for one in (config.names, config.things))
 
     def facts(self, text: str) -> Found:
@@ -79,17 +81,15 @@ class Vocabulary:
 
     def quoted(self, words: str, cost: int) -> Fact:
         """Return a thing, named by the passage's own words."""
-        left, right = self.config.quotes[0], self.config.quotes[1]
-        inner = f"\u00a0{words}\u00a0" if self.config.spaced_quotes else words
-        return Fact("thing", f"{left}{inner}{right}", cost)
+        return Fact("thing", f"{self._left}{words}{self._right}", cost)
 
     def _with_blanks(self, text: str) -> Found:
         pattern = self._pattern if text.isascii() or unicodedata.is_normalized("NFC", text) else _MARKED
         reader = _Reader(self, pattern.findall(text))
-        facts, content = [fact for fact in reader.facts if _stands_in(fact, text)], reader.content
+        facts, content = [fact for fact in reader.facts if fact[0] != "thing" or _stands_in(fact, text)], reader.content
         if self._things is not None:
             facts += [self.quoted(match[1], 1) for match in self._things.finditer(text) if match[1] not in self.lexicon]
-        if not any(fact.kind == "thing" for fact in facts):
+        if "thing" not in [fact[0] for fact in facts]:
             unknown = [word for word in content if word not in self.lexicon and not word[0].isupper()]
             long = [word for word in unknown if self.config.least_letters <= len(word) <= _MOST_LETTERS]
             long.sort(key=lambda word: (-len(word), word))
@@ -139,7 +139,7 @@ _NO_LETTER = re.compile(r"[\s\d。，、！？；：“”‘’「」『』（�
 
 def _whole_words(name: list[str]) -> int:
     """Return how many words of a name are no initials."""
-    return sum(not word.endswith(".") for word in name)
+    return sum([not word.endswith(".") for word in name])
 
 
 def _lexicon(config: QuestionLanguage) -> dict[str, Entry]:
@@ -159,8 +159,8 @@ def _lexicon(config: QuestionLanguage) -> dict[str, Entry]:
 
 
 def _stands_in(fact: Fact, text: str) -> bool:
-    """Tell whether several words that are quoted stand so in the text: "B.M. Carried" is two sentences, no name."""
-    if fact.kind != "thing" or " " not in fact.text:
+    """Tell whether several words of a thing stand so in the text: "B.M. Carried" is two sentences, no name."""
+    if " " not in fact.text:
         return True
     return fact.text.strip(_QUOTES) in " ".join(text.split())
 

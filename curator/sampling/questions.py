@@ -15,7 +15,7 @@ from itertools import permutations
 from typing import Final
 
 from curator.config import QuestionLanguage, QuestionsConfig, QuestionTemplates, slots_of
-from curator.language.table import SCRIPT_OF, letters_of
+from curator.language.table import NOT_LATIN, SCRIPT_OF, letters_of
 from curator.records import MemoryEvent
 from curator.sampling.passage_facts import Fact, Vocabulary
 
@@ -76,7 +76,7 @@ class PassageQuestions:
 
 def by_script(text: str) -> str:
     """Return the language for which a text too short to tell is taken: by its script, "other" where many share it."""
-    if text.isascii():
+    if text.isascii() or not NOT_LATIN.search(text):
         return "other"
     return next((name for name, letters in _SCRIPTS.items() if letters.search(text)), "other")
 

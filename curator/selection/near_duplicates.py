@@ -43,7 +43,8 @@ def _byte_tables() -> tuple[U64, npt.NDArray[np.bool_]]:
 
 _LETTER, _WORD = _byte_tables()
 # Shingles are numbers of 32 bits, so that with a text's number they sort as one 64-bit integer; the chance
-# that two of the few dozen shingles of one text collide is one in millions.
+# that two of the few dozen shingles of one text collide is one in millions. The texts are in order before such a sort:
+# numpy's "stable" sort, which merges, makes use of that and is three times as fast as its default.
 _BITS = 32
 _MOST_CHARACTERS, _TABLE = 1 << 19, 1 << 20
 
@@ -177,7 +178,7 @@ class ShingleSets:
     def _similarity(self, left: Rows, right: Rows) -> npt.NDArray[np.float64]:
         both = [_keys(self.take(rows)) for rows in (left, right)]
         together = np.concatenate(both)
-        together.sort()
+        together.sort(kind="stable")
         pair = together[:-1][together[1:] == together[:-1]] >> np.uint64(_BITS)
         shared = np.bincount(pair.astype(np.int64), minlength=len(left))
         return shared / (self.sizes[left] + self.sizes[right] - shared)
@@ -191,26 +192,25 @@ def _keys(sets: ShingleSets) -> U64:
 
 def shingle_sets(texts: Sequence[str], words: int) -> ShingleSets:
     """Return the distinct shingles of each text."""
-    return whole_sets(shingles(texts, words))
+    return whole_and_reply_sets(shingles(texts, words))[0]
 
 
-def reply_sets(found: Shingles) -> ShingleSets:
-    """Return the distinct shingles of each text's reply; none where the reply has fewer than LEAST_REPLY words."""
-    wanted = found.in_reply & (found.reply_words >= LEAST_REPLY)[found.owners]
-    return _distinct(found.values[wanted], found.owners[wanted], len(found.words))
-
-
-def whole_sets(found: Shingles) -> ShingleSets:
-    """Return the distinct shingles of each text."""
-    return _distinct(found.values, found.owners, len(found.words))
-
-
-def _distinct(values: U64, owners: Rows, texts: int) -> ShingleSets:
-    keys = owners.astype(np.uint64) << np.uint64(_BITS) | values
-    keys.sort()
+def whole_and_reply_sets(found: Shingles) -> tuple[ShingleSets, ShingleSets]:
+    """Return the distinct shingles of each text, and of each text's reply: none where that has fewer than LEAST_REPLY
+    words."""
+    keys = found.owners.astype(np.uint64) << np.uint64(_BITS) | found.values
+    keys <<= np.uint64(1)
+    keys |= ~found.in_reply  # one sort for both: of equal shingles, one of the reply comes first
+    keys.sort(kind="stable")
+    of_prompt = (keys & np.uint64(1)).astype(bool)
+    keys >>= np.uint64(1)
     if len(keys):
-        keys = keys[np.concatenate([[True], keys[1:] != keys[:-1]])]
-    return ShingleSets(keys.astype(np.uint32), _offsets((keys >> np.uint64(_BITS)).astype(np.int64), texts))
+        first = np.concatenate([[True], keys[1:] != keys[:-1]])
+        keys, of_prompt = keys[first], of_prompt[first]
+    values, owners = keys.astype(np.uint32), (keys >> np.uint64(_BITS)).astype(np.int64)
+    told = ~of_prompt & (found.reply_words >= LEAST_REPLY)[owners]
+    texts = len(found.words)
+    return ShingleSets(values, _offsets(owners, texts)), ShingleSets(values[told], _offsets(owners[told], texts))
 
 
 def _offsets(owners: Rows, texts: int) -> Rows:

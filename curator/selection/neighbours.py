@@ -79,7 +79,7 @@ class Index:
             keys = np.repeat(np.arange(len(block), dtype=np.uint64) << np.uint64(52), sizes)
             keys |= self._frequency[sets.values & np.uint32(_BUCKETS - 1)] << np.uint64(32)
             keys |= sets.values
-            keys.sort()  # by text, then the rarest first
+            keys.sort(kind="stable")  # by text, then the rarest first
             rank = np.arange(len(keys)) - np.repeat(sets.offsets[:-1], sizes)
             first = rank < np.repeat(sizes - self._shared[block] + _SHARED, sizes)
             owner = np.repeat(block.astype(np.uint64), sizes)[first]
@@ -116,7 +116,7 @@ class Index:
         if labels is not None:
             able &= labels[left] != labels[right]
         keys = left[able] << 32 | right[able]
-        keys.sort()
+        keys.sort(kind="stable")
         starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])) if len(keys) else keys
         often = np.diff(np.concatenate([starts, [len(keys)]]))
         left, right = keys[starts] >> 32, keys[starts] & 0xFFFFFFFF

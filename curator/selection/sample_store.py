@@ -37,7 +37,7 @@ class SampleStore:
     type_names: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.spool = Spool(ScreenedSample, self.folder)
+        self.spool = Spool(ScreenedSample, self.folder, veiled=self.settings.unlocked is not None)
         self._type_numbers: dict[str, int] = {}
         self._questions: dict[str, int] = {}
         self._mode_numbers = {name: number for number, name in enumerate(self.mode_names)}
@@ -127,7 +127,7 @@ class SampleStore:
         near = self.settings.curate.near_duplicates
         found = near_duplicates.shingles(self._texts, near.shingle_words)
         self._texts = []
-        sets, replies = near_duplicates.whole_sets(found), near_duplicates.reply_sets(found)
+        sets, replies = near_duplicates.whole_and_reply_sets(found)
         self._signatures.append(near_duplicates.signatures(sets, near.bands * near.rows))
         self._ends.extend((sets.offsets[1:] + self._ends[-1]).tolist())
         self._shingles.frombytes(sets.values.tobytes())
@@ -166,8 +166,8 @@ class SampleStore:
         found = near_duplicates.shingles(texts, self.settings.curate.near_duplicates.shingle_words)
         numbers = np.arange(len(sets))
         numbers[rows] = len(sets) + np.arange(len(rows))
-        whole = sets.followed_by(near_duplicates.whole_sets(found))
-        return whole, replies.followed_by(near_duplicates.reply_sets(found)), numbers
+        more, more_replies = near_duplicates.whole_and_reply_sets(found)
+        return sets.followed_by(more), replies.followed_by(more_replies), numbers
 
     def context_sets(self, rows: Rows) -> tuple[near_duplicates.ShingleSets, Rows]:
         """Return the sets of the single exchanges in samples of several, and for each its sample's place in `rows`.
@@ -184,8 +184,8 @@ class SampleStore:
             found = [near_duplicates.compared(*both) for both in _exchanges(self.spool.get(row).sample)]
             texts += found
             places += [int(np.searchsorted(rows, row))] * len(found)
-        found_in = near_duplicates.shingles(texts, self.settings.curate.near_duplicates.shingle_words)
-        return near_duplicates.whole_sets(found_in), np.array(places, dtype=np.int64)
+        words = self.settings.curate.near_duplicates.shingle_words
+        return near_duplicates.shingle_sets(texts, words), np.array(places, dtype=np.int64)
 
 
 # Shorter exchanges ("Thanks." "You're welcome.") stand in any conversation and tell nothing of one.

@@ -11,8 +11,10 @@ def register_filters() -> list[Filter]:
 
 def secret(sample: CuratedSample) -> str | None:
     """Turn down a sample of which any text holds a secret; the detail names the kinds, never what was found."""
-    earlier = (text for turn in sample.context for text in (turn.user_text, turn.assistant_text))
     # A question made from the reply has words of it alone, so what it holds the reply holds: half the time is saved.
-    asked = () if sample.metadata.question == "passage" else (sample.user_text,)
-    kinds = secrets_of((*asked, sample.assistant_text, *earlier))
+    texts = [] if sample.metadata.question == "passage" else [sample.user_text]
+    texts.append(sample.assistant_text)
+    for turn in sample.context:
+        texts += (turn.user_text, turn.assistant_text)
+    kinds = secrets_of(texts)
     return f"secret: {', '.join(kinds)}" if kinds else None

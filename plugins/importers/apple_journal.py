@@ -11,8 +11,10 @@ from curator import (
     Found,
     Importer,
     Item,
+    ProseDates,
     Reading,
     Skip,
+    Ymd,
     entry_time,
     hookimpl,
     html_parts,
@@ -52,7 +54,7 @@ def _is_page(entry: Entry) -> bool:
 
 def read(found: Found, reading: Reading) -> Iterator[Item]:
     """Yield the entries, a page each."""
-    pages = found.details
+    pages, prose = found.details, ProseDates()
     assert isinstance(pages, list)
     for entry in found.entries:
         if entry not in pages:
@@ -60,15 +62,16 @@ def read(found: Found, reading: Reading) -> Iterator[Item]:
         elif entry.size > _MOST:
             yield Skip(entry.shown, "damaged", f"{entry.size:,} bytes: expected at most {_MOST:,}")
         else:
-            yield from reading.guarded(entry, _entry(entry, reading))
+            yield from reading.guarded(entry, _entry(entry, prose, reading))
 
 
-def _entry(entry: Entry, reading: Reading) -> Iterator[Item]:
+def _entry(entry: Entry, prose: ProseDates, reading: Reading) -> Iterator[Item]:
     parts = html_parts("\n".join(line for _, line in text_lines(entry)), _role)
     said = {role: tidy("".join(part.text for part in parts if part.role == role)) for role in ("day", "prompt", "text")}
     media = sum(part.role == "media" for part in parts)
+    shown = prose.day(said["day"][:200])  # in the language of the phone
     written = read_date(said["day"]) or read_date(entry.base.rpartition(".")[0], whole=False)
-    day = written and written.settled(reading.date_order)
+    day = Ymd(shown.year, shown.month, shown.day) if shown else written and written.settled(reading.date_order)
     if not day:
         yield Skip(entry.shown, "date_order_unknown" if written else "undated", printable(said["day"][:60]))
     elif not said["text"].strip():

@@ -34,7 +34,7 @@ _PLACE = "entries.item"
 _MEDIA = ("photos", "videos", "audios", "pdfAttachments")
 # Day One puts a backslash before marks that Markdown could take for its own; some imports have doubled it.
 _ESCAPED = re.compile(r"(```.*?```|`[^`\n]+`)|\\{1,2}([!-/:-@\[-`{-~])", re.DOTALL)
-_LINK = re.compile(r"\[([^\]\n]*)\]\(dayone2?://[^)\n]*\)")
+_LINK = re.compile(r"\[([^\[\]\n]*)\]\(dayone2?://[^()\n]*\)")
 
 
 @hookimpl

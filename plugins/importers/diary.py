@@ -61,12 +61,14 @@ def read(found: Found, reading: Reading) -> Iterator[Item]:
             yield from reading.guarded(entry, _entries(entry, reading))
 
 
+def _lines(entry: Entry) -> Iterator[str]:
+    return (line.removesuffix("\r") for _, line in text_lines(entry))
+
+
 def _entries(entry: Entry, reading: Reading) -> Iterator[Item]:
-    lines = [line.removesuffix("\r") for _, line in text_lines(entry)]
-    entries = list(started(lines, line_date))
-    order = order_of([one.date for one in entries if one.date], reading)
+    order = order_of((date for line in _lines(entry) if (date := line_date(line))), reading)
     unknown = 0
-    for number, (date, said) in enumerate(entries):
+    for number, (date, said) in enumerate(started(_lines(entry), line_date)):
         where = f"{entry.shown}: entry {number:,}"
         day = date and date.settled(order)
         text = own_notes(said, template=False)

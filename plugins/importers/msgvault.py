@@ -20,6 +20,8 @@ from curator import (
     hookimpl,
     json_lines,
     outline,
+    own_words,
+    passes_on,
     printable,
 )
 
@@ -115,9 +117,13 @@ class _Archive:
         """Yield a message, or why it is none."""
         key = _key(record, "conversation_id")
         title, kind = self._conversations.get(key, ("", ""))
-        text, author = str(record.get("text") or ""), record.get("author") or {}
+        text, author, quote = str(record.get("text") or ""), record.get("author") or {}, ""
         name, address = str(author.get("display_name") or ""), str(author.get("address") or "")
         reason = _reason(record, kind) or ("" if name or address else "not_authored")
+        if kind == _MAIL and not reason and text.strip():
+            text, quote, forwards = own_words(text)
+            if not text.strip():
+                reason = "forwarded" if forwards or passes_on(str(record.get("subject") or "")) else "not_authored"
         if reason or not text.strip():
             yield Skip(printable(f"{title or key[2]}/{record.get('id')}"), reason or "empty")
             return
@@ -130,6 +136,8 @@ class _Archive:
             sender_id=address,
             is_owner=self._is_owner(key[1], name, address),
             text=text,
+            quote=quote,
+            kind="mail" if kind == _MAIL else "message",
         )
 
     def _is_owner(self, source: str, name: str, address: str) -> bool | None:
@@ -146,6 +154,5 @@ def _reason(record: dict[str, Any], kind: str) -> str:
     """Say why a message is not the words of its author; "" where it may be."""
     if kind in _NO_TALKS:
         return "not_messages"
-    if kind == _MAIL:
-        return "unsupported"  # a mail's text holds what it quotes, and here nothing tells it apart
-    return "deleted" if record.get("deleted_from_source") else ""
+    # A mail that is gone from its account was tidied away, a message that is gone from a chat was taken back.
+    return "deleted" if record.get("deleted_from_source") and kind != _MAIL else ""

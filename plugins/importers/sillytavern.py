@@ -4,7 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -188,7 +188,8 @@ def _shown(text: str) -> datetime:
         return datetime(int(prose[3]), number, int(prose[2]), hour, int(prose[5]), int(prose[6] or 0))
     if numbers := _NUMBERS.match(text):
         day = [int(one or 0) for one in numbers.groups()]
-        return datetime(day[0], day[1], day[2], day[3], day[4], day[5]).replace(microsecond=day[6] * 1000)
+        shown = datetime(day[0], day[1], day[2], day[3], day[4], day[5])
+        return shown + timedelta(milliseconds=day[6])
     return datetime.fromisoformat(text)
 
 

@@ -64,7 +64,8 @@ def find(export: Export) -> Found | None:
 
 
 def _is_ours(paths: frozenset[str]) -> bool:
-    return bool(paths & _WHOLE) or ({"type", "id", "messages"} <= paths and bool(paths & _ONE))
+    one = bool(paths & _ONE) or {"messages.item.from", "messages.item.date", "messages.item.text"} <= paths
+    return bool(paths & _WHOLE) or ({"type", "id", "messages"} <= paths and one)
 
 
 def read(found: Found, reading: Reading) -> Iterator[Item]:

@@ -21,6 +21,7 @@ from curator import (
     hookimpl,
     html_events,
     iso,
+    outline,
     printable,
     said_and_quoted,
 )
@@ -33,17 +34,14 @@ _PAGE = b'class="page_body chat_page"'
 _REPLY = re.compile(r"go_to_message(-?\d+)")
 _DATE = re.compile(r"(\d\d)\.(\d\d)\.(\d{4}) (\d\d):(\d\d):(\d\d)(?: UTC([+-]\d\d):?(\d\d))?")
 _VIA = re.compile(r" via @\w+\Z")
-# The layout around a text, while a line break of the words is a character that no page holds.
-_BREAK = "\ufdd0"
+_BREAK = "\ufdd0"  # a line break of the words: what else breaks lines is the layout
 _AROUND = re.compile(r"\A\r?\n|\r?\n[ \t]*\Z")
 _QUOTE, _QUOTE_ENDS = "\ufdd1", "\ufdd2"
 _FILES = {
     "photo_wrap", "video_file_wrap", "animated_wrap", "media_photo", "media_video", "media_voice_message",
     "media_audio_file", "media_file",
 }  # fmt: skip
-_WINTER = (
-    "times are by the zone's winter time, as Telegram writes them: in summer they are an hour late; --timezone mends it"
-)
+_WINTER = "times are by the zone's winter time, as the pages have it: in summer an hour late; --timezone mends it"
 
 
 @hookimpl
@@ -54,7 +52,9 @@ def register_importers() -> list[Importer]:
 
 def find(export: Export) -> Found | None:
     """Take the pages of chats; those of a folder are one chat, in the order of their numbers."""
-    pages = [entry for entry in export.ending(".html") if _PAGE in entry.head()]
+    jsons = [one for one in export.named("result.json") if outline(one) & {"messages", "chats"}]
+    better = tuple(f"{one.folder}/".lstrip("/") for one in jsons)  # in both formats everything is there twice
+    pages = [one for one in export.ending(".html") if _PAGE in one.head() and not f"{one.folder}/".startswith(better)]
     return Found(tuple(sorted(pages, key=_place)), "pages of chats") if pages else None
 
 
@@ -75,8 +75,7 @@ def read(found: Found, reading: Reading) -> Iterator[Item]:
 
 @dataclass
 class _Message:
-    """What a page says of a message. `classes` are those of all that stands in it, `joined` says that it has the
-    sender of the one before it."""
+    """What a page says of a message; `classes` are those of all in it. `joined`: it has the sender before it."""
 
     id: str
     service: bool

@@ -5,33 +5,36 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from curator import (
+    MEMORY_FOLDERS,
     BadJson,
     BadShape,
+    Content,
     Drop,
     MemoryEvent,
     MemorySource,
     Parts,
     Settings,
+    Unlocked,
     Unreadable,
     event_from_json,
     event_key,
     hookimpl,
+    layers_of,
     parse_json,
     part_of,
     printable,
-    read_once,
+    read_plain,
     walk,
 )
 
-# Folders below a profile that hold memories, and how a file of each becomes memory objects.
-EPISODIC, CURATED = "memory/episodic", "memory/curated/conversations"
-ANSWERED, THERAPY = "memory/curiosity/questions/answered", "persona/therapy"
-_ENCRYPTED = (".enc", ".enc.chunked")
+# Folders below a profile that hold memories; below, how a file of each becomes memory objects.
+EPISODIC, CURATED, ANSWERED, THERAPY = MEMORY_FOLDERS
+Shape = Callable[[Any], list[dict[str, Any] | BadShape]]
 
 
 @hookimpl
@@ -45,69 +48,127 @@ def read(profile: Path, settings: Settings) -> Iterator[MemoryEvent | Drop]:
 
     Texts that an ingestor cut into parts come last, as the one memory that each was.
     """
-    root, most, parts = os.fspath(profile), settings.curate.limits.max_file_bytes, Parts()
+    reader = _Reader(os.fspath(profile), settings.curate.limits.max_file_bytes, Parts(), settings.unlocked)
     for folder, shape in ((EPISODIC, None), (CURATED, curated), (ANSWERED, answered), (THERAPY, therapy)):
         for path, readable in walk(os.fspath(profile / folder)):
-            relative = path[len(root) + 1 :].replace(os.sep, "/")
             if not readable:
-                yield _drop(relative, "unreadable", "the folder cannot be listed")
-            elif relative.endswith(".json"):
-                yield from _file(path, relative, most, shape) if shape else _memory(path, relative, most, parts)
-            elif relative.endswith(_ENCRYPTED):
-                yield _drop(relative, "encrypted", "not read: the profile's encryption is on for this file")
-    yield from parts.joined()
+                yield _drop(reader.relative(path), "unreadable", "the folder cannot be listed")
+            elif layers_of(path)[0].endswith(".json"):
+                yield from reader.read(path, shape)
+    yield from reader.parts.joined()
 
 
-def _memory(path: str, relative: str, most: int, parts: Parts) -> list[MemoryEvent | Drop]:
+class _Found(NamedTuple):
+    """A file that was opened. `memory` is its path below the profile without the suffixes of encryption."""
+
+    path: str
+    memory: str
+    content: Content
+    digest: str
+
+    def event(self, event: MemoryEvent, encoding: str = "") -> MemoryEvent:
+        """Return an event of the file with the file's own path and sha256, and notes of how it was read.
+
+        Its key is that of the plain memory, and so the same whether and however the memory is encrypted.
+        """
+        notes = (*event.notes, *(("encrypted",) if self.content.encrypted else ()), *((encoding,) if encoding else ()))
+        if notes == event.notes:
+            return event
+        return msgspec.structs.replace(event, path=self.path, sha256=self.content.sha256, notes=notes)
+
+    def drop(self, reason: str, detail: str, turn: int = 0) -> Drop:
+        """Return the Drop of the file, or of its memory of number `turn`."""
+        return Drop((event_key(self.memory, self.digest, turn),), "read", reason, detail, self.path)
+
+
+class _Reader(NamedTuple):
+    """Reads the files of a profile: a memory that lies there plain and encrypted is read once."""
+
+    root: str
+    most: int
+    parts: Parts
+    unlocked: Unlocked | None
+
+    def relative(self, path: str) -> str:
+        """Return a path as it stands below the profile."""
+        return path[len(self.root) + 1 :].replace(os.sep, "/")
+
+    def read(self, path: str, shape: Shape | None) -> Iterator[MemoryEvent | Drop]:
+        """Read a file; with the first of those that hold the same memory, all of them."""
+        if self.unlocked is None:
+            yield from self._items(self._open(path), shape)
+            return
+        copies = self.unlocked.copies(path)
+        if path != min(copies):
+            return
+        taken = ""
+        for copy in copies:
+            if taken:
+                detail = f"a copy of this memory; read is {taken}"
+                yield _drop(self.relative(copy), "duplicate", detail)
+                continue
+            found = self._open(copy)
+            taken = found.path.rpartition("/")[2] if isinstance(found, _Found) else ""
+            yield from self._items(found, shape)
+
+    def _open(self, path: str) -> _Found | Drop:
+        """Open a file, or say in a Drop why it cannot be opened."""
+        relative, (memory, layers) = self.relative(path), layers_of(path)
+        try:
+            if self.unlocked is not None:
+                content = self.unlocked.read(path, self.most)
+            elif layers:
+                return _drop(relative, "encrypted", "not read: it needs the password of the profile")
+            else:
+                content = read_plain(path, self.most)
+        except Unreadable as error:
+            return _drop(relative, error.reason, error.detail)
+        digest = hashlib.sha256(content.plain).hexdigest() if content.encrypted else content.sha256
+        return _Found(printable(relative), printable(self.relative(memory)), content, digest)
+
+    def _items(self, found: _Found | Drop, shape: Shape | None) -> list[MemoryEvent | Drop]:
+        if isinstance(found, Drop):
+            return [found]
+        return _several(found, shape) if shape else _memory(found, self.parts)
+
+
+def _memory(found: _Found, parts: Parts) -> list[MemoryEvent | Drop]:
     """Read a file of one memory; a part of a text is left with `parts`, and what cannot be read gives a Drop."""
-    digest = ""
     try:
-        raw = read_once(path, most)
-        digest = hashlib.sha256(raw).hexdigest()
-        data, encoding = parse_json(raw)
-        event = _noted(event_from_json(data, printable(relative), digest), encoding)
+        data, encoding = parse_json(found.content.plain)
+        event = found.event(event_from_json(data, found.memory, found.digest), encoding)
         return [] if parts.take(event, part_of(data)) else [event]
-    except (Unreadable, BadJson) as error:
-        return [_drop(relative, error.reason, error.detail, digest)]
+    except BadJson as error:
+        return [found.drop(error.reason, error.detail)]
     except BadShape as error:
-        return [_drop(relative, error.reason, str(error), digest)]
+        return [found.drop(error.reason, str(error))]
 
 
-def _file(
-    path: str, relative: str, most: int, shape: Callable[[Any], list[dict[str, Any] | BadShape]]
-) -> list[MemoryEvent | Drop]:
+def _several(found: _Found, shape: Shape) -> list[MemoryEvent | Drop]:
     """Read a file of several memories; one that cannot be read as a whole, or one of its memories, gives a Drop."""
-    digest = ""
     try:
-        raw = read_once(path, most)
-        digest = hashlib.sha256(raw).hexdigest()
-        items = shape(parse_json(raw)[0])
-    except (Unreadable, BadJson) as error:
-        return [_drop(relative, error.reason, error.detail, digest)]
+        items = shape(parse_json(found.content.plain)[0])
+    except BadJson as error:
+        return [found.drop(error.reason, error.detail)]
     except BadShape as error:
-        return [_drop(relative, error.reason, str(error), digest)]
-    return [_item(item, relative, digest, turn, shape is curated) for turn, item in enumerate(items)]
+        return [found.drop(error.reason, str(error))]
+    return [_item(item, found, turn, shape is curated) for turn, item in enumerate(items)]
 
 
-def _item(item: dict[str, Any] | BadShape, relative: str, digest: str, turn: int, rewrite: bool) -> MemoryEvent | Drop:
+def _item(item: dict[str, Any] | BadShape, found: _Found, turn: int, rewrite: bool) -> MemoryEvent | Drop:
     """Read one memory of a file. A bad one costs the others nothing."""
-    name = printable(relative)
     try:
         if isinstance(item, BadShape):
             raise item
-        event = event_from_json(item, name, digest, turn)
+        event = found.event(event_from_json(item, found.memory, found.digest, turn))
     except BadShape as error:
-        return Drop((event_key(name, digest, turn),), "read", error.reason, str(error), name)
+        return found.drop(error.reason, str(error), turn)
     return msgspec.structs.replace(event, rewrite=True) if rewrite else event
 
 
-def _noted(event: MemoryEvent, encoding: str) -> MemoryEvent:
-    return msgspec.structs.replace(event, notes=(*event.notes, encoding)) if encoding else event
-
-
-def _drop(relative: str, reason: str, detail: str, digest: str = "") -> Drop:
+def _drop(relative: str, reason: str, detail: str) -> Drop:
     path = printable(relative)
-    return Drop((event_key(path, digest),), "read", reason, detail, path)
+    return Drop((event_key(path, ""),), "read", reason, detail, path)
 
 
 def curated(data: Any) -> list[dict[str, Any] | BadShape]:

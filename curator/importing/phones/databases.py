@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from curator.importing.export_files import Damaged, Entry
+from curator.importing.files.export_files import Damaged, Entry
 
 _MAGIC: Final = b"SQLite format 3\0"
 _BLOCK: Final = 1 << 20

@@ -19,10 +19,11 @@ from importlib.resources import files
 from typing import Any, Final, Literal, NamedTuple
 
 from curator.contract.errors import printable
-from curator.importing.clocks import from_epoch
-from curator.importing.export_files import Damaged, Entry, Export
+from curator.importing.dates.clocks import from_epoch
+from curator.importing.files.export_files import Damaged, Entry, Export
+from curator.importing.files.json_streams import json_items, json_value, outline
+from curator.importing.files.reversed_files import Packed
 from curator.importing.importer import ODD, Differs, Found, Item, Reading
-from curator.importing.streams import Packed, json_items, json_value, outline
 from curator.language.names import folded
 from curator.records import ImportedMessage, Skip
 

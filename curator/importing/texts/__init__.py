@@ -1,1 +1,5 @@
-"""What stands around a person's own words in a text of an export: markup, quoted mail, dates and the marks of notes."""
+"""What stands around a person's own words: markup, quoted mail, the marks of notes, what an app itself writes.
+
+In: texts of an export. Out: the words of who wrote them. It knows mail, HTML, Markdown and tables of apps' own words;
+it knows no export.
+"""

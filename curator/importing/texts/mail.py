@@ -15,7 +15,7 @@ from datetime import datetime
 from email.message import Message
 from typing import Final, NamedTuple
 
-from curator.importing.clocks import iso
+from curator.importing.dates.clocks import iso
 from curator.importing.texts.quotes import OwnWords, own_words, plain_of_html, unflowed
 
 # What a name of a charset means to the programs that write it, where Python takes it at its word.

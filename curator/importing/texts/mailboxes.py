@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from curator.importing.export_files import Damaged, Entry
+from curator.importing.files.export_files import Damaged, Entry
 
 _MONTH = rb"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _CLOCK = rb"\d{1,2}:\d{2}(?::\d{2})?"
@@ -20,6 +20,7 @@ _DATES = (
     rb"\d{4}-\d{2}-\d{2}[T \t]" + _CLOCK + rb"(?:\.\d+)?Z?(?:[+-]\d{2}:?\d{2})?",
 )
 _SEPARATOR: Final = re.compile(rb"From [^\r\n]{0,400}?(?:" + rb"|".join(_DATES) + rb")" + _ZONE + rb"[ \t]*\r?\n?\Z")
+_ESCAPED: Final = re.compile(rb">+From ")
 _HEADER: Final = re.compile(rb"[!-9;-~]+:")
 _HEADER_BLOCK: Final = re.compile(rb"\A(?:[!-9;-~]+:[^\n]*\n(?:[ \t][^\n]*\n)*)+")
 _NAMES: Final = re.compile(rb"^([!-9;-~]+):", re.MULTILINE)
@@ -79,12 +80,13 @@ def _mbox(entry: Entry) -> Iterator[RawMail]:
         line, begins = file.readline(_PIECE), True
         while line:
             after = file.readline(_PIECE)
-            if begins and _SEPARATOR.match(line) and (not after or _HEADER.match(after.lstrip(b">"))):
+            separates = begins and line.startswith(b"From ") and _SEPARATOR.match(line)
+            if separates and (not after or _HEADER.match(after.lstrip(b">"))):
                 if kept.data.strip():
                     yield RawMail(kept.data, envelope.decode("ascii", "replace"))
                 kept, envelope = _Kept(), line.partition(b" ")[2].partition(b" ")[2]
             else:
-                kept.add(line[1:] if begins and re.match(rb">+From ", line) else line)
+                kept.add(line[1:] if begins and line[:1] == b">" and _ESCAPED.match(line) else line)
             begins, line = line.endswith(b"\n"), after
     if kept.data.strip():
         yield RawMail(kept.data, envelope.decode("ascii", "replace"))

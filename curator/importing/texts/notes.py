@@ -11,26 +11,27 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from curator.importing.clocks import Ymd
+from curator.importing.dates.clocks import Ymd
+from curator.importing.dates.written_dates import Written, common_order, read_date
 from curator.importing.importer import Reading
-from curator.importing.texts.dates import Written, common_order, read_date
 from curator.importing.texts.quotes import is_quoted
 from curator.records import ImportedMessage
 
 _FENCE = re.compile(r"[ \t]*(?:[-*+] )?(?P<mark>```+|~~~+)[ \t]*(?P<language>[\w-]*)")
 _QUERIES: Final = frozenset(("dataview", "dataviewjs", "tasks", "query", "button", "toc", "calendar", "tracker"))
-_HEADING = re.compile(r"(?P<level>#{1,6})[ \t]+(?P<words>.*?)[ \t]*#*[ \t]*$")
-_EMPTY_POINT = re.compile(r"[ \t]*(?:[-*+]|\d+[.)])?(?:[ \t]+\[.?\])?[ \t]*$")
+_HEADING = re.compile(r"(?P<level>#{1,6})[ \t]+(?P<words>.*)$")
+_EMPTY_POINT = re.compile(r"[ \t]*+(?:(?:[-*+]|\d+[.)])(?:[ \t]++\[.?\])?)?[ \t]*+$")
 _BULLET = re.compile(r"[ \t]*(?:[-*+][ \t]+)?")
 _OUTLINE = re.compile(r"[ \t]*(?:[-*][ \t]+|[-*]$)?")
 _PROPERTY = re.compile(r"[ \t]*(?:[-*+][ \t]+)?[\w][\w./ -]{0,40}::(?:[ \t].*)?$|[ \t]*(?:SCHEDULED|DEADLINE): <")
 _DRAWER = re.compile(r"[ \t]*:(?:LOGBOOK|PROPERTIES):[ \t]*$")
 _BLOCK_BEGINS = re.compile(r"[ \t]*(?:[-*+] )?#\+BEGIN_(?P<name>QUOTE|QUERY)", re.IGNORECASE)
 _IN_LINE: Final = (
-    (re.compile(r"%%.*?%%|<!--.*?-->|<%.*?%>"), ""),
-    (re.compile(r"!\[\[[^\]\n]*\]\]|!\[[^\]\n]*\]\([^)\n]*\)(?:\{[^}\n]*\})?"), ""),  # pictures, and notes shown within
-    (re.compile(r"\{\{[^}\n]*\}\}|\(\([0-9a-fA-F-]{36}\)\)"), ""),  # macros, references to blocks
-    (re.compile(r"\[\[(?:[^\]|\n]*\|)?([^\]|\n]+)\]\]"), r"\1"),
+    # None of them runs over what begins the next: the time for a line of beginnings would grow with the square.
+    (re.compile(r"%%.*?%%|<!--(?:[^<]|<(?!!--))*?-->|<%(?:[^<%]|<(?!%)|%(?!>))*+%>"), ""),
+    (re.compile(r"!\[\[[^\[\]]*\]\]|!\[[^\[\]]*\]\((?:[^()]|\([^()]*\))*+\)(?:\{[^{}]*\})?"), ""),  # pictures
+    (re.compile(r"\{\{[^{}]*\}\}|\(\([0-9a-fA-F-]{36}\)\)"), ""),  # macros, references to blocks
+    (re.compile(r"\[\[(?:[^\[\]|]*\|)?([^\[\]|]+)\]\]"), r"\1"),
     (re.compile(r"(?<=\S)[ \t]+\^[\w-]+[ \t]*$"), ""),  # the name of a block
 )
 _LONGEST_DATE: Final = 80
@@ -134,7 +135,7 @@ def _joined(lines: list[str | None]) -> str:
 def heading_date(line: str) -> Written | None:
     """Return the date that a heading of Markdown is."""
     heading = _HEADING.match(line)
-    return read_date(heading["words"]) if heading and len(line) <= _LONGEST_DATE else None
+    return read_date(heading["words"].rstrip(" \t#")) if heading and len(line) <= _LONGEST_DATE else None
 
 
 def line_date(line: str) -> Written | None:

@@ -29,6 +29,7 @@ _RULE = re.compile(r"\s*[-_=*—–]{5,}\s*$")
 _LABEL = re.compile(r"\s*\**(?P<name>[^\W\d_][^:：\n]{0,28}?)\**\s*[:：]\**(?P<value>.*)$")
 _SIGNATURE = re.compile(r"-- ?$|[—–]{1,2}\s*$|--\s*$")
 _LINKS = re.compile(r"<[^>]*>|\[[^\]]*\]|https?://\S+")
+_PICTURE = re.compile(r"\[(?:image|cid): ?[^\[\]]{1,200}\]|\ufffc")  # where one stood before it was made plain text
 _FOOTER = re.compile(r"_{20,}\s*$")
 _LONGEST_SIGNATURE: Final = 10
 
@@ -69,7 +70,7 @@ def own_words(text: str) -> OwnWords:
     """Return the own words of a mail's plain text, in order, with what they answer where they stand between quotes."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     runs: list[_Run] = [_Run([], [])]
-    forwards, at = False, 0
+    headers, forwards, at = _headers(lines), False, 0
     while at < len(lines):
         line = lines[at]
         if is_quoted(line) or _broken_off(lines, at):
@@ -79,13 +80,13 @@ def own_words(text: str) -> OwnWords:
         elif (passes_on := _cuts(lines, at)) is not None:
             forwards = passes_on
             break
-        elif end := _header_end(lines, at):
+        elif end := headers.get(at):
             if not is_quoted(_next_word(lines, end)):
                 break
             at = end
             continue
-        else:
-            runs[-1].lines.append(line)
+        elif (said := _PICTURE.sub("", line)) == line or said.strip():
+            runs[-1].lines.append(said)
         at += 1
     return _joined(runs, forwards)
 
@@ -139,16 +140,15 @@ def _next_word(lines: list[str], at: int) -> str:
     return next((line for line in lines[at : at + 3] if line.strip()), "")
 
 
-def _header_end(lines: list[str], at: int) -> int:
-    """Return the line after the header of a quote ("On ... wrote:") that begins at a line; 0 where none does."""
-    for end in range(at, min(at + _WRAPPED, len(lines))):
-        line = lines[end]
-        if not line.strip() or is_quoted(line) or len(line) > _LONGEST_HEADER:
-            return 0
-        colon = (":" in line or "：" in line) and _ENDS_IN_COLON.search(_MARKS.sub("", line))
-        if colon and _header_start(lines, end) == at:
-            return end + 1
-    return 0
+def _headers(lines: list[str]) -> dict[int, int]:
+    """Return where headers of quotes ("On ... wrote:") begin, each with the line after it."""
+    found: dict[int, int] = {}
+    for end, line in enumerate(lines):
+        if len(line) > _LONGEST_HEADER or not (":" in line or "：" in line) or is_quoted(line):
+            continue
+        if _ENDS_IN_COLON.search(_MARKS.sub("", line)) and (start := _header_start(lines, end)) >= 0:
+            found.setdefault(start, end + 1)
+    return found
 
 
 def _header_start(lines: list[str], end: int) -> int:
@@ -278,7 +278,7 @@ _SIGNATURES = frozenset((
     "x_moz-signature", "zmail_signature",
 ))  # fmt: skip
 _SIGNATURE_IDS = frozenset(("signature", "applemailsignature", "ms-outlook-mobile-signature", "x_signature"))
-_CUT_CLASSES = frozenset(("yahoo_quoted", "zmail_extra", "outlookmessageheader", "wordsection1_quoted"))
+_CUT_CLASSES = frozenset(("yahoo_quoted", "zmail_extra", "outlookmessageheader"))
 _CUT_IDS = frozenset((
     "divrplyfwdmsg", "appendonsend", "olk_src_body_section", "mail-editor-reference-message-container",
     "isreplycontent", "isforwardcontent", "x_divrplyfwdmsg",
@@ -305,7 +305,7 @@ def plain_of_html(html: str) -> str:
         if role == "cut":
             said += "\n-----Original Message-----\n"
             break
-        if role == "attribution" and not any(map(_DASHES.match, text.split("\n"))):
+        if role == "attribution" and not any(map(_DASHES.match, text[:1000].split("\n"))):
             continue
         if role == "quote":
             text = "".join(f"\n> {line}" for line in tidy(text).split("\n")) if text.strip() else ""

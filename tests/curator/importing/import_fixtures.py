@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from curator.importing.export_files import Export
+from curator.importing.files.export_files import Export
+from curator.importing.files.text_streams import text_lines
 from curator.importing.importer import Found, Importer, Item, Reading
 from curator.importing.job import ImportRequest, Outcome, Readers, import_export
-from curator.importing.streams import text_lines
 from curator.records import ImportedMessage, Skip
 
 OWNER = {"me": True, "other": False, "alt": False}

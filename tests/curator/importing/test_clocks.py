@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from curator.importing.clocks import DateOrder, WallClock, from_epoch, from_iso
+from curator.importing.dates.clocks import DateOrder, WallClock, from_epoch, from_iso
 
 BERLIN = ZoneInfo("Europe/Berlin")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from curator.contract.errors import UsageError
-from curator.importing.export_files import Damaged, Export, opened
+from curator.importing.files.export_files import Damaged, Export, opened
 
 
 def names(export: Export) -> list[str]:

@@ -110,6 +110,18 @@ def test_a_run_makes_samples_of_what_was_imported(place: Path, tmp_path: Path, c
     assert sources == {"imports/say-jon/messages.jsonl"}
 
 
+def test_explain_shows_the_message_with_which_a_memory_begins(
+    place: Path, tmp_path: Path, curate: Callable[..., Result]
+) -> None:
+    curate("import", chat(tmp_path), "--home", place, "--username", "ana", "--owner", "Ana Sá")
+    done = curate("run", "--home", place, "--username", "ana", "--mode", "emulation", "--holdout", "0")
+    one = samples(done.run)[3]
+    told = curate("explain", one["metadata"]["sample_id"], "--home", place, "--username", "ana")
+    assert told.status == 0, told.err
+    line = one["metadata"]["sources"][0]["turn"] + 1
+    assert f"imports/say-jon/messages.jsonl:{line}" in told.out and f"Jon Pell: {one['user_text']}" in told.out
+
+
 def test_a_source_is_read_without_being_imported(place: Path, tmp_path: Path, curate: Callable[..., Result]) -> None:
     profile = place / "profiles" / "ana"
     (profile / "persona").mkdir(parents=True)
@@ -262,3 +274,28 @@ def test_mistakes_are_one_error_with_what_to_do(
     (tmp_path / "here.say").write_text("Jon|2025-01-01T00:00:00Z|Ana|hi|message", "utf-8")
     done = curate("import", *words, "--home", place)
     assert done.status == 2 and said in done.err and "Traceback" not in done.err
+
+
+def test_a_thread_of_mail_is_one_talk_however_long_an_answer_takes(
+    place: Path, tmp_path: Path, curate: Callable[..., Result]
+) -> None:
+    lines = [
+        "t|2025-01-01T10:00:00Z|Jon|When does the yard open after the holidays, and who has the key?|mail",
+        "t|2025-01-04T21:00:00Z|Ana|It opens on Tuesday, and the key hangs behind the harbour office.|mail",
+    ]
+    (tmp_path / "mail.say").write_text("\n".join(lines), "utf-8")
+    where = ("--home", place, "--username", "ana")
+    curate("import", tmp_path / "mail.say", *where, "--owner", "Ana")
+    done = curate("run", *where, "--mode", "emulation", "--holdout", "0")
+    assert done.status == 0, done.err
+    (one,) = samples(done.run)
+    assert one["user_text"].startswith("When does") and one["assistant_text"].startswith("It opens")
+
+
+def test_of_one_long_chat_whole_sessions_are_held_out(
+    place: Path, tmp_path: Path, curate: Callable[..., Result]
+) -> None:
+    curate("import", chat(tmp_path), "--home", place, "--username", "ana", "--owner", "Ana Sá")
+    done = curate("run", "--home", place, "--username", "ana", "--mode", "emulation", "--holdout", "0.25")
+    assert done.status == 0, done.err
+    assert len(rows(done.run / "fine_tune_holdout.jsonl")) == 3

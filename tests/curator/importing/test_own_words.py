@@ -140,6 +140,10 @@ def test_answers_with_blank_lines_around_them_keep_one() -> None:
     assert own_words("> a?\n\nYes.\n\n> b?\n\nNo.\n").text == "Yes.\n\nNo."
 
 
+def test_what_stands_for_a_picture_is_cut() -> None:
+    assert own_words("one\n[image: boat.png]\ntwo [cid:a1@x]\n\ufffc\n[image] three").text == "one\ntwo \n[image] three"
+
+
 def test_an_answer_below_a_quote_and_its_header_stays() -> None:
     said = own_words(f"{HEADERS['en']}\n> When?\n\nTuesday.\n\n-- \nMara\n")
     assert said == ("Tuesday.", "When?", False)
@@ -262,6 +266,11 @@ def test_html_reads_as_a_browser_shows_it() -> None:
     assert plain_of_html(html) == "Fish & chips?\n\nAt six.\nMara"
     assert plain_of_html("<div>a<div><br></div><div>b</div><div>c</div></div>") == "a\n\nb\nc"
     assert plain_of_html("<ul><li>a<li>b</ul><pre>x\n  y</pre>") == "a\nb\nx\n  y"
+
+
+@pytest.mark.parametrize("begins", ["<!--", "<![", "<!", "<?", "</", "</a ", "<a ", "<a b='", "<a<a", "&#", "<script>"])
+def test_html_that_only_begins_takes_no_time_that_grows_with_the_square(begins: str) -> None:
+    assert plain_of_html("<p>mine</p>" + begins * 50_000).startswith("mine")
 
 
 def test_html_that_is_never_closed_is_read() -> None:

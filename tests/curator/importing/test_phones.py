@@ -14,11 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curator.importing.export_files import Damaged, Entry, opened
+from curator.importing.files.export_files import Damaged, Entry, opened
+from curator.importing.files.json_streams import broken_json_lines
+from curator.importing.files.reversed_files import Packed
+from curator.importing.files.xml_mender import XmlMender
 from curator.importing.phones.databases import holds_tables, opened_database, sqlite_columns, sqlite_rows
 from curator.importing.phones.meta import mend
 from curator.importing.phones.tapbacks import Tapbacks
-from curator.importing.streams import Packed, XmlMender, broken_json_lines
 
 
 @given(st.integers(0, 1300))

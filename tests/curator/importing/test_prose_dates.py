@@ -8,7 +8,7 @@ import pytest
 from babel import Locale
 from babel.dates import format_date, format_time
 
-from curator.importing.texts.prose_dates import ProseDates
+from curator.importing.dates.prose_dates import ProseDates
 
 MOMENTS = (
     datetime(2025, 1, 13, 9, 0, 5, tzinfo=UTC), datetime(2024, 10, 27, 12, 30, tzinfo=UTC),

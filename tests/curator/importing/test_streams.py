@@ -1,73 +1,71 @@
-"""Files of an export as streams: scripts, tables, and files that begin with the newest."""
+"""JSON and text as streams: marks of byte order, bad bytes, Telegram's escapes, files that break off."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from curator.importing.export_files import Damaged, opened
-from curator.importing.streams import backwards, csv_rows, json_items, newest_first, outline
-
-
-def rows(folder: Path, text: str) -> list[tuple[int, Any]]:
-    path = folder / "a.csv"
-    path.write_bytes(text.encode())
-    with opened([path]) as export:
-        return [(number, row.what if isinstance(row, Damaged) else row) for number, row in csv_rows(export.entries[0])]
+from curator.importing.files.export_files import Damaged, Entry
+from curator.importing.files.json_streams import json_items, json_lines, outline, repair_control
+from curator.importing.files.text_streams import first_lines, text_lines, utf8
 
 
-@pytest.mark.parametrize(
-    "text", ["x.y = [1, 2]", "x.y=[1,\n2] ;\n", "\ufeffx.y = [1,2];;\r\n", "x = [1, 2]" + " ;" * 70_000]
-)
-def test_a_script_is_the_json_that_it_assigns(tmp_path: Path, text: str) -> None:
-    (tmp_path / "a.js").write_text(text, "utf-8")
-    with opened([tmp_path]) as export:
-        entry = export.entries[0]
-        if len(text) < 1000:
-            assert "item" in outline(entry)
-            assert list(json_items(entry, "item")) == [1, 2]
-        else:  # so many are no end of a script
-            with pytest.raises(Damaged):
-                list(json_items(entry, "item"))
+def entry(folder: Path, data: bytes, name: str = "file") -> Entry:
+    path = folder / name
+    path.write_bytes(data)
+    return Entry(name, len(data), path)
 
 
-def test_a_semicolon_in_a_long_script_is_kept_wherever_its_blocks_end(tmp_path: Path) -> None:
-    texts = [f"a; b = {number};" + "; " * (number % 50) for number in range(8000)]
-    whole = "x = [" + ",".join(f'"{text}"' for text in texts) + "];"
-    (tmp_path / "a.js").write_text(whole)
-    with opened([tmp_path]) as export:
-        assert list(json_items(export.entries[0], "item")) == texts
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le-bom", "utf-16-be-bom"])
+def test_a_text_is_read_in_every_encoding_that_says_which_it_is(encoding: str, tmp_path: Path) -> None:
+    text = "наш 😀\nвторая"
+    mark = {"utf-16-le-bom": b"\xff\xfe", "utf-16-be-bom": b"\xfe\xff"}.get(encoding, b"")
+    data = mark + text.encode(encoding.removesuffix("-bom"))
+    assert [line for _, line in text_lines(entry(tmp_path, data))] == text.split("\n")
+    assert first_lines(entry(tmp_path, data)) == text.split("\n")
 
 
-def test_rows_of_a_table_are_counted_by_their_first_line(tmp_path: Path) -> None:
-    found = rows(
-        tmp_path, '\ufeffa, b \r\n1,"x\ny"\r\n\r\n2\r\n3,"z"" "\r\n4,"a"b\r\n5,' + "w" * 200_000 + '\r\n6,"cut'
-    )
-    assert found[0] == (2, {"a": "1", "b": "x\ny"})
-    assert found[1] == (5, "1 fields: expected 2")
-    assert found[2] == (6, {"a": "3", "b": 'z" '})
-    assert found[3][0] == 7 and "no row of a CSV file" in found[3][1]
-    assert found[4] == (8, {"a": "5", "b": "w" * 200_000})
-    assert found[5][0] == 9 and "no row of a CSV file" in found[5][1]
+def test_bad_bytes_become_the_mark_for_them_and_cost_nothing_else(tmp_path: Path) -> None:
+    assert [line for _, line in text_lines(entry(tmp_path, b"a\xffb\nc"))] == ["a\ufffdb", "c"]
+    assert list(json_items(entry(tmp_path, b'["a\xffb", 2]'), "item")) == ["a\ufffdb", 2]
 
 
-def test_values_come_back_from_the_last_to_the_first_and_a_fault_after_them() -> None:
-    def broken() -> Any:
-        yield from ({"a": "\ud83d"}, ["x"], 3)
-        raise Damaged("breaks off")
-
-    found = []
-    with pytest.raises(Damaged, match="breaks off"):
-        found.extend(backwards(broken()))
-    values = backwards(broken())
-    assert [next(values), next(values), next(values)] == [3, ["x"], {"a": "\ud83d"}]
-    assert next(backwards(["x" * 3_000_000, "y" * 3_000_000]))[0] == "y"
+def test_json_that_breaks_off_gives_what_stood_before_and_names_the_place(tmp_path: Path) -> None:
+    items = json_items(entry(tmp_path, b'[{"a": 1}, {"a": 2}, {"a"'), "item")
+    assert [next(items), next(items)] == [{"a": 1}, {"a": 2}]
+    with pytest.raises(Damaged, match="no JSON"):
+        next(items)
 
 
-@pytest.mark.parametrize(
-    ("times", "newest"), [([], True), ([1, 1], True), ([None, 1, 2], False), (["b", "", "a"], True)]
-)
-def test_the_first_times_that_differ_tell_what_comes_first(times: list[Any], newest: bool) -> None:
-    assert newest_first(times) is newest
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.text(alphabet='ab\\"x0\x0b\x01é', max_size=12), max_size=6), st.integers(1, 9))
+def test_control_characters_as_telegram_writes_them_are_mended_at_any_cut(texts: list[str], size: int) -> None:
+    """Telegram writes `\\x0B`; the writer here does, and blocks of any size must give the texts back."""
+    written = json.dumps(texts, ensure_ascii=False).replace("\\u000b", "\\x0B").replace("\\u0001", "\\x01").encode()
+    done, rest = b"", b""
+    for start in range(0, len(written), size):
+        mended, rest = repair_control(rest + written[start : start + size], start + size >= len(written))
+        done += mended
+    assert rest == b"" and json.loads(done) == texts
+
+
+def test_an_outline_names_what_is_in_a_file_and_takes_no_text_for_json(tmp_path: Path) -> None:
+    assert {"item.a", "item.b.item.c"} <= outline(entry(tmp_path, b' [{"a": 1, "b": [{"c": null}]}', "1"))
+    assert outline(entry(tmp_path, b"Hello [there]", "2")) == frozenset()
+    assert outline(entry(tmp_path, b"", "3")) == frozenset()
+
+
+def test_lines_of_json_are_values_or_what_is_wrong_with_them(tmp_path: Path) -> None:
+    rows = list(json_lines(entry(tmp_path, b'{"a": 1}\n\nnot\n[2]\n')))
+    assert [(number, row) for number, row in rows if not isinstance(row, Damaged)] == [(1, {"a": 1}), (4, [2])]
+    assert isinstance(rows[1][1], Damaged) and rows[1][1].where == "file:3"
+
+
+def test_bytes_come_through_whole_whatever_the_blocks(tmp_path: Path) -> None:
+    data = ("ä€😀" * 50_000).encode()
+    with utf8(entry(tmp_path, data)) as file:
+        assert file.read() == data

@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from curator import read_date
-from curator.importing.texts.dates import common_order
+from curator.importing.dates.written_dates import common_order
 
 DAY: Final = (2025, 1, 13)
 WRITTEN: Final = (

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import ModuleType
 
 from curator.config import load_settings
-from curator.importing.clocks import WallClock
-from curator.importing.export_files import opened
+from curator.importing.dates.clocks import WallClock
+from curator.importing.files.export_files import opened
 from curator.importing.importer import Found, Importer, Item, Reading
 from curator.plugin_manager import load_importers
 from curator.records import ImportedMessage

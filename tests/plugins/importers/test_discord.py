@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from curator.importing.export_files import opened
+from curator.importing.files.export_files import opened
 from curator.importing.importer import Differs, Item, Reading
 from curator.records import ImportedMessage, Skip
 from importers.reading_fixtures import read_items, readers

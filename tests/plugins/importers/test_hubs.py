@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from curator.importing.export_files import opened
+from curator.importing.files.export_files import opened
 from curator.importing.importer import Differs, Item, Reading
 from curator.records import ImportedMessage, Skip
 from importers.reading_fixtures import read_items, readers
@@ -122,9 +122,18 @@ def test_messages_of_a_whole_export_are_read(tmp_path: Path) -> None:
     assert list(reading.evidence) == ["Ana@e.org"]
 
 
-@pytest.mark.parametrize(("kind", "reason"), [("meeting", "not_messages"), ("calendar", "not_messages")])
-def test_what_is_no_talk_in_an_archive_is_skipped(kind: str, reason: str, tmp_path: Path) -> None:
-    assert reasons(vault(tmp_path, MANIFEST, SOURCE, talk(kind), mail(1), complete(1, 1, 1))) == [reason]
+@pytest.mark.parametrize("kind", ["meeting", "calendar"])
+def test_what_is_no_talk_in_an_archive_is_skipped(kind: str, tmp_path: Path) -> None:
+    assert reasons(vault(tmp_path, MANIFEST, SOURCE, talk(kind), mail(1), complete(1, 1, 1))) == ["not_messages"]
+
+
+def test_of_mail_the_writers_own_words_are_kept(tmp_path: Path) -> None:
+    answer = mail(1, "Fine by me.\n\n> Saturday?\n", deleted_from_source=True)
+    passed_on = mail(2, "---------- Forwarded message ---------\nFrom: Jon <jon@e.org>\n\ntheirs\n")
+    quoted = mail(3, "> all\n> theirs\n")
+    items = vault(tmp_path, MANIFEST, SOURCE, talk("email_thread"), answer, passed_on, quoted, complete(1, 1, 3))
+    assert [(one.text, one.kind) for one in said(items)] == [("Fine by me.", "mail")]
+    assert reasons(items) == ["forwarded", "not_authored"]
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from curator.importing.clocks import WallClock
-from curator.importing.export_files import opened
+from curator.importing.dates.clocks import WallClock
+from curator.importing.files.export_files import opened
 from curator.importing.importer import Differs, Item, Reading
 from curator.records import ImportedMessage, Skip
 from importers.reading_fixtures import finders, read_items, readers
@@ -124,6 +124,7 @@ def test_a_page_of_apples_journal_is_read_with_its_question(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     "header", ["Montag, 13. Januar 2025", "lundi 13 janvier 2025", "2025年1月13日 月曜日", "Monday, January 13, 2025",
+        "Dydd Llun, 13 Ionawr 2025", "13. јануар 2025.",
     "الاثنين، 13 يناير 2025"]
 )  # fmt: skip
 def test_the_day_of_a_page_is_in_the_language_of_the_phone(tmp_path: Path, header: str) -> None:

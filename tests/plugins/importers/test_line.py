@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from curator.importing.clocks import WallClock
-from curator.importing.export_files import opened
+from curator.importing.dates.clocks import WallClock
+from curator.importing.files.export_files import opened
 from curator.importing.importer import Differs, Item, Reading
 from curator.records import ImportedMessage, Skip
 from importers.reading_fixtures import finders, read_items, readers

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from curator.importing.clocks import WallClock
+from curator.importing.dates.clocks import WallClock
 from curator.importing.importer import Item, Reading
 from curator.records import ImportedMessage, Skip
 from importers.reading_fixtures import finders, read_items
@@ -189,7 +189,7 @@ def test_one_file_is_told_by_what_it_links_to(tmp_path: Path) -> None:
 
 
 def test_several_zips_are_one_download(tmp_path: Path) -> None:
-    from curator.importing.export_files import opened
+    from curator.importing.files.export_files import opened
     from importers.reading_fixtures import readers
 
     part(tmp_path, f"{INBOX}/jon_1/message_1.json", {"content": "new"})

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from curator.importing.clocks import WallClock
+from curator.importing.dates.clocks import WallClock
 from curator.importing.importer import Item, Reading
 from curator.records import ImportedMessage
 from importers.made_fixtures import put, reasons, said

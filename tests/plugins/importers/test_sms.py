@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from curator.importing.export_files import opened
+from curator.importing.files.export_files import opened
 from curator.importing.importer import Differs, Found, Item, Reading
 from curator.records import ImportedMessage, Skip
 from importers.reading_fixtures import finders, read_items, readers
@@ -160,7 +160,7 @@ def test_pictures_of_any_size_cost_no_memory(tmp_path: Path) -> None:
             file.write('" /></parts></mms>')
         file.write("</smses>")
     script = (
-        "import resource, sys\nfrom pathlib import Path\nfrom curator.importing.export_files import opened\n"
+        "import resource, sys\nfrom pathlib import Path\nfrom curator.importing.files.export_files import opened\n"
         "from curator.importing.importer import Reading\nfrom curator_plugins.importers import sms\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "with opened([Path(sys.argv[1])]) as export:\n"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from curator.importing.clocks import WallClock
+from curator.importing.dates.clocks import WallClock
 from curator.importing.importer import Item, Reading
 from curator.records import ImportedMessage, Skip
 from importers.reading_fixtures import finders, read_items
@@ -252,3 +252,13 @@ def test_a_page_that_breaks_off_gives_what_stood_before(tmp_path: Path) -> None:
 def test_lists_and_pictures_of_an_export_are_no_chats(tmp_path: Path) -> None:
     (tmp_path / "chats.html").write_text(page().replace("chat_page", "list_page"), "utf-8")
     assert finders(tmp_path) == {}
+
+
+def test_of_an_export_in_both_formats_the_json_is_taken(tmp_path: Path) -> None:
+    for folder in ("ChatExport", "ChatExport (1)", "DataExport/chats/chat_001"):
+        (tmp_path / folder).mkdir(parents=True)
+        read_pages(tmp_path / folder, page(block(1, "hi", "Jon")))
+    (tmp_path / "DataExport" / "result.json").write_text(json.dumps(whole(chat(message(1, "hi")))), "utf-8")
+    (tmp_path / "ChatExport" / "result.json").write_text(json.dumps(chat(message(1, "hi"))), "utf-8")
+    assert [entry.folder for entry in finders(tmp_path)["telegram_html"].entries] == ["ChatExport (1)"]
+    assert list(finders(tmp_path / "ChatExport")) == list(finders(tmp_path / "DataExport")) == ["telegram"]

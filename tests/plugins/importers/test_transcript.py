@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from curator.importing.clocks import WallClock
+from curator.importing.dates.clocks import WallClock
 from curator.importing.importer import Item, Reading
 from curator.records import ImportedMessage, Skip
 from importers.reading_fixtures import finders, read_items

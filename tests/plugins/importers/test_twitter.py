@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from curator.importing.export_files import opened
+from curator.importing.files.export_files import opened
 from curator.importing.importer import Differs, Item, Reading
 from curator.records import ImportedMessage
 from importers.made_fixtures import put, reasons, said

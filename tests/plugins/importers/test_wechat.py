@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from curator.importing.clocks import WallClock
-from curator.importing.export_files import opened
+from curator.importing.dates.clocks import WallClock
+from curator.importing.files.export_files import opened
 from curator.importing.importer import Differs, Item, Reading
 from curator.records import ImportedMessage
 from importers.made_fixtures import put, reasons, said

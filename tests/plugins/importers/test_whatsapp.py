@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from curator.importing.app_words import AppWords
-from curator.importing.clocks import DateOrder, WallClock, hour_24
-from curator.importing.dated_lines import Heading, headed
-from curator.importing.export_files import opened
+from curator.importing.dates.clocks import DateOrder, WallClock, hour_24
+from curator.importing.dates.dated_lines import Heading, headed
+from curator.importing.files.export_files import opened
 from curator.importing.importer import Differs, Found, Item, Reading
+from curator.importing.texts.app_words import AppWords
 from curator.records import ImportedMessage, Skip
 from importers.reading_fixtures import finders, read_items, readers
 

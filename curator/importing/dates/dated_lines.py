@@ -16,9 +16,9 @@ from datetime import date, datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from curator.importing.clocks import BLANK, HALF_OF_DAY, DateOrder, hour_24
-from curator.importing.export_files import Damaged, Entry
-from curator.importing.streams import utf8
+from curator.importing.dates.clocks import BLANK, HALF_OF_DAY, DateOrder, hour_24
+from curator.importing.files.export_files import Damaged, Entry
+from curator.importing.files.text_streams import utf8
 
 _MARKS: Final = "[\u200e\u200f\u202a-\u202e\ufeff]*"  # of direction, which apps put before a line
 _CONNECTORS: Final = "klo|kl|um|at|à|às|alle|a las|la|o"  # "13.1.2025 klo 9.58", "13/01/2025 à 09:58"

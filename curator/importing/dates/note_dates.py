@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
-from curator.importing.clocks import Ymd, iso
-from curator.importing.texts.dates import Written, read_date
+from curator.importing.dates.clocks import Ymd, iso
+from curator.importing.dates.written_dates import Written, read_date
 
 _FRONT: Final = 400  # lines of front matter
 _FRONT_SIZE: Final = 64 << 10

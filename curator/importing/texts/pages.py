@@ -9,8 +9,8 @@ from html.entities import html5
 from html.parser import HTMLParser
 from typing import Final, Literal
 
-from curator.importing.export_files import Damaged, Entry
-from curator.importing.streams import utf8
+from curator.importing.files.export_files import Damaged, Entry
+from curator.importing.files.text_streams import utf8
 
 _VOID: Final = frozenset("area base br col embed hr img input link meta source track wbr".split())
 _BLOCK: Final = 1 << 16

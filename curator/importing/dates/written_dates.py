@@ -13,7 +13,7 @@ from datetime import date
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from curator.importing.clocks import DateOrder, Ymd
+from curator.importing.dates.clocks import DateOrder, Ymd
 
 _LANGUAGES: Final = (
     "en de de_AT fr es it pt ru uk pl nl sv da nb fi cs sk hu ro el tr he ar ar_LB ar_DZ fa hi bn ta th vi id ms ja ko"
@@ -99,11 +99,9 @@ def read_date(text: str, whole: bool = True) -> Written | None:
 
     With `whole` False it may stand anywhere in the text, as in the name of a file. None where there is none.
     """
-    if len(text) > 200:
+    if len(text) > 200 or not re.search(r"\d", text):
         return None
     plain = "".join(str(unicodedata.decimal(one)) if one.isdecimal() else one for one in text).strip(_AROUND)
-    if not any(one.isdigit() for one in plain):
-        return None
     time, rest = _take_time(plain)
     for pattern in (_CJK, _ISO, _COMPACT, _NUMERIC):
         if match := pattern.search(rest):
