@@ -21,8 +21,6 @@ from curator.contract.homes import RUNS, find_home, find_profile, people_names
 from curator.contract.records import REPORT, REPORT_PAGE, RUN_FORMAT, RUN_VERSION, Family
 from curator.encryption.profile import Unlocked, core_json
 from curator.importing.folders import holds_memories
-from curator.importing.job import ImportRequest, Readers, import_aside
-from curator.importing.people import own_names, read_people
 from curator.plugin_manager import BUILT_IN_PLUGINS, Registry, fill, load_importers, load_plugins, switched_off
 from curator.reading.drop_log import DropLog
 from curator.reading.read import read_memories, settle_mode_from
@@ -228,6 +226,9 @@ def _memories_of(request: Request, setup: Setup, folder: Path | None, progress: 
     if request.source is None or holds_memories(request.source):
         yield request.source or setup.profile
         return
+    from curator.importing.job import ImportRequest, Readers, import_aside  # here: most runs read no export
+    from curator.importing.people import own_names, read_people
+
     people = read_people(setup.profile)
     importers = load_importers(setup.settings, setup.home).importers
     readers = Readers(importers, frozenset(BUILT_IN_PLUGINS))

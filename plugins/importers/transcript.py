@@ -39,7 +39,7 @@ _Turn = tuple[int, re.Match[str] | None, list[str]]
 @hookimpl
 def register_importers() -> list[Importer]:
     """Read plain transcripts, where they are asked for."""
-    return [Importer("transcript", "transcript", HOW, find, read, clock="wall", asked=True)]
+    return [Importer("transcript", "Plain transcript", HOW, find, read, clock="wall", asked=True)]
 
 
 def find(export: Export) -> Found | None:
