@@ -23,7 +23,7 @@ from curator.encryption.profile import Unlocked, core_json
 from curator.importing.folders import holds_memories
 from curator.plugin_manager import BUILT_IN_PLUGINS, Registry, fill, load_importers, load_plugins, switched_off
 from curator.reading.drop_log import DropLog
-from curator.reading.read import read_memories, settle_mode_from
+from curator.reading.read import read_memories, settle_mode_from, sources_of
 from curator.reading.timeline import Timeline
 from curator.records import CuratedSample, Drop, FormattedSample, LineageLine, MemoryEvent, RunSummary
 from curator.reports.build import Tally, build_report, kept_secrets, no_secrets
@@ -223,9 +223,12 @@ def _make(request: Request, setup: Setup, files: RunFiles | None, progress: Prog
 @contextmanager
 def _memories_of(request: Request, setup: Setup, folder: Path | None, progress: Progress) -> Iterator[Path]:
     """Give the place that the memories are read from; the export of an app is first read into a folder of ours."""
-    if request.source is None or holds_memories(request.source):
-        yield request.source or setup.profile
+    source, registry = request.source, setup.registry
+    own = source is not None and any(plugin not in BUILT_IN_PLUGINS for plugin, _ in sources_of(registry, source))
+    if source is None or own or holds_memories(source):
+        yield source or setup.profile
         return
+    from curator.importing.detect import UnknownFormat
     from curator.importing.job import ImportRequest, Readers, import_aside  # here: most runs read no export
     from curator.importing.people import own_names, read_people
 
@@ -235,11 +238,16 @@ def _memories_of(request: Request, setup: Setup, folder: Path | None, progress: 
     known = {name: own_names(people, name) for name in importers}
     names = people_names(setup.profile, core_json(setup.profile, setup.settings.unlocked)[0]).owner
     with tempfile.TemporaryDirectory(prefix=".source-", dir=folder) as aside:
-        asked = ImportRequest((request.source,), setup.profile, known=names, known_by_format=known, again=True)
+        asked = ImportRequest((source,), setup.profile, known=names, known_by_format=known, again=True)
         try:
             import_aside(asked, readers, Path(aside), progress)
+        except UnknownFormat:
+            if not sources_of(registry, source):
+                raise
+            yield source  # then its reader says, row by row, what is wrong
+            return
         except UsageError as error:  # --source has no options of an import
-            bring = command_line("curate", "import", request.source, "--username", request.username)
+            bring = command_line("curate", "import", source, "--username", request.username)
             raise UsageError(error.what, f"{error.next_step}\n  then bring it with {bring} and that option") from None
         yield Path(aside)
 

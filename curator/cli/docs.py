@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from curator.contract.homes import shipped_docs  # here, since `curate --help` must not pay for it
 
-    pages = {path.stem: path for path in sorted(shipped_docs().glob("*.md"))}
+    pages = {path.stem: path for path in sorted(shipped_docs().glob("*.md"), key=lambda path: path.stem)}
     if options.topic is None:
         width = max(map(len, pages), default=0)
         for name, path in pages.items():

@@ -66,11 +66,13 @@ def _run(options: argparse.Namespace) -> int:
         raise UsageError("name the export to import", f"what is read: {command_line('curate', 'import', '--list')}")
     home, username = _place(options)
     registry = _registry(home)
-    outcome = _import(options, home, username, registry)
-    if options.json:
-        print_json(_as_json(outcome))
-    else:
-        _show(outcome)
+    with contextlib.ExitStack() as pending:  # what is shown is not kept yet: Ctrl-C keeps nothing
+        outcome = _import(options, home, username, registry, pending)
+        if options.json:
+            print_json(_as_json(outcome))
+        else:
+            _show(outcome)
+    _remember_owner(options, outcome)
     _say_next(options, home, username, outcome)
     return 0
 
@@ -106,11 +108,14 @@ def _registry(home: Path | None) -> Registry:
     return load_importers(load_settings(home), home)
 
 
-def _import(options: argparse.Namespace, home: Path, username: str, registry: Registry) -> Outcome:
+def _import(
+    options: argparse.Namespace, home: Path, username: str, registry: Registry, pending: contextlib.ExitStack
+) -> Outcome:
+    """Read the export; it is kept when `pending` ends."""
     from curator.contract.homes import find_or_make_profile, people_names
     from curator.encryption.profile import core_json
-    from curator.importing.job import ImportRequest, Readers, import_export
-    from curator.importing.people import handle_of, joined, own_names, read_people, write_people
+    from curator.importing.job import ImportRequest, Readers, importing
+    from curator.importing.people import own_names, read_people
     from curator.plugin_manager import BUILT_IN_PLUGINS
 
     profile = find_or_make_profile(home, username, make=not options.dry_run)
@@ -129,11 +134,18 @@ def _import(options: argparse.Namespace, home: Path, username: str, registry: Re
         dry_run=options.dry_run,
     )
     with contextlib.redirect_stdout(sys.stderr), progress_bar() as progress:
-        outcome = import_export(request, Readers(registry.importers, frozenset(BUILT_IN_PLUGINS)), progress)
+        readers = Readers(registry.importers, frozenset(BUILT_IN_PLUGINS))
+        return pending.enter_context(importing(request, readers, progress))
+
+
+def _remember_owner(options: argparse.Namespace, outcome: Outcome) -> None:
+    """Note in people.json who the person said to be, so that the next export needs no --owner."""
+    from curator.importing.people import handle_of, joined, read_people, write_people
+
     if outcome.folder and options.owner and outcome.settled.names:
+        profile = outcome.folder.parent.parent
         handles = [handle_of(outcome.importer.name, name) for name in outcome.settled.names]
-        write_people(profile, joined(people, options.owner[0], handles, me=True))
-    return outcome
+        write_people(profile, joined(read_people(profile), options.owner[0], handles, me=True))
 
 
 def _as_json(outcome: Outcome) -> dict[str, Any]:
@@ -226,8 +238,9 @@ def _list(options: argparse.Namespace) -> int:
         )
         return 0
     for _, importer in sorted(importers.values(), key=lambda one: one[1].title.casefold()):
-        clock = "\n    Its times are those of a clock: name its zone with --timezone." if importer.clock == "wall" else ""
-        print(f"{importer.title} ({importer.name})\n    {importer.how}{clock}")
+        print(f"{importer.title} ({importer.name})\n    {importer.how}")
+        if importer.clock == "wall":
+            print("    Its times are those of a clock: name its zone with --timezone.")
     next_step(command_line("curate", "import", "PATH", "--username", "NAME"), "finds the format by itself")
     return 0
 

@@ -35,12 +35,16 @@ def _listed(home: str | None) -> list[dict[str, str]]:
     """Return every loaded plugin with its version and what it gives."""
     from curator.config import load_settings
     from curator.contract.homes import optional_home
-    from curator.plugin_manager import load_registry
+    from curator.plugin_manager import load_importers, load_registry
 
     root = optional_home(home)
     settings = load_settings(root)
     registry = load_registry(settings, root)
-    gives: dict[str, list[str]] = {name: [] for name in registry.versions}
+    readers = load_importers(settings, root)
+    versions = registry.versions | readers.versions
+    gives: dict[str, list[str]] = {name: [] for name in versions}
+    for plugin, importer in readers.importers.values():
+        gives[plugin].append(f"importer {importer.name}")
     for plugin, source in registry.sources:
         gives[plugin].append(f"source {source.name}")
     for mode in registry.modes.values():
@@ -56,5 +60,5 @@ def _listed(home: str | None) -> list[dict[str, str]]:
         gives[registry.owners[name]].append(f"family {name}")
     return [
         {"name": name, "version": version, "gives": ", ".join(gives[name]) or "nothing"}
-        for name, version in registry.versions.items()
+        for name, version in versions.items()
     ]

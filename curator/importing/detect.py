@@ -15,6 +15,10 @@ from curator.plugin_errors import plugin_failed, raised
 LIST = ("curate", "import", "--list")
 
 
+class UnknownFormat(UsageError):
+    """No reader knows the export."""
+
+
 class Detected(NamedTuple):
     """The reader of an export, the plugin that gives it, and what it found."""
 
@@ -28,7 +32,7 @@ def detect(
 ) -> Detected:
     """Find the reader of an export; `asked` is the format that --format names.
 
-    Raises UsageError where none reads it, or several do; PluginError where a plugin's reader fails.
+    Raises UnknownFormat where none reads it, UsageError where several do; PluginError where a plugin's reader fails.
     """
     if asked is not None and asked not in importers:
         raise unknown_name("format", asked, importers, f"all of them: {command_line(*LIST)}")
@@ -50,7 +54,7 @@ def detect(
             f"{_shown(export)} holds exports of several kinds: {names}",
             f"name one with --format {hits[0].importer.name}, and import the others after it",
         )
-    raise UsageError(*_nothing(export, importers, asked, near))
+    raise UnknownFormat(*_nothing(export, importers, asked, near))
 
 
 def _look(plugin: str, importer: Importer, export: Export, ours: bool) -> Found | Differs | None:

@@ -48,7 +48,6 @@ class ImportRequest:
     timezone: str | None = None
     date_order: Order | None = None
     format: str | None = None
-    label: str | None = None
     dry_run: bool = False
     again: bool = False
 
@@ -96,8 +95,9 @@ class Readers(NamedTuple):
     built_in: frozenset[str]
 
 
-def import_export(request: ImportRequest, readers: Readers, progress: Progress = no_progress) -> Outcome:
-    """Read an export and keep its new messages in the profile.
+@contextmanager
+def importing(request: ImportRequest, readers: Readers, progress: Progress = no_progress) -> Iterator[Outcome]:
+    """Read an export, give what was found, and on a normal exit keep its new messages in the profile.
 
     Raises UsageError where the format, the owner or the order of dates is not clear, JobError where there is no message
     in it, HostError where the disk refuses. Nothing is kept then.
@@ -105,23 +105,28 @@ def import_export(request: ImportRequest, readers: Readers, progress: Progress =
     with _read(request, readers, progress) as (detected, reading, items):
         if request.dry_run:
             with tempfile.TemporaryDirectory(prefix="curate-import-") as aside, _staged(Path(aside), items) as staging:
-                return _write(request, detected, reading, staging, None)
+                outcome = _write(request, detected, reading, staging, None)
+            yield outcome
+            return
         imports = request.profile / IMPORTS
         imports.mkdir(mode=0o700, exist_ok=True)
-        with locked(imports):
-            label = request.label or new_label(request.profile, detected.importer.name, request.paths[0])
-            with (
-                suppress(_NothingNew),
-                whole_folder(imports / label, mode=0o700, option="--label") as building,
-                _staged(building, items) as staging,
-            ):
-                outcome = _write(request, detected, reading, staging, building)
-                if not outcome.messages and not outcome.alternatives:
+        with locked(imports), suppress(_NothingNew):
+            label = new_label(request.profile, detected.importer.name, request.paths[0])
+            with whole_folder(imports / label, mode=0o700, option="") as building:
+                with _staged(building, items) as staging:
+                    outcome = _write(request, detected, reading, staging, building)
+                    if outcome.messages or outcome.alternatives:
+                        outcome.label, outcome.folder = label, imports / label
+                        _summarise(request, outcome, building, reading)
+                yield outcome
+                if outcome.folder is None:
                     raise _NothingNew
-                outcome.label, outcome.folder = label, imports / label
-                staging.close()
-                _summarise(request, outcome, building, reading)
-            return outcome
+
+
+def import_export(request: ImportRequest, readers: Readers, progress: Progress = no_progress) -> Outcome:
+    """Read an export and keep its new messages in the profile at once. Raises as `importing` does."""
+    with importing(request, readers, progress) as outcome:
+        return outcome
 
 
 def import_aside(request: ImportRequest, readers: Readers, folder: Path, progress: Progress = no_progress) -> Outcome:

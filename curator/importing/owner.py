@@ -104,7 +104,7 @@ def settle(senders: Senders, conversations: int, reading: Reading, given: tuple[
         if names is given and given:
             raise _nobody(senders, given)
     by_file = _named(senders, tuple(reading.evidence))
-    if len({sender.account or sender.name for sender in by_file}) == 1:  # two names may be two people: that is for the person to say
+    if len({sender.account or sender.name for sender in by_file}) == 1:  # two may be two people: that is to be asked
         return _settled(by_file, "; ".join(dict.fromkeys(reading.evidence.values())))
     everywhere = [sender for sender, count in senders.counts.items() if len(count.conversations) == conversations]
     if conversations >= _ENOUGH and len(everywhere) == 1:

@@ -32,7 +32,7 @@ def test_docs_lists_every_page_with_a_line(curate: Curate) -> None:
     listed = curate("docs")
     assert listed.status == 0, listed.err
     lines = dict(line.split(maxsplit=1) for line in listed.out.splitlines())
-    assert sorted(lines) == sorted(PAGES)
+    assert list(lines) == sorted(PAGES)
     for name, line in lines.items():
         assert f"# {line}\n" in PAGES[name]
     assert len(set(lines.values())) == len(lines)
