@@ -14,9 +14,9 @@ from typing import Any, Final
 import pytest
 from conftest import ROOT, Home, Result, curate_once, rows
 
-from curator.plugin_manager import BUILT_IN_PLUGINS
 from curator.cli.options import TOOLS
 from curator.config import load_settings
+from curator.plugin_manager import BUILT_IN_PLUGINS
 
 Curate = Callable[..., Result]
 DATASET: Final = "fine_tune_dataset.jsonl"
