@@ -7,6 +7,7 @@ A writer (`writers/<format>.py`) knows how the app writes its export and nothing
     def write(folder: Path, talks: list[Talk]) -> None
     ANY_TEXT = True                           any text is one of its files; left out, only what has its structure is
     OWNERS = ("Ana",)                         what --owner is given ("" or left out: the file itself says it)
+    def expected(talks) -> ...                what a reader gives, where a format holds no talks as such
 """
 
 from __future__ import annotations
