@@ -93,19 +93,16 @@ _WHERE = {
     "WallClock": "curator.importing.dates.clocks",
     "Ymd": "curator.importing.dates.clocks",
     "AppWords": "curator.importing.texts.app_words",
-    "app_key": "curator.importing.texts.app_words",
     "Dates": "curator.importing.dates.dated_lines",
     "Heading": "curator.importing.dates.dated_lines",
     "headed": "curator.importing.dates.dated_lines",
     "time_of": "curator.importing.dates.dated_lines",
-    "hour_24": "curator.importing.dates.clocks",
     "HALF_OF_DAY": "curator.importing.dates.clocks",
     "json_items": "curator.importing.files.json_streams",
     "backwards": "curator.importing.files.reversed_files",
     "csv_rows": "curator.importing.files.text_streams",
     "json_array": "curator.importing.files.json_streams",
     "json_beside": "curator.importing.files.json_streams",
-    "Packed": "curator.importing.files.reversed_files",
     "XmlMender": "curator.importing.files.xml_mender",
     "broken_json_lines": "curator.importing.files.json_streams",
     "Tapbacks": "curator.importing.phones.tapbacks",
@@ -133,11 +130,9 @@ _WHERE = {
     "mailbox_kind": "curator.importing.texts.mailboxes",
     "raw_mails": "curator.importing.texts.mailboxes",
     "passes_on": "curator.importing.texts.quotes",
-    "OwnWords": "curator.importing.texts.quotes",
     "own_words": "curator.importing.texts.quotes",
     "html_parts": "curator.importing.texts.html",
     "tidy": "curator.importing.texts.html",
-    "DROPPED": "curator.importing.texts.html",
     "Written": "curator.importing.dates.written_dates",
     "read_date": "curator.importing.dates.written_dates",
     "common_order": "curator.importing.dates.written_dates",
@@ -219,7 +214,6 @@ if TYPE_CHECKING:
     from curator.importing.dates.clocks import Ymd as Ymd
     from curator.importing.dates.clocks import from_epoch as from_epoch
     from curator.importing.dates.clocks import from_iso as from_iso
-    from curator.importing.dates.clocks import hour_24 as hour_24
     from curator.importing.dates.clocks import iso as iso
     from curator.importing.dates.dated_lines import Dates as Dates
     from curator.importing.dates.dated_lines import Heading as Heading
@@ -244,7 +238,6 @@ if TYPE_CHECKING:
     from curator.importing.files.json_streams import json_value as json_value
     from curator.importing.files.json_streams import outline as outline
     from curator.importing.files.json_streams import repair_control as repair_control
-    from curator.importing.files.reversed_files import Packed as Packed
     from curator.importing.files.reversed_files import backwards as backwards
     from curator.importing.files.reversed_files import newest_first as newest_first
     from curator.importing.files.text_streams import csv_rows as csv_rows
@@ -268,8 +261,6 @@ if TYPE_CHECKING:
     from curator.importing.phones.meta import read_threads as read_threads
     from curator.importing.phones.tapbacks import Tapbacks as Tapbacks
     from curator.importing.texts.app_words import AppWords as AppWords
-    from curator.importing.texts.app_words import app_key as app_key
-    from curator.importing.texts.html import DROPPED as DROPPED
     from curator.importing.texts.html import html_parts as html_parts
     from curator.importing.texts.html import tidy as tidy
     from curator.importing.texts.mail import Mail as Mail
@@ -287,7 +278,6 @@ if TYPE_CHECKING:
     from curator.importing.texts.pages import Element as Element
     from curator.importing.texts.pages import html_events as html_events
     from curator.importing.texts.quotations import said_and_quoted as said_and_quoted
-    from curator.importing.texts.quotes import OwnWords as OwnWords
     from curator.importing.texts.quotes import own_words as own_words
     from curator.importing.texts.quotes import passes_on as passes_on
     from curator.language.clauses import TakenOut as TakenOut

@@ -50,9 +50,8 @@ class ImportFolder:
         return sha256_of(self.folder / MESSAGES) != self.sha256
 
     def messages(self) -> Iterator[tuple[int, ImportedMessage]]:
-        """Yield (line from 0, message). Raises HostError, UsageError."""
-        for number, _, message in read_messages(self.folder):
-            yield number, message
+        """Give (line from 0, message) of each. Raises HostError, UsageError."""
+        return read_messages(self.folder)
 
     def who(self, message: ImportedMessage) -> tuple[str, bool]:
         """Return the name of a sender and whether it is the person, as people.json has it, else as the import has."""

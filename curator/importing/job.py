@@ -54,7 +54,10 @@ class ImportRequest:
 
 @dataclass
 class Outcome:
-    """What an import found. `folder` is None where nothing was written: a dry run, or nothing new."""
+    """What an import found. `folder` is None where nothing was written: a dry run, or nothing new.
+
+    `files` are the sha256 of what was written into it.
+    """
 
     importer: Importer
     what: str
@@ -71,7 +74,7 @@ class Outcome:
     last: str = ""
     notes: tuple[str, ...] = ()
     examples: list[ImportedMessage] = field(default_factory=list)
-    inputs: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
 
 
 def zone_of(name: str | None) -> ZoneInfo | None:
@@ -225,7 +228,7 @@ def _write(
         skipped = HashedFile(folder / SKIPPED)
         for line in staging.skipped():
             skipped.write(line)
-        outcome.inputs = {MESSAGES: out.close(), SKIPPED: skipped.close()}
+        outcome.files = {MESSAGES: out.close(), SKIPPED: skipped.close()}
     return outcome
 
 
@@ -268,7 +271,6 @@ def _refuse_unclear(staging: Staging, importer: Importer, request: ImportRequest
 
 def _summarise(request: ImportRequest, outcome: Outcome, folder: Path, reading: Reading) -> None:
     """Write import.json."""
-    files, outcome.inputs = outcome.inputs, _hashes(request.paths)
     options = {
         "owner": ", ".join(request.owners), "timezone": request.timezone or "", "date_order": request.date_order or "",
         "format": request.format or "",
@@ -280,7 +282,7 @@ def _summarise(request: ImportRequest, outcome: Outcome, folder: Path, reading: 
         curator_version=__version__,
         importer=outcome.importer.name,
         label=outcome.label,
-        inputs=outcome.inputs,
+        inputs=_hashes(request.paths),
         options={name: value for name, value in options.items() if value},
         counts={
             "messages": outcome.messages, "owner_messages": outcome.owner_messages,
@@ -298,7 +300,7 @@ def _summarise(request: ImportRequest, outcome: Outcome, folder: Path, reading: 
         ),
         owner_evidence=outcome.settled.evidence,
         notes=outcome.notes,
-        files=files,
+        files=outcome.files,
     )  # fmt: skip
     with (folder / SUMMARY).open("xb") as file:
         file.write(msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")

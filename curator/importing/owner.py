@@ -91,7 +91,7 @@ def settle(senders: Senders, conversations: int, reading: Reading, given: tuple[
     """
     told = tuple(sorted({sender.name for sender, count in senders.counts.items() if count.own}))
     if not senders.unsettled and not reading.matched:
-        if told and given and not set(map(folded, given)) & _known(senders, own=True):
+        if told and given and not set(map(folded, given)) & _own_names(senders):
             shown = ", ".join(map(printable, told))
             reading.note(f"the export itself says who you are ({shown}); --owner was not needed")
         return Settled(frozenset(), told, "the export itself says whose each message is")
@@ -112,8 +112,8 @@ def settle(senders: Senders, conversations: int, reading: Reading, given: tuple[
     raise _ask(senders)
 
 
-def _known(senders: Senders, own: bool) -> set[str]:
-    return {folded(part) for sender, count in senders.counts.items() if count.own or not own for part in sender if part}
+def _own_names(senders: Senders) -> set[str]:
+    return {folded(part) for sender, count in senders.counts.items() if count.own for part in sender if part}
 
 
 def _named(senders: Senders, names: tuple[str, ...]) -> frozenset[Sender]:

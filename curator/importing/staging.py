@@ -24,7 +24,7 @@ from curator.importing.owner import Senders
 from curator.records import ImportedMessage, Skip
 
 _NO_TIME: Final = -(1 << 62)
-_NEW, _TWICE, _OLD = range(3)  # what a message is, beside those that are there
+_TWICE, _OLD = 1, 2  # what a message is that is not new (0)
 _MOST_SHOWN = 3  # places of each reason that are kept as examples
 ALTERNATIVE: Final = "alternative"
 

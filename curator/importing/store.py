@@ -42,8 +42,8 @@ def read_summary(folder: Path) -> ImportSummary:
     return summary
 
 
-def read_messages(folder: Path) -> Iterator[tuple[int, bytes, ImportedMessage]]:
-    """Yield (number from 0, line without its newline, message) of an import.
+def read_messages(folder: Path) -> Iterator[tuple[int, ImportedMessage]]:
+    """Yield (number from 0, message) of an import's lines.
 
     Raises HostError where it cannot be read, UsageError for a line that is no message.
     """
@@ -54,7 +54,7 @@ def read_messages(folder: Path) -> Iterator[tuple[int, bytes, ImportedMessage]]:
         with path.open("rb") as file:
             for number, line in enumerate(file):
                 try:
-                    yield number, line.rstrip(b"\n"), decode(line)
+                    yield number, decode(line)
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
                     what = f"{shown}:{number + 1} is no message: {error}"
                     raise UsageError(what, "remove the import and import the export again") from None
@@ -67,7 +67,7 @@ def known_keys(profile: Path, importer: str) -> Iterator[int]:
     for label in labels(profile):
         folder = profile / IMPORTS / label
         if read_summary(folder).importer == importer:
-            for _, _, message in read_messages(folder):
+            for _, message in read_messages(folder):
                 yield key_of(message)
 
 

@@ -152,7 +152,7 @@ def _is_import(file: MemoryFile) -> bool:
 
 def _imported(file: MemoryFile, profile: Path, turns: set[int], ids: set[str]) -> Iterator[MemoryFile]:
     """Yield the messages of an import with which the memories begin: by their line, or by their id."""
-    for number, _, message in read_messages((profile / from_printable(file.path)).parent):
+    for number, message in read_messages((profile / from_printable(file.path)).parent):
         if number in turns or message.id in ids:
             yield MemoryFile(
                 f"{file.path}:{number + 1}", "as the run read it", message.id, message.kind, message.time or "",
