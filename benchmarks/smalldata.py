@@ -68,7 +68,8 @@ from trainer.model.llama import Llama
 from trainer.model.prompt_template import Template
 from trainer.names import builtin_base
 from trainer.settings import PretrainSettings, TrainerSettings, load_settings
-from trainer.training.loop import gradients, make_optimizer
+from trainer.training.loop import gradients
+from trainer.training.optimizer import make_optimizer
 from trainer.training.speed import threads
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -28,7 +28,8 @@ from trainer.model.precision import has_bf16
 from trainer.model.tokenizer import BOS, Tokenizer
 from trainer.names import builtin_base
 from trainer.settings import PretrainSettings
-from trainer.training.loop import gradients, learning_rate, make_optimizer
+from trainer.training.loop import gradients
+from trainer.training.optimizer import learning_rate, make_optimizer
 from trainer.training.speed import compiled, threads
 
 ROWS, ACCUMULATE, LENGTH = 8, 4, 256

@@ -35,15 +35,21 @@ class TrainSettings(ConfigModel):
     }
     per_device_batch_size: int = Field(8, ge=1, le=4096, description="rows of one micro-batch: as many as memory holds")
     gradient_accumulation_steps: int = Field(4, ge=1, le=4096, description="micro-batches that make one step")
-    learning_rate: float = Field(1e-3, gt=0, le=1, description="highest learning rate of AdamW")
+    optimizer: Literal["adamw", "muon"] = Field("adamw", description="muon: of the matrices; the rest has AdamW")
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="highest learning rate")
     embedding_lr_scale: float = Field(
         1.0, gt=0, le=100, description="learning rate of the embedding, as a multiple of it"
     )
-    min_lr_ratio: Share = Field(0.1, description="share of it that the cosine ends at")
+    min_lr_ratio: Share = Field(0.1, description="share of it that the schedule ends at")
+    lr_scheduler_type: Literal["cosine", "wsd"] = Field(
+        "cosine", description="how it falls: along a cosine, or (wsd) not before the last decay_share of the steps"
+    )
+    decay_share: Share = Field(0.2, description="with wsd, share of the steps in which it falls")
     warmup_steps: int = Field(100, ge=0, description="steps over which it rises, half of all steps at most")
     weight_decay: float = Field(0.1, ge=0, le=10, description="of matrices; norms are not decayed")
     beta1: float = Field(0.9, ge=0, lt=1, description="AdamW's decay of the mean")
     beta2: float = Field(0.95, ge=0, lt=1, description="AdamW's decay of the square")
+    momentum: float = Field(0.95, ge=0, lt=1, description="Muon's")
     max_grad_norm: float = Field(1.0, gt=0, description="greatest norm of the gradient")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of the embedding's values left out in training")
     eval_steps: int = Field(100, ge=1, description="steps from one validation to the next")
@@ -61,7 +67,7 @@ class FinetuneSettings(TrainSettings):
 
     per_device_batch_size: int = Field(4, ge=1, le=4096, description="rows of one micro-batch: as many as memory holds")
     gradient_accumulation_steps: int = Field(1, ge=1, le=4096, description="micro-batches that make one step")
-    learning_rate: float = Field(2.5e-4, gt=0, le=1, description="highest learning rate of AdamW")
+    learning_rate: float = Field(2.5e-4, gt=0, le=1, description="highest learning rate")
     embedding_lr_scale: float = Field(
         2.0, gt=0, le=100, description="learning rate of the embedding, as a multiple of it"
     )
@@ -91,8 +97,8 @@ class FinetuneSettings(TrainSettings):
 class PretrainSettings(TrainSettings):
     """How a base is trained from nothing."""
 
-    learning_rate: float = Field(1.5e-3, gt=0, le=1, description="highest learning rate of AdamW")
-    min_lr_ratio: Share = Field(0.05, description="share of it that the cosine ends at")
+    learning_rate: float = Field(1.5e-3, gt=0, le=1, description="highest learning rate")
+    min_lr_ratio: Share = Field(0.05, description="share of it that the schedule ends at")
     warmup_steps: int = Field(200, ge=0, description="steps over which it rises, half of all steps at most")
     eval_steps: int = Field(200, ge=1, description="steps from one validation to the next")
     save_steps: int = Field(200, ge=1, description="steps from one saved state to the next")

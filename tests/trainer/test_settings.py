@@ -25,7 +25,7 @@ from trainer.settings import (
     load_settings,
     with_options,
 )
-from trainer.training.loop import make_optimizer
+from trainer.training.optimizer import make_optimizer
 
 
 def keys_of(model: type[BaseModel], before: str = "") -> dict[str, Any]:

@@ -6,6 +6,7 @@ In: arguments. Out: an exit status. It knows every room; no room knows it.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -22,6 +23,7 @@ from trainer.cli import (
     health,
     import_,
     info,
+    mix,
     modules,
     pretrain,
     preview,
@@ -32,7 +34,7 @@ from trainer.cli import (
 
 _COMMANDS = (
     finetune, preview, pretrain, resume, sample, chat, compare, health, info, export, import_, convert, tokenizer,
-    modules,
+    modules, mix,
 )  # fmt: skip
 
 
@@ -60,6 +62,12 @@ def run_command(arguments: Sequence[str]) -> int:
 
 
 def _require_torch() -> None:
+    """Load what a command needs.
+
+    GNU OpenMP's threads spin while they wait for each other, and on a busy machine spin away the very cores that they
+    wait for. It reads how they shall wait when torch is loaded, and never again.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for name in ("torch", "sentencepiece", "safetensors"):
         try:
             __import__(name)

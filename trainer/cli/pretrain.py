@@ -22,6 +22,15 @@ def add(commands: Any) -> None:
     pretrain.add_argument("--tokenizer", type=Path, required=True, metavar="FILE", help="tokenizer.model of the shards")
     pretrain.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the checkpoint")
     pretrain.add_argument("--mix", metavar="NAME=W,...", help="weights of the shards (default: by their tokens)")
+    pretrain.add_argument(
+        "--base",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="a base of the same size and tokenizer, to go on from",
+    )
+    pretrain.add_argument("--held-out", metavar="NAME", help="shard that is measured on and never trained on")
+    pretrain.add_argument("--optimizer", choices=("adamw", "muon"), help="muon: of the matrices, AdamW of the rest")
+    pretrain.add_argument("--lr-scheduler-type", choices=("cosine", "wsd"), help="wsd: falls in the last steps only")
     for name, default in (("dim", 288), ("n-layers", 6), ("n-heads", 6), ("n-kv-heads", None), ("hidden-dim", None)):
         pretrain.add_argument(f"--{name}", type=positive, default=default, metavar="N", help="size of the model")
     pretrain.add_argument("--context", type=positive, default=256, metavar="N", help="tokens it sees at most")
@@ -37,7 +46,7 @@ def _run(options: argparse.Namespace) -> int:
     from trainer.training.pretrain import PretrainRequest, pretrain
     from trainer.training.progress import console_callback
 
-    settings = with_options(settings_of(options).pretrain, given(options))
+    settings = with_options(settings_of(options).pretrain, given(options, "optimizer", "lr_scheduler_type"))
     tokenizer = Tokenizer.load(options.tokenizer)
     config = ModelConfig(
         vocab_size=tokenizer.vocab_size, dim=options.dim, n_layers=options.n_layers, n_heads=options.n_heads,
@@ -52,6 +61,8 @@ def _run(options: argparse.Namespace) -> int:
         out=options.out,
         mix=options.mix,
         device=options.device,
+        base=options.base,
+        held_out=options.held_out,
     )
     with console_callback(tensorboard=options.tensorboard) as callback:
         out = pretrain(request, callback)

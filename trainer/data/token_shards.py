@@ -313,11 +313,12 @@ def parse_mix(text: str | None, shards: list[TokenShard]) -> dict[str, float]:
 
 
 def shard_streams(
-    shards: list[TokenShard], tokenizer: Tokenizer, share: float
+    shards: list[TokenShard], tokenizer: Tokenizer, share: float, never: str | None = None
 ) -> tuple[dict[str, Tokens], dict[str, Tokens], dict[str, Any]]:
     """Return (training tokens by shard, held-out tokens by shard, counts).
 
-    Documents are clustered over all shards together, so that none is trained on in one and held out in another.
+    Documents are clustered over all shards together, so that none is trained on in one and held out in another. Of
+    `never`, the name of a shard, no document is trained on; then none is held out of the others.
     """
     documents: list[Tokens] = []
     owners: list[str] = []
@@ -325,7 +326,7 @@ def shard_streams(
         parts = split_documents(shard.read(tokenizer.vocab_size, tokenizer.sha256))
         documents += parts
         owners += [shard.manifest.name] * len(parts)
-    held = held_out(documents, share)
+    held = held_out(documents, share) if never is None else np.array([owner == never for owner in owners])
     empty = np.zeros(0, np.uint16)
     train, valid = {}, {}
     for shard in shards:

@@ -223,6 +223,16 @@ class Llama(nn.Module):
         hidden = self.hidden(tokens, mask).flatten(0, 1).index_select(0, kept)
         return weighted_loss(self.head(hidden), targets.flatten()[kept], weights.flatten()[kept])
 
+    def stacked(self) -> Iterator[tuple[Tensor, int]]:
+        """Yield (matrix, how many matrices lie in it, one below the other); those of a LoRA are not among them."""
+        for layer in self.layers:
+            assert isinstance(layer, Layer)
+            attention, mlp = layer.attention, layer.mlp
+            assert isinstance(attention, Attention) and isinstance(mlp, MLP)
+            if attention.heads == attention.kv_heads:
+                yield attention.wqkv.weight, 3
+            yield mlp.gate_up.weight, 2
+
     def decayed(self) -> Iterator[tuple[bool, nn.Parameter]]:
         """Yield (is it decayed, parameter) of all that is trained: matrices are, norms are not."""
         for parameter in self.parameters():

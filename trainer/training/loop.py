@@ -26,6 +26,7 @@ from trainer.model.llama import Llama
 from trainer.model.lora import merged_state
 from trainer.settings import TrainSettings
 from trainer.training.kl import KLRegulariser
+from trainer.training.optimizer import learning_rate, make_optimizer
 from trainer.training.run_dir import RunDir, TrainState
 from trainer.training.speed import (
     LossSum,
@@ -105,33 +106,6 @@ class TrainerCallback:
 
     def evaluated(self, model: Llama, step: int) -> None:
         """Receive the model at an evaluation, to sample from it."""
-
-
-def learning_rate(step: int, steps: int, settings: TrainSettings) -> float:
-    """Return the learning rate of a step (from 0): linear warmup, then a cosine down to min_lr_ratio."""
-    warmup = min(settings.warmup_steps, steps // 2)
-    if step < warmup:
-        return settings.learning_rate * (step + 1) / warmup
-    done = (step - warmup) / max(1, steps - warmup)
-    low = settings.min_lr_ratio
-    return settings.learning_rate * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
-
-
-def make_optimizer(model: Llama, settings: TrainSettings) -> torch.optim.AdamW:
-    """Return fused AdamW over the trained parameters: matrices decayed, norms not, the embedding with its own rate."""
-    embedding = [parameter for parameter in (model.embedding.weight,) if parameter.requires_grad]
-    matrices = [
-        parameter for is_decayed, parameter in model.decayed() if is_decayed and parameter is not model.embedding.weight
-    ]
-    norms = [parameter for is_decayed, parameter in model.decayed() if not is_decayed]
-    groups = [
-        {"params": embedding, "weight_decay": settings.weight_decay, "scale": settings.embedding_lr_scale},
-        {"params": matrices, "weight_decay": settings.weight_decay, "scale": 1.0},
-        {"params": norms, "weight_decay": 0.0, "scale": 1.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    betas = (settings.beta1, settings.beta2)
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=betas, eps=1e-8, fused=True)
 
 
 def validation_loss(model: Llama, batch: Batch, rows: int, precision: str) -> tuple[float, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from curator.contract.settings_file import today
 from trainer.data.batches import SequenceDataset
 from trainer.data.token_shards import list_shards, parse_mix, shard_streams, split_documents
 from trainer.evaluation.lexicon import LEXICON, pack_words, words
+from trainer.model.checkpoint import load_checkpoint
 from trainer.model.llama import Llama, ModelConfig
 from trainer.model.prompt_template import Template
 from trainer.model.tokenizer import Tokenizer
@@ -27,7 +28,10 @@ from trainer.training.speed import check_memory, use_device
 
 @dataclass(frozen=True)
 class PretrainRequest:
-    """The request of a pretraining; paths as given. `mix` are weights of the shards, "NAME=W,..."."""
+    """The request of a pretraining; paths as given. `mix` are weights of the shards, "NAME=W,...".
+
+    `base` is a checkpoint whose weights it begins with; `held_out`, the shard that is only measured on.
+    """
 
     shards: Path
     tokenizer: Tokenizer
@@ -36,6 +40,8 @@ class PretrainRequest:
     out: Path
     mix: str | None = None
     device: str = "cpu"
+    base: Path | None = None
+    held_out: str | None = None
 
 
 class _PretrainPlan(BaseModel):
@@ -46,6 +52,8 @@ class _PretrainPlan(BaseModel):
     settings: PretrainSettings
     mix: str | None
     device: Literal["cpu", "cuda", "mps"]
+    base: str | None = None
+    held_out: str | None = None
 
 
 def pretrain_data(request: PretrainRequest) -> tuple[SequenceDataset, dict[str, Any]]:
@@ -55,9 +63,14 @@ def pretrain_data(request: PretrainRequest) -> tuple[SequenceDataset, dict[str, 
     """
     settings = request.settings
     shards = list_shards(request.shards)
+    aside = [shard for shard in shards if shard.manifest.name == request.held_out]
+    if request.held_out and not aside:
+        names = ", ".join(shard.manifest.name for shard in shards)
+        raise UsageError(f"{request.shards} has no shard {request.held_out!r} to hold out; it has {names}")
+    shards = [shard for shard in shards if shard not in aside]
     shares = parse_mix(request.mix, shards)
     shards = [shard for shard in shards if shard.manifest.name in shares]
-    train, held, counts = shard_streams(shards, request.tokenizer, settings.holdout_share)
+    train, held, counts = shard_streams([*shards, *aside], request.tokenizer, settings.holdout_share, request.held_out)
     for name in [name for name in shares if len(train[name]) < 2]:
         shares.pop(name)  # all of a small shard's documents may be held out
     if not shares:
@@ -75,6 +88,7 @@ def pretrain_data(request: PretrainRequest) -> tuple[SequenceDataset, dict[str, 
         "plain_quotes": plain,
         "modules": {shard.manifest.name: shard.manifest.sha256 for shard in shards},
         "mix": shares,
+        **({"held_out": {shard.manifest.name: shard.manifest.sha256 for shard in aside}} if aside else {}),
         **counts,
     }
     return data, about
@@ -100,10 +114,19 @@ def pretrain(
     with memory_watched():
         model = Llama(config, settings.dropout)
         model.reset(settings.seed)
+        if request.base is not None:
+            begin = load_checkpoint(request.base)
+            fits = replace(begin.config, max_seq_len=config.max_seq_len) == config  # whatever the context
+            if not fits or begin.tokenizer.sha256 != tokenizer.sha256:
+                raise UsageError(
+                    f"{request.base} has another size or another tokenizer", "make the shards with its tokenizer.model"
+                )
+            model.load_state_dict(begin.state)
     plan = {
         "format": PLAN_FORMAT, "version": 1, "kind": "pretrain", "steps": settings.steps, "device": request.device,
         "mix": request.mix, "modules": str(request.shards.absolute()), "config": config.as_dict(),
         "settings": settings.model_dump(), "data": about, "tokenizer_sha256": tokenizer.sha256,
+        "base": str(request.base.absolute()) if request.base else None, "held_out": request.held_out,
     }  # fmt: skip
     run = TrainingRun(model, data, settings, settings.steps, request.device, callback)
     template = Template(plain_quotes=bool(about["plain_quotes"]))
@@ -136,5 +159,6 @@ def resume_pretrain(out: Path, allow_drift: bool, callback: TrainerCallback) -> 
     request = PretrainRequest(
         shards=Path(plan.modules), tokenizer=Tokenizer.load(run_dir.folder / "tokenizer.model"), config=config,
         settings=plan.settings, out=out, mix=plan.mix, device=plan.device,
+        base=Path(plan.base) if plan.base else None, held_out=plan.held_out,
     )  # fmt: skip
     return pretrain(request, callback, resuming=True, allow_drift=allow_drift)

@@ -20,7 +20,7 @@ from trainer.model.prompt_template import Template
 from trainer.model.tokenizer import Tokenizer
 from trainer.training.loop import Outcome, TrainerCallback, TrainingRun, train
 from trainer.training.run_dir import RunDir, processor_note
-from trainer.training.speed import threads
+from trainer.training.speed import taken_note, threads
 
 PLAN_FORMAT = "persona-curator-training"
 
@@ -70,6 +70,8 @@ def run_training(job: TrainingJob, *, resuming: bool, allow_drift: bool) -> Path
     except OSError as error:
         raise disk_error(error, "cannot make", out) from None
     with locked(out), threads(run.settings.threads):
+        if taken := taken_note(run.settings.threads):
+            callback.log(taken)
         plan["machine"] = processor_note()
         if resuming:
             _refuse_drift(_of_today(run_dir.plan(), job), plan, allow_drift, callback)

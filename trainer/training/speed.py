@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from curator.contract.errors import HostError, UsageError
+from curator.contract.errors import HostError, UsageError, counted
 from trainer.data.batches import Batch
 from trainer.model.llama import Llama, ModelConfig
 from trainer.model.precision import autocast, has_bf16
@@ -20,6 +20,7 @@ LossSum = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 # Measured at 7M parameters on two cores: compiling takes 12 to 32 s and takes about a third off a step.
 COMPILE_SECONDS, COMPILE_SAVES = 40.0, 0.3
 TRIAL_STEPS = 3
+TAKEN = 0.7  # of a core, by which the load of others must stand above what is free before we speak of it
 
 
 def use_device(device: str) -> str:
@@ -35,12 +36,35 @@ def use_device(device: str) -> str:
 def threads(number: int) -> Iterator[int]:
     """Set PyTorch's threads (0: one a core that this process may use), and restore them at the end."""
     before = torch.get_num_threads()
-    count = number or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    count = number or cores()
     torch.set_num_threads(count)
     try:
         yield count
     finally:
         torch.set_num_threads(before)
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def taken_note(number: int) -> str | None:
+    """Return a line where other programs take the cores that `number` threads (0: one a core) would have; else None.
+
+    What counts is the mean of the last minute: programs that run or wait for a core.
+    """
+    try:
+        load = os.getloadavg()[0]
+    except (AttributeError, OSError):  # Windows has none
+        return None
+    wanted, there = number or cores(), cores()
+    if load < TAKEN or load + wanted < there + TAKEN:
+        return None
+    return (
+        f"other programs take about {load:.1f} of {counted(there, 'core')}: a step takes as much "
+        "longer; what is trained is the same"
+    )
 
 
 def backward(loss_sum: LossSum, batch: Batch, total: float, precision: str) -> float:

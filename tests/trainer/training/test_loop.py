@@ -27,9 +27,8 @@ from trainer.training.loop import (
     TrainerCallback,
     TrainingRun,
     gradients,
-    learning_rate,
-    make_optimizer,
 )
+from trainer.training.optimizer import learning_rate, make_optimizer
 from trainer.training.run_dir import RunDir, TrainState
 from trainer.training.speed import out_of_memory
 

@@ -33,7 +33,7 @@ from core_fixtures import (
 )
 
 from trainer.training import loop
-from trainer.training.loop import make_optimizer
+from trainer.training.optimizer import make_optimizer
 from trainer.training.run_dir import RunDir, TrainState
 
 

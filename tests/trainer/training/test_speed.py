@@ -1,0 +1,41 @@
+"""How a training shares a machine with others."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from trainer.cli import _require_torch
+from trainer.training.speed import cores, taken_note
+
+
+def test_threads_that_wait_sleep_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    _require_torch()
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    _require_torch()
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
+@pytest.mark.parametrize(
+    ("load", "threads", "told"),
+    [(0.3, 0, False), (0.3, 2, False), (1.9, 1, False), (1.9, 0, True), (3.4, 2, True), (4.1, 1, True)],
+)
+def test_cores_that_others_take_are_spoken_of(
+    monkeypatch: pytest.MonkeyPatch, load: float, threads: int, told: bool
+) -> None:
+    monkeypatch.setattr("trainer.training.speed.cores", lambda: 3)
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 9.0, 9.0))
+    note = taken_note(threads)
+    assert (note is not None) == told
+    assert note is None or note.startswith(f"other programs take about {load:.1f} of 3 cores")
+
+
+def test_a_system_without_a_load_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> tuple[float, float, float]:
+        raise OSError("none here")
+
+    monkeypatch.setattr(os, "getloadavg", missing)
+    assert taken_note(0) is None and cores() >= 1
