@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from trainer.data.token_shards import Manifest
 from trainer.evaluation.report import HealthReport
+from trainer.mixture.sources import Sources
 from trainer.model.checkpoint import Record
 from trainer.settings import TrainerSettings
 
@@ -16,6 +17,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "checkpoint": Record,
     "knowledge_module": Manifest,
     "health": HealthReport,
+    "base_sources": Sources,
 }
 
 

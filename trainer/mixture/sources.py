@@ -1,0 +1,61 @@
+"""sources.json: the texts of a base, how each is read, and whose it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from curator.contract.errors import UsageError
+from curator.contract.files import read_text
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TextSource(_Record):
+    """One collection of texts that a base learns from: where it lies, how it is read, whose it is.
+
+    `files` are globs below the folder of texts. `share` is its part of the tokens that a base sees.
+    """
+
+    name: str = Field(pattern=r"[a-z][a-z0-9-]*")
+    files: list[str] = Field(min_length=1)
+    kind: Literal["talk", "stories", "books"]
+    share: float = Field(gt=0, le=1, description="of the tokens that a base is trained on")
+    documents: int = Field(0, ge=0, description="at most so many; 0: all")
+    topics: float = Field(1.0, ge=0, le=1, description="share kept of windows that speak of films, music or sport")
+    excerpts: bool = Field(True, description="may excerpts of it be shipped as replay and held-out text")
+    title: str
+    credit: str = Field(description="whom its licence asks to name")
+    licence: str = Field(description="its SPDX identifier")
+    notice: str | None = Field(None, description="file of the notice that must come along, beside sources.json")
+    url: str
+
+
+class Sources(_Record):
+    """sources.json: the texts of a base, and the rules by which windows and passages of them are dropped."""
+
+    format: Literal["persona-curator-sources"] = "persona-curator-sources"
+    version: Literal[1] = 1
+    passage: dict[Literal["stories", "books"], int] = Field(description="characters of a passage")
+    least_count: int = Field(3, ge=1, description="a word that is there less often drops its window")
+    dialect: float = Field(0.02, ge=0, le=1, description="share of unknown words above which a passage is dropped")
+    held_out: float = Field(0.015, ge=0, le=0.5, description="share of conversations and passages held out")
+    replay: int = Field(1_000_000, ge=0, description="characters of the excerpts that a fine-tune replays")
+    held_out_excerpts: int = Field(340_000, ge=0, description="characters of the held-out excerpts")
+    tokenizer_text: int = Field(20_000_000, ge=1, description="characters that the tokenizer is trained on")
+    names_of_places: list[str] = Field(description="words of one university and its church: a window is dropped")
+    topics: list[str] = Field(description="words of films, music and sport")
+    new_words: list[str] = Field(description="words younger than the word list")
+    sources: list[TextSource] = Field(min_length=1)
+
+
+def read_sources(path: Path) -> Sources:
+    """Read sources.json. Raises UsageError for one that is missing or not in its form."""
+    try:
+        return Sources.model_validate_json(read_text(path))
+    except ValueError as error:
+        raise UsageError(f"{path}: {str(error)[:300]}", "expected a file like trainer/base/sources.json") from None
