@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from curator.contract.cli_frame import harmless
-from curator.contract.errors import UsageError
+from curator.contract.errors import CuratorError, UsageError, counted
+from curator.contract.files import refuse_existing, write_whole
 from trainer.inference.decoder import Decoder
 from trainer.inference.sampling import Reply, Sampling
 from trainer.inference.text_stream import write_reply
@@ -17,8 +17,16 @@ from trainer.model.checkpoint import Checkpoint
 from trainer.model.prompt_template import Exchange, Template
 from trainer.model.tokenizer import Tokenizer
 
-COMMANDS = "/reset forgets what was said, /seed N and /temperature T change how replies are drawn, /quit ends"
 Show = Callable[[str], object]
+HELP = """\
+/again          another reply to what you said last
+/reset          forget what was said
+/system TEXT    put a text before the conversation; without a text, take it away
+/temp T         how freely replies are drawn: 0 always the likeliest word, 0.8 as usual
+/seed N         other dice
+/save FILE      write the conversation as JSONL, as trainer finetune --data reads it
+/help           this
+/quit           end it, as Ctrl-D does; Ctrl-C stops a reply"""
 
 
 def whole_text(text: str) -> str:
@@ -42,7 +50,7 @@ def cut_note(reply: Reply, context: int) -> str:
 
 @dataclass
 class Chat:
-    """A conversation: the decoder, and the exchanges so far."""
+    """A conversation: the decoder, and the exchanges so far; `said` holds all of them, `history` what still fits."""
 
     decoder: Decoder
     tokenizer: Tokenizer
@@ -50,6 +58,8 @@ class Chat:
     sampling: Sampling
     mode: str | None = None
     history: list[Exchange] = field(default_factory=list)
+    said: list[Exchange] = field(default_factory=list)
+    system: str = ""
     turn: int = 0
     dropped: bool = False
 
@@ -60,27 +70,50 @@ class Chat:
         check_mode(template, mode)
         return cls(decoder, checkpoint.tokenizer, template, replace(sampling, stops=tuple(template.stops)), mode)
 
-    def ask(self, text: str, show: Show, log: Show) -> Reply:
+    def ask(self, text: str, show: Show, log: Show) -> str:
         """Return the reply to a text; `show` gets it while it is written, `log` gets notes for the person.
 
-        Each turn has its own seed: the sampling's seed plus the number of the turn.
+        Each turn has its own seed: the sampling's seed plus the number of the turn. Ctrl-C (KeyboardInterrupt) ends the
+        reply where it is, and what was shown of it counts as said.
         """
         ids = self._prompt(text, log)
         sampling = replace(self.sampling, seed=self.sampling.seed + self.turn)
-        reply = write_reply(self.decoder, self.tokenizer, ids, sampling, show=lambda part: show(harmless(part)))
+        shown: list[str] = []
+
+        def both(part: str) -> None:
+            shown.append(part)
+            show(harmless(part))
+
+        note = ""
+        try:
+            reply = write_reply(self.decoder, self.tokenizer, ids, sampling, show=both)
+            answer = reply.text
+            note = cut_note(reply, self.decoder.config.max_seq_len) or ("" if answer else "(the reply is empty)")
+        except KeyboardInterrupt:
+            answer, note = "".join(shown).strip(), "(stopped)"
         self.turn += 1
-        if reply.text:
-            self.history.append((text, reply.text))
-        note = cut_note(reply, self.decoder.config.max_seq_len) or ("" if reply.text else "(the reply is empty)")
+        if answer:
+            self.history.append((text, answer))
+            self.said.append((text, answer))
         if note:
             log(note)
-        return reply
+        return answer
+
+    def again(self, show: Show, log: Show) -> None:
+        """Take the last exchange back and reply to its prompt anew, with other dice."""
+        if not self.said:
+            log("nothing was said yet")
+            return
+        prompt, _ = self.said.pop()
+        if self.history:
+            self.history.pop()
+        self.ask(prompt, show, log)
 
     def _prompt(self, text: str, log: Show) -> list[int]:
         context = self.decoder.config.max_seq_len
         room = context - min(self.sampling.max_tokens, context // 2)
         while True:
-            ids = self.tokenizer.encode(self.template.wrap(text, tuple(self.history), self.mode))
+            ids = self.tokenizer.encode(self._before() + self.template.wrap(text, tuple(self.history), self.mode))
             if len(ids) <= room or not self.history:
                 return ids
             self.history.pop(0)
@@ -88,54 +121,68 @@ class Chat:
                 log(f"the context of {context} tokens is full: the oldest exchanges are left out from here on")
                 self.dropped = True
 
+    def _before(self) -> str:
+        return f"{self.system}\n" if self.system else ""
+
     def command(self, line: str) -> str:
         """Run a command that begins with a slash; return the answer for the person."""
-        name, _, value = line.partition(" ")
+        name, _, value = (part.strip() for part in line.partition(" "))
         try:
-            if name == "/reset":
-                self.history.clear()
-                self.turn, self.dropped = 0, False
-                return "what was said is forgotten"
-            if name == "/seed" and int(value) >= 0:
-                self.sampling, self.turn = replace(self.sampling, seed=int(value)), 0
-                return f"seed {int(value)}"
-            if name == "/temperature" and 0 <= float(value) <= 10:
-                self.sampling = replace(self.sampling, temperature=float(value))
-                return f"temperature {float(value):g}"
+            answer = self._command(name, value)
+        except CuratorError as error:
+            return "; ".join(part for part in (error.what, error.next_step) if part)
         except ValueError:
-            pass
-        return f"cannot use {line!r}: {COMMANDS}"
+            answer = None
+        return answer or f"cannot use {line!r}; /help lists what there is"
+
+    def _command(self, name: str, value: str) -> str | None:
+        """Return a command's answer, None where there is none such. Raises ValueError for a value it cannot use."""
+        if name == "/help" and not value:
+            return HELP
+        if name == "/reset" and not value:
+            self.history.clear()
+            self.said.clear()
+            self.turn, self.dropped = 0, False
+            return "what was said is forgotten"
+        if name == "/system":
+            self.system = whole_text(value)
+            return "it stands before the conversation; this model learnt from none" if value else "it is taken away"
+        if name == "/seed" and int(value) >= 0:
+            self.sampling, self.turn = replace(self.sampling, seed=int(value)), 0
+            return f"seed {int(value)}"
+        if name in ("/temp", "/temperature") and 0 <= float(value) <= 10:
+            self.sampling = replace(self.sampling, temperature=float(value))
+            return f"temperature {float(value):g}"
+        if name == "/save" and value:
+            return self.save(Path(value).expanduser())
+        return None
+
+    def save(self, path: Path) -> str:
+        """Write what was said as one line of JSON: {"messages": [{"role", "content"}, ...]}.
+
+        Raises UsageError where something is there already, HostError where the disk refuses.
+        """
+        if not self.said:
+            return "nothing was said yet"
+        refuse_existing(path, "FILE")
+        turns = [turn for asked, answer in self.said for turn in (("user", asked), ("assistant", answer))]
+        messages = [{"role": role, "content": content} for role, content in turns]
+        if self.system:
+            messages.insert(0, {"role": "system", "content": self.system})
+        write_whole(path, (json.dumps({"messages": messages}, ensure_ascii=False) + "\n").encode())
+        return f"{counted(len(self.said), 'exchange')} in {path}"
 
 
 def talk(chat: Chat, lines: Iterable[str], show: Show, log: Show) -> None:
     """Answer each line until they end or one says /quit: replies go to `show`, each with an empty line behind it."""
     for line in (text.strip() for text in lines):
-        if line == "/quit":
+        if line in ("/quit", "/exit", "/bye"):
             return
-        if line.startswith("/"):
+        if line == "/again":
+            chat.again(show, log)
+            show("\n\n")
+        elif line.startswith("/"):
             log(harmless(chat.command(line)))
         elif line:
             chat.ask(whole_text(line), show, log)
             show("\n\n")
-
-
-def typed() -> Iterator[str]:
-    """Yield lines of stdin until it ends; on a terminal with a prompt, and with readline where Python has it."""
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="replace")
-    if not sys.stdin.isatty():
-        yield from sys.stdin
-        return
-    with suppress(ImportError):  # not on every system
-        import readline  # noqa: F401 - editing and history for input()
-    prompt = "> " if sys.stdout.isatty() else ""
-    while True:
-        if not prompt:  # stdout is a file: it gets the replies alone
-            print("> ", end="", file=sys.stderr, flush=True)
-        try:
-            yield input(prompt)
-        except (EOFError, KeyboardInterrupt) as stop:
-            print(file=sys.stderr)
-            if isinstance(stop, EOFError):
-                return
-            raise

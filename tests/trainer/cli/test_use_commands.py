@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import os
+import pty
 import random
+import select
+import struct
 import subprocess
 import sys
+import termios
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +27,9 @@ from use_fixtures import CONFIG, after, byte, save, says, scripted, tokenizer
 
 from curator.contract.cli_frame import harmless
 from curator.contract.files import sha256_of
+from trainer.cli.terminal import Wrapped
 from trainer.data.batches import PackedDataset, TokenisedExample
+from trainer.data.dialogues import read_file
 from trainer.data.token_shards import Splitting, add_text
 from trainer.evaluation.perplexity import ROWS, mean_loss, measure_shards, recorded_share, reply_perplexity, windows
 from trainer.inference.chat import Chat, talk
@@ -32,7 +40,7 @@ from trainer.model import checkpoint as checkpoints
 from trainer.model.checkpoint import Record, load_checkpoint
 from trainer.model.llama import Llama
 from trainer.model.prompt_template import Template
-from trainer.model.tokenizer import BOS
+from trainer.model.tokenizer import BOS, Tokenizer
 from trainer.training.pretrain import PretrainRequest, pretrain_data
 
 GREEDY = ("--temperature", "0", "--repetition-penalty", "1", "--threads", "1")
@@ -190,10 +198,7 @@ def test_chat_answers_each_line_of_a_pipe(bako: Path) -> None:
         input=b"ti re?\n\n/seed x\nlor \xff?\n/quit\nmu\n", capture_output=True, env=environment, cwd=bako.parent,
     )  # fmt: skip
     assert done.stdout.decode() == "bako\n\nbako\n\n"
-    assert complaints(done.stderr.decode()) == (
-        "cannot use '/seed x': /reset forgets what was said, /seed N and /temperature T change how replies are drawn, "
-        "/quit ends\n"
-    )
+    assert complaints(done.stderr.decode()) == "cannot use '/seed x'; /help lists what there is\n"
     assert done.returncode == 0
 
 
@@ -245,6 +250,141 @@ def test_an_empty_reply_is_said_and_not_kept() -> None:
     chat = conversation(says(""))
     shown, said = run(chat, "ti")
     assert (shown, said, chat.history) == ("\n\n", ["(the reply is empty)"], [])
+
+
+class Interrupted:
+    """A stream that stops, as Ctrl-C does, once it has shown so many parts."""
+
+    def __init__(self, parts: int) -> None:
+        self.parts, self.text = parts, ""
+
+    def __call__(self, text: str) -> None:
+        self.text += text
+        self.parts -= bool(text)
+        if not self.parts:
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_stops_the_reply_and_not_the_chat() -> None:
+    chat, said = conversation(says(" bako ti re mu")), list[str]()
+    stream = Interrupted(2)
+    talk(chat, ["lor"], stream, said.append)
+    begun = stream.text.strip()
+    assert said == ["(stopped)"] and chat.history == [("lor", begun)]
+    assert begun and "bako ti re mu".startswith(begun) and begun != "bako ti re mu"
+    shown, _ = run(chat, "mu")
+    assert shown == "bako ti re mu\n\n" and chat.said == [("lor", begun), ("mu", "bako ti re mu")]
+
+
+def test_again_asks_the_last_prompt_with_other_dice() -> None:
+    model = Llama(CONFIG)
+    model.reset(1)
+    chat = conversation(model, temperature=1.0, seed=1)
+    assert run(chat, "/again")[1] == ["nothing was said yet"]
+    first, _ = run(chat, "ti")
+    second, _ = run(chat, "/again")
+    assert first != second and chat.said == chat.history and len(chat.said) == 1
+    assert harmless(chat.said[0][1]) == second.strip()
+    assert second == run(conversation(model, temperature=1.0, seed=2), "ti")[0]
+
+
+def test_a_system_text_stands_before_the_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
+    chat, prompts = conversation(says(" bako")), list[str]()
+    encode = Tokenizer.encode
+    monkeypatch.setattr(Tokenizer, "encode", lambda self, text: prompts.append(text) or encode(self, text))
+    run(chat, "/system Da gor.", "ti", "/system", "re")
+    assert prompts == ["Da gor.\nQ: ti\nA:", "Q: ti\nA: bako\nQ: re\nA:"]
+
+
+def test_a_conversation_is_saved_as_finetune_reads_it_and_nothing_is_overwritten(tmp_path: Path) -> None:
+    chat, place = conversation(says(" bako")), tmp_path / "talk.jsonl"
+    assert run(chat, f"/save {place}")[1] == ["nothing was said yet"]
+    said = run(chat, "ti", "re", f"/save {place}", f"/save {place}")[1]
+    assert said == [f"2 exchanges in {place}", f"{place} is there already; name another FILE, or remove it first"]
+    read = read_file(place, Template())
+    assert [(one.prompt, one.reply, one.history) for one in read.dialogues] == [
+        ("ti", "bako", ()), ("re", "bako", (("ti", "bako"),)),
+    ]  # fmt: skip
+
+
+def test_help_names_every_command() -> None:
+    _, said = run(conversation(says("")), "/help", "/hepl")
+    assert said[1] == "cannot use '/hepl'; /help lists what there is"
+    named = [line.split()[0] for line in said[0].splitlines()]
+    assert named == ["/again", "/reset", "/system", "/temp", "/seed", "/save", "/help", "/quit"]
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "expected"),
+    [
+        ("One two three four.\n\n", 30, "m > One two three four.\n\n"),
+        ("Eleven words that will not fit in one short line.\n\n", 24,
+         "m > Eleven words that\n    will not fit in one\n    short line.\n\n"),
+        ("first\nsecond\n\n", 30, "m > first\n    second\n\n"),
+        ("x" * 45 + "\n\n", 24, "m > " + "x" * 20 + "\n    " + "x" * 20 + "\n    " + "x" * 5 + "\n\n"),
+        ("今日はとても良い天気ですね\n\n", 24, "m > 今日はとても良い天気\n    ですね\n\n"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_words_do_not_break_at_the_edge(text: str, width: int, expected: str, size: int) -> None:
+    out: list[str] = []
+    line = Wrapped(out.append, "m > ", width)
+    for at in range(0, len(text), size):
+        line(text[at : at + size])
+    assert "".join(out) == expected
+
+
+class Terminal:
+    """`trainer chat` behind a terminal of its own, driven by keys."""
+
+    def __init__(self, checkpoint: Path, columns: int = 40) -> None:
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "trainer", "chat", str(checkpoint), *GREEDY], stdin=theirs, stdout=theirs,
+            stderr=theirs, start_new_session=True, cwd=checkpoint.parent,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY),
+            env=environment | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "TERM": "dumb"},
+        )  # fmt: skip
+        os.close(theirs)
+        self.shown = ""
+
+    def until(self, text: str, seconds: float = 60) -> str:
+        """Return what is shown up to a text; it fails where that does not come."""
+        end, begun = time.monotonic() + seconds, len(self.shown)
+        while text not in self.shown[begun:]:
+            assert time.monotonic() < end, self.shown
+            if select.select([self._ours], [], [], 0.2)[0]:
+                try:
+                    self.shown += os.read(self._ours, 4096).decode("utf-8", "replace")
+                except OSError:  # the other end is closed
+                    break
+        return self.shown[begun:]
+
+    def type(self, keys: str) -> None:
+        os.write(self._ours, keys.encode())
+
+    def close(self) -> int:
+        status = self.process.wait(20)
+        os.close(self._ours)
+        return status
+
+
+def test_a_chat_on_a_terminal_is_driven_by_keys(bako: Path) -> None:
+    terminal = Terminal(bako)
+    terminal.until("you › ")
+    terminal.type("ti re?\n")
+    assert "bako › bako\r\n" in terminal.until("you › ")
+    terminal.type("\x1b[A\n")  # the arrow upwards: the line before, once more
+    assert "bako › bako\r\n" in terminal.until("you › ")
+    terminal.type("/help\n")
+    assert "/again" in terminal.until("you › ")
+    terminal.type("half a li\x03")
+    assert "Ctrl-C again, Ctrl-D or /quit ends the chat" in terminal.until("you › ")
+    terminal.type("\x03")
+    assert "health" in terminal.until("beside it")
+    assert terminal.close() == 0
 
 
 # --- compare ---
