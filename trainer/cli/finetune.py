@@ -47,6 +47,6 @@ def _run(options: argparse.Namespace) -> int:
     from trainer.training.finetune import finetune
     from trainer.training.progress import console_callback
 
-    with console_callback(tensorboard=options.tensorboard) as callback:
+    with console_callback(tensorboard=options.tensorboard, verbose=options.verbose) as callback:
         out, ready = finetune(request_of(options), callback)
     return show_tuned(out, ready, options.json)

@@ -23,7 +23,7 @@ from curator.contract.cli_frame import (
     print_json,
 )
 from curator.contract.homes import chosen_profile, find_home, optional_home
-from trainer.names import PAGE_FILE, TARGETS, checkpoint_path
+from trainer.names import PAGE_FILE, TARGETS, builtin_base, checkpoint_path
 
 if TYPE_CHECKING:
     from trainer.data.dialogues import Dataset
@@ -52,6 +52,7 @@ def training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=count, metavar="S", help="decides everything random (default: 42)")
     parser.add_argument("--eval-steps", type=positive, metavar="N", help="steps from one validation to the next")
     parser.add_argument("--save-steps", type=positive, metavar="N", help="steps from one saved state to the next")
+    parser.add_argument("--verbose", action="store_true", help="show every figure and every sample")
     parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard's files too (needs tensorboard)")
     json_option(parser, "print the checkpoint's record as JSON")
     for new, old in _OLD_NAMES.items():
@@ -156,6 +157,8 @@ def show_tuned(out: Path, ready: FinetuneContext, as_json: bool) -> int:
         print_comparison(compare(ready.base, tuned, ready.prompts, sampling), ready.base, tuned)
     print_result(out, as_json)
     say_made(out)
+    base = "base" if ready.base.folder == builtin_base() else ready.base.folder
+    next_step(command_line("trainer", "compare", base, out), "shows its answers beside the base's; --prompts has yours")
     return 0
 
 

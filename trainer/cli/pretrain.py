@@ -64,6 +64,6 @@ def _run(options: argparse.Namespace) -> int:
         base=options.base,
         held_out=options.held_out,
     )
-    with console_callback(tensorboard=options.tensorboard) as callback:
+    with console_callback(tensorboard=options.tensorboard, verbose=options.verbose) as callback:
         out = pretrain(request, callback)
     return show_base(out, options.json)

@@ -19,6 +19,7 @@ def add(commands: Any) -> None:
     resume.add_argument("out", type=Path, metavar="DIR", help="what was given as --out")
     resume.add_argument("--allow-drift", action="store_true", help="go on although data, settings or machine changed")
     accept_option(resume)
+    resume.add_argument("--verbose", action="store_true", help="show every figure and every sample")
     resume.add_argument("--tensorboard", action="store_true", help="write TensorBoard's files too (needs tensorboard)")
     resume.add_argument("--json", action="store_true", help="print the checkpoint's record as JSON")
     home_option(resume)
@@ -38,7 +39,7 @@ def _run(options: argparse.Namespace) -> int:
         use_of_checkpoint(options.out)
         return 0
     kind = run_dir.plan()["kind"]
-    with console_callback(tensorboard=options.tensorboard) as callback:
+    with console_callback(tensorboard=options.tensorboard, verbose=options.verbose) as callback:
         if kind == "pretrain":
             return show_base(resume_pretrain(options.out, options.allow_drift, callback), options.json)
         out, ready = resume_finetune(

@@ -10,7 +10,7 @@ from curator.contract.errors import JobError
 from curator.contract.files import pretty_json, write_whole
 from trainer.data.dialogues import Samples
 from trainer.evaluation.budgets import broken
-from trainer.evaluation.interpolate import Interpolated, WeightInterpolation
+from trainer.evaluation.interpolate import Interpolated, WeightInterpolation, nothing
 from trainer.evaluation.page import page
 from trainer.evaluation.probes import EvalSuite
 from trainer.evaluation.report import JSON_FILE, advice, make_report, sweep_rows, verdict_of
@@ -25,15 +25,24 @@ from trainer.settings import TrainerSettings
 class AcceptanceGate:
     """Decides which weights of one fine-tune of `base` are kept; see `runner.Acceptance`.
 
-    `log` gets lines for a person. With `accept`, a result that breaks a budget is kept, and its record says so.
+    `log` gets lines for a person, `detail` those on how it is done, `measuring` how much of `evaluations` is done. With
+    `accept`, a result that breaks a budget is kept, and its record says so.
     """
 
     def __init__(
         self, base: Checkpoint, suite: EvalSuite, samples: Samples, settings: TrainerSettings, *,
-        log: Callable[[str], None], accept: bool,
+        log: Callable[[str], None], accept: bool, detail: Callable[[str], None] | None = None,
+        measuring: Callable[[int, int], None] = nothing,
     ) -> None:  # fmt: skip
         self._base, self._suite, self._samples, self._log, self._accept = base, suite, samples, log, accept
-        self._mixes = WeightInterpolation(base.config, base.state, suite, settings.health, settings.budgets, log=log)
+        self._mixes = WeightInterpolation(
+            base.config, base.state, suite, settings.health, settings.budgets, log=detail or log, measuring=measuring
+        )
+
+    @property
+    def evaluations(self) -> int:
+        """Return how long `keep` takes, in evaluations as they are made in training."""
+        return self._mixes.evaluations
 
     def score(self, model: Llama, step: int, loss: float, precision: str) -> tuple[float, dict[str, float]]:
         """Return the score of a model in training, lower is better (nats), and its figures."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from curator.contract.errors import counted
 from trainer.evaluation.budgets import BudgetCheck, broken, check_budgets
 from trainer.evaluation.probes import EvalResult, EvalSuite, perplexity
+from trainer.inference.text_stream import BATCH
 from trainer.model.convert import StateDict
 from trainer.model.llama import Llama, ModelConfig
 from trainer.settings import BudgetSettings, HealthSettings
@@ -47,16 +48,40 @@ class Interpolated:
         return not broken(self.checks)
 
 
+def nothing(done: int, total: int) -> None:
+    """Show nothing."""
+
+
+def _times(replies: int) -> int:
+    """Return how many evaluations in training take as long as this number of replies."""
+    return -(-replies // BATCH)
+
+
 class WeightInterpolation:
     """Scores a model in training, and chooses the mix at its end. The base's own figures are measured once."""
 
     def __init__(
         self, config: ModelConfig, base: StateDict, suite: EvalSuite, settings: HealthSettings,
-        budgets: BudgetSettings, *, log: Callable[[str], None],
+        budgets: BudgetSettings, *, log: Callable[[str], None], measuring: Callable[[int, int], None] = nothing,
     ) -> None:  # fmt: skip
         self._config, self._base, self._suite, self._log = config, base, suite, log
         self._settings, self._budgets = settings, budgets
         self._quick_base: EvalResult | None = None
+        self._measuring, self._done, self._all = measuring, 0, 0
+
+    @property
+    def evaluations(self) -> int:
+        """Return how long `choose` takes, in evaluations of few replies, where the first mix that is tried passes."""
+        return _times(self._settings.replies) + len(self._settings.sweep) + self._full
+
+    @property
+    def _full(self) -> int:
+        return _times(self._settings.replies + self._settings.training_replies)
+
+    def _tick(self, times: int) -> None:
+        self._done += times
+        self._all = max(self._all, self._done)
+        self._measuring(self._done, self._all)
 
     def _model(self, state: StateDict) -> Llama:
         model = Llama(self._config)
@@ -98,20 +123,26 @@ class WeightInterpolation:
         log(
             f"measuring the base, then {counted(len(settings.sweep), 'mix', 'mixes')} of its weights and the tuned ones"
         )
+        self._done, self._all = 0, self.evaluations
+        self._measuring(0, self._all)
         base = self._suite.measure(
             self._model(self._base), settings.replies, 0, settings.text_rows, precision=precision
         )
+        self._tick(_times(settings.replies))
         sweep = []
         for alpha in sorted(settings.sweep, reverse=True):
             result = self._quick(self._model(mixed(self._base, tuned, alpha)), precision, settings.text_rows)
             sweep.append(Point(alpha, result, self._score(base, result)))
+            self._tick(1)
             log(f"{alpha:.0%} of the tuned weights: {_figures(base, result)}")
         tried = []
         for point in sorted(sweep, key=lambda point: (self._forgets(base, point.result), point.score))[:_TRIES]:
+            self._all = max(self._all, self._done + self._full)
             state = mixed(self._base, tuned, point.alpha)
             result = self._suite.measure(
                 self._model(state), settings.replies, settings.training_replies, settings.text_rows, precision=precision
             )
+            self._tick(self._full)
             beside = self._suite.beside(base, result)
             choice = Interpolated(
                 state, point.alpha, beside, result, check_budgets(beside, result, self._budgets), sweep

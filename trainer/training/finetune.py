@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -261,7 +260,8 @@ def finetune(
     )
     callback.sampler = DialogueSampler(ready, ready.trainer.sampling, RunDir(out))
     kl = KLRegulariser(ready.base.model().to(request.device), settings.kl_weight) if replayed else None
-    gate = _gate(ready, text, callback.log, request.accept_degraded)
+    gate = _gate(ready, text, callback, request.accept_degraded)
+    callback.closing = gate.evaluations
     run = TrainingRun(
         model=model, data=data, settings=settings, steps=steps, device=request.device, callback=callback,
         epoch=packed.epoch, kl=kl, score=gate.score,
@@ -288,14 +288,17 @@ def _trained_model(ready: FinetuneContext, callback: TrainerCallback) -> tuple[L
     return model, settings
 
 
-def _gate(ready: FinetuneContext, text: BaseText, log: Callable[[str], None], accept: bool) -> AcceptanceGate:
+def _gate(ready: FinetuneContext, text: BaseText, callback: TrainerCallback, accept: bool) -> AcceptanceGate:
     dialogues = [*ready.samples.train_dialogues, *ready.samples.holdout_dialogues]
     suite = EvalSuite(
         template=ready.template, tokenizer=ready.base.tokenizer, samples=ready.samples, text=text.held,
         lexicon=lexicon_of(ready.base, dialogues), context=ready.context, settings=ready.trainer.health,
         seed=ready.settings.seed,
     )  # fmt: skip
-    return AcceptanceGate(ready.base, suite, ready.samples, ready.trainer, log=log, accept=accept)
+    return AcceptanceGate(
+        ready.base, suite, ready.samples, ready.trainer, log=callback.log, detail=callback.detail,
+        measuring=callback.measuring, accept=accept,
+    )  # fmt: skip
 
 
 def _plan(

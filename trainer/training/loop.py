@@ -91,12 +91,22 @@ class Stopped(KeyboardInterrupt):
 
 
 class TrainerCallback:
-    """Receives the events of the loop; a subclass shows them, this one does nothing."""
+    """Receives the events of the loop; a subclass shows them, this one does nothing.
+
+    `closing` is how long what follows the last step takes, in evaluations.
+    """
 
     sampler: Callable[[Llama, int], list[tuple[str, str, str]]] | None = None
+    closing: int = 0
 
     def log(self, text: str) -> None:
         """Receive a message for a person."""
+
+    def detail(self, text: str) -> None:
+        """Receive a message for whoever wants to know how it is done."""
+
+    def measuring(self, done: int, total: int) -> None:
+        """Receive how much is done of what follows the last step, in evaluations."""
 
     def begin(self, folder: Path) -> None:
         """Receive the folder of the training once it exists."""
@@ -222,7 +232,7 @@ def train(run: TrainingRun, run_dir: RunDir) -> Outcome:
             step = state.step
             if state.compiled is None and step == 3:
                 state.compiled, why = choose_compile("auto", steps - step, min(step_seconds, default=0.0))
-                callback.log(f"{'compiling' if state.compiled else 'not compiling'}: {why}")
+                callback.detail(f"{'compiling' if state.compiled else 'not compiling'}: {why}")
             if state.compiled and loss_sum == model.sparse_loss:
                 loss_sum = compiled(model)
             start = time.monotonic()
@@ -307,7 +317,7 @@ def _begin(run: TrainingRun, run_dir: RunDir, state: TrainState, holdout: Batch 
     if not state.precision:
         part = next(first.micro_batches(micro))
         state.precision, why = choose_precision(model, part, settings.precision, run.device)
-    callback.log(f"precision {state.precision}: {why}")
+    callback.detail(f"precision {state.precision}: {why}")
     if state.step == 0 and state.first_loss is None and holdout is not None:
         state.first_loss, micro = validation_loss(model, holdout, micro, state.precision)
         score = run.score(model, 0, state.first_loss, state.precision)[0] if run.score else state.first_loss
@@ -316,7 +326,7 @@ def _begin(run: TrainingRun, run_dir: RunDir, state: TrainState, holdout: Batch 
     if settings.compile != "auto" or run.kl is not None:  # compiled is the loss without a KL term
         state.compiled = settings.compile == "always" and run.kl is None
         if settings.compile == "always" and not state.compiled:
-            callback.log("not compiling: the loss that holds a model to its base is not compiled yet")
+            callback.detail("not compiling: the loss that holds a model to its base is not compiled yet")
     return micro
 
 

@@ -102,6 +102,31 @@ def test_dialogues_learnt_by_heart_come_back_word_for_word_and_end(base, tmp_pat
         assert greedy(model, prompt, len(reply)) == reply
 
 
+def test_an_evaluation_is_one_line_and_the_base_answers_once(base, tmp_path):
+    done = finetune(base, dialogues(tmp_path, 30), tmp_path / "out", "--steps", 30)
+    assert done.status == 0, done.err
+    lines = done.err.splitlines()
+    evaluated = [line for line in lines if line.startswith("step ")]
+    form = r'step (10|20|30)/30  loss \d\.\d{3}  held out \d\.\d{3}  ETA [0-9hms]+  now ".*"'
+    assert len(evaluated) == 3 and all(re.fullmatch(form, line) for line in evaluated), evaluated
+    assert [line.split(" with ")[0] for line in lines if line.startswith("the base answers")] == [
+        'the base answers "Ba ko?"'
+    ]
+    # What follows the last step counts: its ETA is not over when the steps are.
+    assert not evaluated[-1].endswith("ETA 0s") and any(line.startswith("measuring what came of it") for line in lines)
+    assert not [line for line in lines if "tok/s" in line or "precision" in line or "% of the tuned weights" in line]
+
+
+def test_verbose_shows_every_figure_and_every_sample(base, tmp_path):
+    done = finetune(base, dialogues(tmp_path, 30), tmp_path / "out", "--steps", 20, "--verbose")
+    assert done.status == 0, done.err
+    prompts = json.loads((tmp_path / "out" / "training" / "samples.jsonl").read_text().splitlines()[0])["samples"]
+    assert done.err.count("the base answers ") == len(prompts) > 1
+    assert done.err.count("    Ba ko?  now ") == 2
+    for shown in ("precision fp32: asked for", " tok/s  ", "100% of the tuned weights: replies "):
+        assert shown in done.err
+
+
 def test_what_a_fine_tune_leaves(base, tmp_path):
     before = tree_hash(base)
     done = finetune(base, dialogues(tmp_path, 30), tmp_path / "out", "--steps", 20)
@@ -346,7 +371,10 @@ def test_a_profile_s_checkpoints_go_beside_its_runs(base, home):
     assert re.fullmatch(r"\d{4}-\d\d-\d\d-\d{6}-dual-llama-\d+k", a.name), "mode and base, not the set's wrapper"
     assert b.name == f"{a.name}-2"
     assert f"made {a / 'training' / 'health.html'}: how good it is" in first.err
-    chat, export = [line.removeprefix("next: ") for line in first.err.splitlines() if line.startswith("next: ")]
+    chat, export, compare = (
+        line.removeprefix("next: ") for line in first.err.splitlines() if line.startswith("next: ")
+    )
+    assert shlex.split(compare) == ["trainer", "compare", str(base), str(a)]
     assert shlex.split(chat) == ["trainer", "chat", str(a)] and shlex.split(export)[:3] == ["trainer", "export", str(a)]
     exported = trainer(*shlex.split(export)[1:-1], home / "exported")
     assert (exported.status, exported.out) == (0, f"{home / 'exported'}\n"), exported.err
