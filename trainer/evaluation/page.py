@@ -28,6 +28,7 @@ _VERDICTS: Final = {
     "accepted": ("bad", "✗ Accepted, although degraded"),
     "measured": ("neutral", "Measured, not compared"),
 }
+_DOUBTED: Final = ("weak", "✓ Passed, with a doubt")
 _SIZES: Final = (
     (("train", ("for training", "for training")), ("held_out", ("held out", "held out"))),
     (("replies", ("reply", "replies")), ("words", ("word",))),
@@ -85,6 +86,8 @@ def _visible(text: object) -> str:
 def _view(report: Row) -> dict[str, Any]:
     """Return the template's values: numbers as text, missing ones empty."""
     kind, words = _VERDICTS.get(report.get("verdict") or "", ("neutral", _visible(report.get("verdict"))))
+    if kind == "good" and str((report.get("headline") or [""])[0]).startswith("PASSED, "):
+        kind, words = _DOUBTED
     plain = ("checkpoint", "base", "longest_run", "calibration")
     lists = ("headline", "oov_words", "names", "replies", "samples", "advice")
     return {

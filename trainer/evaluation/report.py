@@ -17,6 +17,7 @@ from trainer.evaluation.probes import EvalResult, EvalSuite, perplexity
 JSON_FILE = "health.json"
 _SHOWN = 12  # replies shown side by side
 _EXAMPLES = 20  # words
+ENOUGH_HELD = 30  # samples held out; of fewer, one is more than 3% of every figure, beside budgets of 2 to 10%
 _BROKEN = {
     "base_perplexity": "it has forgotten the base's language",
     "reply_perplexity": "it learnt nothing that carries over to unseen dialogues",
@@ -81,20 +82,31 @@ def verdict_of(checks: Sequence[BudgetCheck], accepted: bool, judged: bool) -> s
     return "accepted" if accepted else "refused"
 
 
-def headline(verdict: str, checks: list[BudgetCheck], tuned: EvalResult) -> list[str]:
-    """Return the three lines of the summary."""
+def headline(verdict: str, checks: list[BudgetCheck], tuned: EvalResult, held: int | None = None) -> list[str]:
+    """Return the three lines of the summary; `held` is the number of samples held out.
+
+    The first words say how much the verdict proves: little with few held out, or where the model knows its training
+    replies far better than others.
+    """
     fit, over = calibration(tuned), broken(checks)
+    doubts = [f"weak evidence: {held:,} held out"] if held and held < ENOUGH_HELD else []
+    doubts += [fit.partition(":")[0]] if verdict == "passed" and fit.startswith(("memorised", "overfitted")) else []
     if verdict == "measured":
         return [line for line in ("measured alone: there is no base to compare it with", fit) if line]
     if verdict == "passed":
-        ok = "PASSED: it answers unseen dialogues better than its base, and writes as well as it did"
+        ok = "it answers unseen dialogues better than its base, and writes as well as it did"
         if tuned.reply_loss is None:
-            ok = "PASSED: it writes as well as its base; what it learnt is not measured, as nothing is held out"
-        return [line for line in (ok, *_kept(checks), fit) if line][:3]
+            ok = "it writes as well as its base; what it learnt is not measured, as nothing is held out"
+        return [line for line in (_doubted("PASSED", doubts, ok), *_kept(checks), fit) if line][:3]
     reasons = ", ".join(_BROKEN[check.name] for check in over)
-    first = f"{'REFUSED' if verdict == 'refused' else 'REFUSED, kept by --accept-degraded'}: {reasons}"
+    first = _doubted("REFUSED" if verdict == "refused" else "REFUSED, kept by --accept-degraded", doubts, reasons)
     lines = [first, over[0].says, "; ".join(part for part in (fit, *(check.says for check in over[1:2])) if part)]
     return [line for line in lines if line]
+
+
+def _doubted(verdict: str, doubts: list[str], says: str) -> str:
+    """Return "PASSED: it answers", or with doubts "PASSED, weak evidence: 6 held out; overfitted. It answers"."""
+    return f"{verdict}, {'; '.join(doubts)}. {says[0].upper()}{says[1:]}" if doubts else f"{verdict}: {says}"
 
 
 def _kept(checks: list[BudgetCheck]) -> list[str]:
@@ -193,7 +205,7 @@ def make_report(
     """Return the report as JSON has it."""
     return HealthReport.model_validate({
         "checkpoint": name, "base": base_name, "verdict": verdict,
-        "headline": headline(verdict, checks, tuned), "calibration": calibration(tuned),
+        "headline": headline(verdict, checks, tuned, sizes.get("held_out")), "calibration": calibration(tuned),
         "metrics": metrics(base, tuned, checks), "advice": advice(checks, tuned),
         "oov_words": [list(pair) for pair in tuned.oov.oov.most_common(_EXAMPLES)],
         "base_oov_words": [list(pair) for pair in base.oov.oov.most_common(_EXAMPLES)] if base else [],

@@ -221,6 +221,27 @@ def test_one_that_passed_with_nothing_held_out_claims_nothing_of_unseen_dialogue
     assert lines[1:] == ["perplexity of the base's own text +0.0% (20.1 -> 20.1; budget +2%): it keeps the language"]
 
 
+@pytest.mark.parametrize(
+    ("held", "train", "first"),
+    [
+        (30, 3.4, "PASSED: it answers"), (None, 3.4, "PASSED: it answers"),
+        (29, 3.4, "PASSED, weak evidence: 29 held out. It answers"),
+        (6, 1.5, "PASSED, weak evidence: 6 held out; overfitted. It answers"),
+        (200, 1.5, "PASSED, overfitted. It answers"), (200, 0.2, "PASSED, memorised. It answers"),
+    ],
+)  # fmt: skip
+def test_the_first_words_say_how_much_a_verdict_proves(held: int | None, train: float, first: str) -> None:
+    tuned = replace(GOOD, train_loss=train)
+    line = headline("passed", check_budgets(BASE, tuned, BUDGETS), tuned, held)[0]
+    assert line == f"{first} unseen dialogues better than its base, and writes as well as it did"
+
+
+def test_a_refusal_on_few_samples_says_so() -> None:
+    bad = replace(GOOD, eos_rate=0.1)
+    line = headline("refused", check_budgets(BASE, bad, BUDGETS), bad, 6)[0]
+    assert line == "REFUSED, weak evidence: 6 held out. Its replies do not end"
+
+
 @pytest.mark.parametrize("accepted", [False, True])
 def test_the_three_lines_of_one_that_is_refused(accepted: bool) -> None:
     bad = health(text_loss=4.0, reply_loss=5.0, train_loss=0.1, unseen=NgramOverlap(0.9, 12, "da ba san"))

@@ -392,7 +392,9 @@ def test_a_fine_tune_with_replay_passes() -> None:
     assert record.data["replay"] == "text that came with tiny-base"
     report = read(out / "training" / "health.json")
     assert report["verdict"] == "passed" and report["advice"] == []
-    assert report["headline"][0].startswith("PASSED: it answers unseen dialogues better than its base")
+    assert report["headline"][0].startswith(
+        "PASSED, weak evidence: 6 held out. It answers unseen dialogues better than its base"
+    )
     (chosen,) = [one["alpha"] for one in report["sweep"] if one["chosen"]]
     assert chosen == record.gate.alpha
     rows = [one for one in report["curves"] if "score" in one]
@@ -424,5 +426,5 @@ def test_what_version_0_1_left_is_read_under_the_names_of_today(tmp_path: Path) 
 def test_the_health_of_one_that_passed() -> None:
     out, _ = well()
     done = health(out, "--home", kind_home())
-    assert done.status == 0 and done.out.splitlines()[0].startswith("PASSED: ")
+    assert done.status == 0 and done.out.splitlines()[0].startswith("PASSED, weak evidence: 6")
     assert "BROKEN" not in done.out and "to do: " not in done.out
