@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -204,6 +205,19 @@ def test_the_wheel_brings_every_page(python: Path, tmp_path: Path) -> None:
     assert [line.split()[0] for line in listed.out.splitlines()] == sorted(PAGES)
     for topic, text in PAGES.items():
         assert started(python, "curate", "docs", topic, cwd=tmp_path).out == text
+
+
+def test_the_wheel_brings_the_notice_of_every_text_that_the_base_learnt_from(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as packed:
+        names = set(packed.namelist())
+        sources = json.loads(packed.read("trainer/base/sources.json"))["sources"]
+        assert sources
+        for source in sources:
+            notice = source.get("notice")
+            assert notice or source["licence"] == "CC0-1.0", f"{source['name']} ({source['licence']}) has no notice"
+            if notice:
+                assert len(packed.read(f"trainer/base/{notice}")) > 300
+    assert {"trainer/base/README.md", "trainer/evaluation/words/README.md"} <= names
 
 
 def test_a_mistake_in_the_settings_leads_to_a_page_that_is_there(python: Path, tmp_path: Path) -> None:

@@ -68,7 +68,13 @@ def _run(options: argparse.Namespace) -> int:
     else:
         print(options.out)
     made(options.out, "documents, their tokenizer and token shards")
-    mix = ",".join(f"{source.name}={source.share:g}" for source in sources.sources)
-    words = ("--shards", options.out / "shards", "--tokenizer", place, "--mix", mix, "--held-out", "held-out")
-    next_step(command_line("trainer", "pretrain", *words, "--out", "my-base"), "trains a base on them")
+    words = ("--shards", options.out / "shards", "--tokenizer", place, "--held-out", "held-out")
+    first, last = (
+        ",".join(f"{source.name}={share:g}" for source in sources.sources if (share := getattr(source, name)))
+        for name in ("share", "last_share")
+    )
+    next_step(command_line("trainer", "pretrain", *words, "--mix", first, "--out", "my-base"), "trains a base on them")
+    if last:
+        more = ("--base", "my-base", "--mix", last, "--out", "my-better-base")
+        next_step(command_line("trainer", "pretrain", *words, *more), "then goes on with the best of them")
     return 0

@@ -21,7 +21,7 @@ from curator.contract.errors import UsageError
 from curator.contract.files import read_text, write_whole
 from trainer.evaluation.lexicon import words
 from trainer.mixture.sources import Sources, TextSource
-from trainer.mixture.windows import clean, passages, turns, window_text, windows
+from trainer.mixture.windows import clean, is_answer, passages, turns, window_text, windows
 from trainer.model.prompt_template import Template
 
 Progress = Callable[[str, int, int], None]
@@ -94,6 +94,8 @@ class Mixture:
                 held = rng.random() < self.sources.held_out
                 for pairs in windows(turns(text), rng):
                     document = window_text(pairs, template)
+                    if source.answers and not is_answer(pairs):
+                        continue
                     said = "\n".join(turn for pair in pairs for turn in pair)
                     reason = self._window_fault(said, source, rng)
                     if reason:

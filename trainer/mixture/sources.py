@@ -24,7 +24,9 @@ class TextSource(_Record):
     name: str = Field(pattern=r"[a-z][a-z0-9-]*")
     files: list[str] = Field(min_length=1)
     kind: Literal["talk", "stories", "books"]
-    share: float = Field(gt=0, le=1, description="of the tokens that a base is trained on")
+    share: float = Field(ge=0, le=1, description="of the tokens that a base is trained on")
+    last_share: float = Field(0.0, ge=0, le=1, description="of those at the end, while the learning rate falls")
+    answers: bool = Field(False, description="only short questions that are answered in the first person")
     documents: int = Field(0, ge=0, description="at most so many; 0: all")
     topics: float = Field(1.0, ge=0, le=1, description="share kept of windows that speak of films, music or sport")
     excerpts: bool = Field(True, description="may excerpts of it be shipped as replay and held-out text")

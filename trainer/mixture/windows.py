@@ -124,3 +124,26 @@ def passages(book: str, size: int) -> Iterator[str]:
             part, length = [], 0
     if part:
         yield "\n\n".join(part)
+
+
+_FIRST_PERSON = re.compile(r"\b(?:I|I'[a-z]+|my|me|we|our|mine|myself)\b")
+_SENTENCE_END = re.compile(r"[.!?]")
+
+
+def is_answer(pairs: Sequence[Exchange]) -> bool:
+    """Say whether a window is one short question and an answer in the first person: what a persona is asked for most.
+
+    A reply that begins with a question, or is one, answers none.
+    """
+    if len(pairs) != 1:
+        return False
+    prompt, reply = pairs[0]
+    first = _SENTENCE_END.search(reply)
+    return (
+        prompt.endswith("?")
+        and 3 <= len(prompt.split()) <= 14
+        and 3 <= len(reply.split()) <= 35
+        and bool(_FIRST_PERSON.search(reply))
+        and first is not None
+        and first[0] != "?"
+    )

@@ -14,7 +14,7 @@ from core_fixtures import trainer
 from curator.contract.errors import UsageError
 from trainer.mixture.mixture import Made, Mixture, tokenizer_lines, write_mixture
 from trainer.mixture.sources import Sources, read_sources
-from trainer.mixture.windows import last_question, passages, tidy, window_text, windows
+from trainer.mixture.windows import is_answer, last_question, passages, tidy, window_text, windows
 from trainer.model.prompt_template import Template
 from trainer.names import builtin_base
 
@@ -63,6 +63,23 @@ def test_a_window_is_written_as_the_template_writes_a_prompt_and_its_reply() -> 
     template = Template(plain_quotes=True)
     assert window_text([("Tea?", "Yes.")], template) == "Q: Tea?\nA: Yes."
     assert window_text([("Tea?", "Yes."), ("Milk?", "No.")], template) == "Q: Tea?\nA: Yes.\nQ: Milk?\nA: No."
+
+
+@pytest.mark.parametrize(
+    ("prompt", "reply", "answers"),
+    [
+        ("What do you like?", "I like tea.", True),
+        ("What do you like?", "Tea, and my cat likes milk.", True),
+        ("What do you like?", "Tea is good.", False),  # not in the first person
+        ("What do you like?", "Why do I like? Well, tea.", False),
+        ("You like tea.", "I like tea.", False),
+        ("Why?", "I like tea.", False),
+        ("What do you like?", "I do.", False),  # too short to be learnt from
+    ],
+)
+def test_an_answer_is_in_the_first_person_and_no_question(prompt: str, reply: str, answers: bool) -> None:
+    assert is_answer([(prompt, reply)]) == answers
+    assert not is_answer([("Hello.", "Hello."), (prompt, reply)])
 
 
 def test_a_lecture_is_no_window() -> None:
@@ -191,6 +208,7 @@ def test_every_source_of_the_base_names_its_licence_and_brings_its_notice() -> N
     base = builtin_base()
     sources = read_sources(base / "sources.json").sources
     assert abs(sum(source.share for source in sources) - 1) < 1e-9
+    assert abs(sum(source.last_share for source in sources) - 1) < 1e-9
     for source in sources:
         assert source.title and source.credit and source.url.startswith("https://")
         if source.licence in NEEDS_NO_NOTICE:
