@@ -121,6 +121,9 @@ class HealthSettings(ConfigModel):
     """How the health of a fine-tune is measured."""
 
     replies: int = Field(192, ge=8, le=10_000, description="replies to unseen prompts, at the end")
+    most_replies: int = Field(
+        1536, ge=8, le=100_000, description="replies at most where a figure is too near its budget to tell"
+    )
     training_replies: int = Field(64, ge=0, le=10_000, description="replies to prompts of the training set")
     quick_replies: int = Field(32, ge=8, le=10_000, description="replies at each evaluation and point of the sweep")
     text_rows: int = Field(128, ge=8, le=10_000, description="rows of the base's held-out text")

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from trainer.evaluation.evidence import Margins
 from trainer.evaluation.probes import EvalResult, perplexity
 from trainer.settings import BudgetSettings
 
 
 @dataclass(frozen=True)
 class BudgetCheck:
-    """One budget: its figure for base and fine-tune, the limit, whether it is kept, and what it says in words."""
+    """One budget: its figure for base and fine-tune, the limit, whether it is kept, and what it says in words.
+
+    `margin` is half the width of the figure's interval, where replies tell it.
+    """
 
     name: str
     base: float | None
@@ -24,19 +28,40 @@ class BudgetCheck:
     limit: float
     kept: bool
     says: str
+    margin: float | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Say whether the figure's interval lies on one side of the limit."""
+        return self.margin is None or abs(self.tuned - self.limit) > self.margin
 
 
-def check_budgets(base: EvalResult, tuned: EvalResult, budgets: BudgetSettings) -> list[BudgetCheck]:
-    """Return a check of each budget that could be measured, broken ones first, the worst at the top."""
+def check_budgets(
+    base: EvalResult, tuned: EvalResult, budgets: BudgetSettings, margins: Margins | None = None
+) -> list[BudgetCheck]:
+    """Return a check of each budget that could be measured, broken ones first, the worst at the top.
+
+    With `margins`, what replies tell says how well it is known.
+    """
     checks = _perplexities(base, tuned, budgets)
     if tuned.replies:  # without prompts there are no replies to check
         checks += [*_recital(tuned, budgets), *_writing(base, tuned, budgets)]
+    if margins is not None:
+        checks = [_with_margin(check, margins.of(check.name), len(tuned.replies)) for check in checks]
     return sorted(checks, key=lambda check: (check.kept, -_excess(check)))
 
 
 def broken(checks: Sequence[BudgetCheck]) -> list[BudgetCheck]:
     """Return the checks whose budget is broken."""
     return [check for check in checks if not check.kept]
+
+
+def _with_margin(check: BudgetCheck, width: float | None, replies: int) -> BudgetCheck:
+    if width is None:
+        return check
+    known = replace(check, margin=width)
+    doubt = "" if known.settled else ", too near the limit to be sure"
+    return replace(known, says=f"{check.says}; known to ±{100 * width:.2g} points from {replies:,} replies{doubt}")
 
 
 def _excess(check: BudgetCheck) -> float:

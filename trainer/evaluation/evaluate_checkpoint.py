@@ -13,10 +13,11 @@ from curator.contract.errors import CuratorError, UsageError
 from curator.contract.files import read_json
 from trainer.data.dialogues import Dataset, Samples, encode_dataset, read_dialogues, without_secrets
 from trainer.data.pretraining_replay import BaseText, base_text
-from trainer.evaluation.budgets import check_budgets
+from trainer.evaluation.budgets import BudgetCheck
 from trainer.evaluation.perplexity import recorded_share
 from trainer.evaluation.probes import EvalResult, EvalSuite, lexicon_of
 from trainer.evaluation.report import JSON_FILE, make_report, verdict_of
+from trainer.evaluation.settling import settle
 from trainer.evaluation.training_log import TrainingLog, under_new_names
 from trainer.model.checkpoint import Checkpoint, load_checkpoint, load_record
 from trainer.names import builtin_base
@@ -63,8 +64,14 @@ def evaluate_checkpoint(
     health = settings.health
     after = _measured(tuned, suite, health, health.training_replies, _named(progress, "the checkpoint"))
     before = _measured(parent, suite, health, 0, _named(progress, "the base")) if parent else None
-    base = suite.beside(before, after) if before else None
-    checks = check_budgets(base, after, settings.budgets) if base else []
+    base, checks = None, list[BudgetCheck]()
+    if parent and before:
+        found = settle(
+            suite, before, after, models=lambda: (parent.model(), tuned.model()), budgets=settings.budgets,
+            most=health.most_replies, log=notes.append,
+        )  # fmt: skip
+        after, checks = found.tuned, found.checks
+        base = suite.beside(found.base, after)
     gate, log = tuned.record.gate, TrainingLog(tuned.folder / "training")
     sizes = {"train": len(samples.train), "held_out": len(samples.holdout)} if samples else {}
     report = make_report(

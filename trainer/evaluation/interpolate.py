@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from curator.contract.errors import counted
-from trainer.evaluation.budgets import BudgetCheck, broken, check_budgets
+from trainer.evaluation.budgets import BudgetCheck, broken
 from trainer.evaluation.probes import EvalResult, EvalSuite, perplexity
+from trainer.evaluation.settling import settle
 from trainer.inference.text_stream import BATCH
 from trainer.model.convert import StateDict
 from trainer.model.llama import Llama, ModelConfig
@@ -83,6 +84,11 @@ class WeightInterpolation:
         self._all = max(self._all, self._done)
         self._measuring(self._done, self._all)
 
+    def _more(self, replies: int) -> None:
+        """Count replies that nobody foresaw."""
+        self._all += _times(replies)
+        self._tick(_times(replies))
+
     def _model(self, state: StateDict) -> Llama:
         model = Llama(self._config)
         model.load_state_dict(state)
@@ -143,9 +149,13 @@ class WeightInterpolation:
                 self._model(state), settings.replies, settings.training_replies, settings.text_rows, precision=precision
             )
             self._tick(self._full)
-            beside = self._suite.beside(base, result)
+            found = settle(
+                self._suite, base, result, models=lambda state=state: (self._model(self._base), self._model(state)),  # type: ignore[misc]
+                budgets=self._budgets, most=settings.most_replies, log=log, tick=self._more,
+            )  # fmt: skip
+            base = found.base
             choice = Interpolated(
-                state, point.alpha, beside, result, check_budgets(beside, result, self._budgets), sweep
+                state, point.alpha, self._suite.beside(base, found.tuned), found.tuned, found.checks, sweep
             )
             if choice.passed:
                 return choice

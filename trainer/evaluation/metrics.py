@@ -45,10 +45,18 @@ class TrainingNgrams:
         shared = total = 0
         longest: list[str] = []
         for reply in map(words, replies):
-            known = [gram in self._grams for gram in grams(reply, GRAM)]
-            shared, total = shared + sum(known), total + len(known)
+            hits, many = self._counts(reply)
+            shared, total = shared + hits, total + many
             longest = self._longer(reply, len(longest)) or longest
         return NgramOverlap(shared / total if total else 0.0, len(longest), " ".join(longest))
+
+    def counts(self, replies: Iterable[str]) -> list[tuple[int, int]]:
+        """Return of each reply its 8-grams that stand in the training replies, and all of them."""
+        return [self._counts(words(reply)) for reply in replies]
+
+    def _counts(self, reply: list[str]) -> tuple[int, int]:
+        known = [gram in self._grams for gram in grams(reply, GRAM)]
+        return sum(known), len(known)
 
     def _longer(self, reply: list[str], least: int) -> list[str]:
         """Return the longest run of a reply that stands in one training reply; empty if it has no more than `least`."""

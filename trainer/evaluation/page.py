@@ -166,6 +166,8 @@ def _metric(metric: Row) -> Row:
     """Return a row of the table of metrics."""
     name, unit = metric.get("name") or "", metric.get("unit") or ""
     figures = {key: _figure(metric.get(key), name, unit) for key in ("base", "tuned", "limit")}
+    if figures["tuned"] and (known := _share(metric.get("margin"))):
+        figures["tuned"] += f" ±{known}"
     texts = {key: metric.get(key) or "" for key in ("limit_says", "means")}
     return {"label": metric.get("label") or name, "ok": metric.get("ok"), **figures, **texts}
 

@@ -17,6 +17,7 @@ from curator.contract.special_tokens import leaks_role, leaks_tag
 from trainer.data.batches import PackedDataset
 from trainer.data.dialogues import Dialogue, Samples
 from trainer.data.token_shards import Tokens
+from trainer.evaluation.evidence import Margins, margin, ratio_deviations, share_margin
 from trainer.evaluation.lexicon import LEXICON, Lexicon, WordCounts, english, read_words, words
 from trainer.evaluation.metrics import NgramOverlap, TrainingNgrams, distinct, repetition
 from trainer.evaluation.perplexity import mean_loss, windows
@@ -101,11 +102,13 @@ class EvalSuite:
             None if batch is None else mean_loss(model, batch.to(device), _MICRO, precision) for batch in batches
         )
 
-    def replies(self, decoder: Decoder, questions: Sequence[Question], count: int, first: int) -> list[Reply]:
-        """Return `count` replies to questions, taken in turn, each with a seed of its own."""
+    def replies(
+        self, decoder: Decoder, questions: Sequence[Question], count: int, first: int, begin: int = 0
+    ) -> list[Reply]:
+        """Return `count` replies to questions, taken in turn from number `begin` on, each with a seed of its own."""
         if not questions:
             return []
-        prompts = [questions[number % len(questions)].prompt for number in range(count)]
+        prompts = [questions[number % len(questions)].prompt for number in range(begin, begin + count)]
         seeds = range(self._seed + first, self._seed + first + count)
         return replies(decoder, self.tokenizer, prompts, self.sampling, seeds=seeds)
 
@@ -122,6 +125,36 @@ class EvalSuite:
         progress("replies to training prompts", 2, 3)
         trained_replies = self.replies(decoder, self.trained, trained, 1 << 20)
         return self._health(unseen_replies, trained_replies, held, train, text)
+
+    def extended(self, model: Llama, result: EvalResult, replies: int) -> EvalResult:
+        """Return a model's figures with so many more replies to unseen prompts behind them."""
+        done = len(result.replies)
+        more = self.replies(Decoder(model), self.unseen, replies, done, done)
+        losses = (result.reply_loss, result.train_loss, result.text_loss)
+        return replace(self._health([*result.replies, *more], [], *losses), trained=result.trained)
+
+    def margins(self, base: EvalResult, tuned: EvalResult) -> Margins:
+        """Return how well the figures of replies are known: of invented words, the difference to the base's."""
+        ours, theirs = list(map(_whole_words, tuned.replies)), list(map(_whole_words, base.replies))
+        counts = [self._invented(text) for text in ours]
+        limits = [len(words(text)) for text in ours]
+        before = [self._invented(text, limit) for text, limit in zip(theirs, limits, strict=False)]
+        moved = ratio_deviations(counts)
+        base_moved = [*ratio_deviations(before), *[0.0] * (len(moved) - len(before))]
+        number, all_words = len(counts), sum(many for _, many in counts)
+        recited = self._recited.counts(reply.text for reply in tuned.replies) if self._recited else None
+        grams = sum(many for _, many in recited) if recited else 0
+        return Margins(
+            oov_rate=margin(
+                [one - other for one, other in zip(moved, base_moved, strict=True)], number / max(1, all_words)
+            ),
+            eos_rate=share_margin(sum(reply.stopped == "end" for reply in tuned.replies), number),
+            memorisation=margin(ratio_deviations(recited), number / max(1, grams)) if recited else None,
+        )
+
+    def _invented(self, text: str, most: int | None = None) -> tuple[int, int]:
+        counts = self._lexicon.check([text], None if most is None else [most])
+        return counts.oov.total(), counts.total
 
     def _health(
         self, unseen: list[Reply], trained: list[Reply], held: float | None, train: float | None, text: float | None

@@ -43,6 +43,7 @@ class Figure(BaseModel):
     unit: Literal["", "%", "words"]
     base: float | None
     tuned: float | None
+    margin: float | None = Field(None, description="half the width of its interval, where replies tell it")
     limit: float | None = Field(description="of its budget, where it has one")
     ok: bool | None = Field(description="whether the budget is kept")
     limit_says: str
@@ -130,7 +131,8 @@ def metrics(base: EvalResult | None, tuned: EvalResult, checks: list[BudgetCheck
         limit = limits.get(name)
         out.append({
             "name": name, "label": label, "unit": unit, "base": value(base) if base else None, "tuned": value(tuned),
-            "limit": limit.limit if limit else None, "ok": limit.kept if limit else None,
+            "margin": limit.margin if limit else None, "limit": limit.limit if limit else None,
+            "ok": limit.kept if limit else None,
             "limit_says": ("at least" if name == "eos_rate" else "at most") if limit else "", "means": says,
         })  # fmt: skip
     return out
@@ -247,7 +249,8 @@ def _row(figure: dict[str, Any], with_base: bool) -> list[str]:
     limit = "" if figure["limit"] is None else f"{figure['limit_says']} {_figure(figure['limit'], figure['unit'])}"
     ok = {True: "ok", False: "BROKEN", None: ""}[figure["ok"]]
     base = [_figure(figure["base"], figure["unit"])] if with_base else []
-    return [figure["label"], _figure(figure["tuned"], figure["unit"]), *base, limit, ok]
+    known = "" if figure["margin"] is None else f" ±{figure['margin']:.2%}"
+    return [figure["label"], _figure(figure["tuned"], figure["unit"]) + known, *base, limit, ok]
 
 
 def _figure(value: float | None, unit: str) -> str:

@@ -219,9 +219,11 @@ def test_json_is_all_that_stdout_holds() -> None:
     names = [one["name"] for one in report["metrics"]]
     assert len(set(names)) == len(names) == 15
     for one in report["metrics"]:
-        assert set(one) == {"name", "label", "unit", "base", "tuned", "limit", "ok", "limit_says", "means"}
+        assert set(one) == {"name", "label", "unit", "base", "tuned", "margin", "limit", "ok", "limit_says", "means"}
         assert one["unit"] in ("", "%", "words") and one["label"] and one["means"]
-        assert all(value is None or math.isfinite(value) for value in (one["base"], one["tuned"], one["limit"]))
+        assert all(
+            value is None or math.isfinite(value) for value in (one["base"], one["tuned"], one["limit"], one["margin"])
+        )
         assert (one["ok"] is None) == (one["limit"] is None) == (one["limit_says"] == "")
         assert one["unit"] != "%" or one["tuned"] is None or 0 <= one["tuned"] <= 1
     assert page(report).startswith("<!")
