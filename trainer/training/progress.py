@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from trainer.training.loop import StepMetrics, TrainerCallback
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
+LONG = 600.0  # seconds from which on a laptop may fall asleep before the end
+_KNOWN = 3  # steps after which the time of one is known
 _LINE_EVERY, _QUIET_LINE_EVERY = 10.0, 60.0  # seconds between lines where stderr is no terminal
 
 
@@ -32,6 +35,18 @@ def one_line(text: str, width: int = 100) -> str:
     """Return the beginning of a text in one line, without control characters."""
     plain = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
     return plain if len(plain) <= width else plain[: width - 1] + "…"
+
+
+def awake_note(seconds: float) -> str | None:
+    """Return advice for a training over which a laptop would fall asleep, None for a shorter one."""
+    if seconds < LONG:
+        return None
+    keeps = {"darwin": "caffeinate -i", "linux": "systemd-inhibit --what=sleep:idle"}.get(sys.platform)
+    how = f" ({keeps} trainer ... does)" if keeps and shutil.which(keeps.split()[0]) else ""
+    return (
+        f"this takes about {duration(seconds)}: plug a laptop in and keep it awake{how}. "
+        "Sleep only pauses it; what Ctrl-C or an empty battery stops goes on with trainer resume"
+    )
 
 
 def line_of(metrics: StepMetrics, steps: int, left: float) -> str:
@@ -68,7 +83,7 @@ class ConsoleCallback(TrainerCallback):
         self._board: Any = None
         self._begun = self._last_step = self._last_line = time.monotonic()
         self._evaluation: float | None = None  # seconds
-        self._shown_base = False
+        self._shown_base, self._advised = False, False
         self._held_back = ""
         self._at, self._closing_begun = 0.0, 0.0
         self.bar: Bar | None = None
@@ -101,7 +116,12 @@ class ConsoleCallback(TrainerCallback):
             self._evaluation = now - self._last_step  # before the first: the measuring of the base, and a step
         self._last_step = now
         self._to_board(metrics)
-        line = line_of(metrics, steps, self._left(metrics, steps))
+        left = self._left(metrics, steps)
+        line = line_of(metrics, steps, left)
+        if metrics.step - self._at >= _KNOWN and not self._advised:
+            self._advised = True
+            if note := awake_note(left):
+                self.log(note)
         self._show_bar(line, metrics, steps)
         evaluated = metrics.validation_loss is not None
         due = metrics.step == steps or now - self._last_line > (_LINE_EVERY if self._verbose else _QUIET_LINE_EVERY)

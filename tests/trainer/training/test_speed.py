@@ -7,6 +7,7 @@ import os
 import pytest
 
 from trainer.cli import _require_torch
+from trainer.training.progress import awake_note
 from trainer.training.speed import cores, taken_note
 
 
@@ -39,3 +40,19 @@ def test_a_system_without_a_load_says_nothing(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(os, "getloadavg", missing)
     assert taken_note(0) is None and cores() >= 1
+
+
+@pytest.mark.parametrize(
+    ("platform", "tool"), [("darwin", "caffeinate -i"), ("linux", "systemd-inhibit"), ("win32", "")]
+)
+def test_who_trains_for_long_is_told_to_keep_the_machine_awake(
+    monkeypatch: pytest.MonkeyPatch, platform: str, tool: str
+) -> None:
+    monkeypatch.setattr("sys.platform", platform)
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    assert awake_note(599) is None
+    note = awake_note(840) or ""
+    assert note.startswith("this takes about 14m00s") and "trainer resume" in note
+    assert tool in note and note.count("trainer ... does") == bool(tool)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert not tool or tool not in (awake_note(840) or "")
