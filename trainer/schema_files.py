@@ -10,6 +10,7 @@ from trainer.data.token_shards import Manifest
 from trainer.evaluation.report import HealthReport
 from trainer.mixture.sources import Sources
 from trainer.model.checkpoint import Record
+from trainer.model.kept import InUse
 from trainer.settings import TrainerSettings
 
 _MODELS: dict[str, type[BaseModel]] = {
@@ -18,6 +19,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "knowledge_module": Manifest,
     "health": HealthReport,
     "base_sources": Sources,
+    "checkpoints_in_use": InUse,
 }
 
 

@@ -24,6 +24,7 @@ from trainer.cli import (
     import_,
     info,
     mix,
+    models,
     modules,
     pretrain,
     preview,
@@ -34,7 +35,7 @@ from trainer.cli import (
 
 _COMMANDS = (
     finetune, preview, pretrain, resume, sample, chat, compare, health, info, export, import_, convert, tokenizer,
-    modules, mix,
+    modules, mix, models,
 )  # fmt: skip
 
 

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from curator.contract.cli_frame import command_line, harmless, log, next_step
-from trainer.cli.options import add_command, checkpoint_argument, decoder_of, sampling_of, sampling_options, show_text
+from curator.contract.errors import UsageError
+from trainer.cli.models import folder_of
+from trainer.cli.options import add_command, decoder_of, sampling_of, sampling_options, show_text
+from trainer.names import checkpoint_path
 
 
 def add(commands: Any) -> None:
@@ -17,7 +20,11 @@ def add(commands: Any) -> None:
         commands, "chat", _run, "Talk with a model.",
         "Each line of stdin is a prompt, or a command; /help lists them. Replies go to stdout.",
     )  # fmt: skip
-    checkpoint_argument(chat)
+    chat.add_argument(
+        "checkpoint", type=checkpoint_path, nargs="?", metavar="CHECKPOINT",
+        help="a checkpoint's folder, or: base (default: the one in use, as trainer models says)",
+    )  # fmt: skip
+    chat.add_argument("--profile", metavar="P", help="whose, where none is named (default: the only profile's)")
     chat.add_argument("--mode", metavar="M", help="cognitive mode, where the model was trained with their tags")
     sampling_options(chat)
 
@@ -27,19 +34,31 @@ def _run(options: argparse.Namespace) -> int:
     from trainer.inference.chat import Chat, talk
     from trainer.model.checkpoint import load_checkpoint
 
-    checkpoint = load_checkpoint(options.checkpoint)
+    place = options.checkpoint or _in_use(options)
+    checkpoint = load_checkpoint(place)
     sampling = sampling_of(options)
     chat = Chat.of(checkpoint, decoder_of(checkpoint, options.threads), sampling, options.mode)
     show = show_text
     if sys.stdin.isatty():
         log("/help lists the commands; Ctrl-C stops a reply, Ctrl-D ends the chat")
     if sys.stdin.isatty() and sys.stdout.isatty():
-        show = Speaker(_name(options.checkpoint.resolve()), show_text)
+        show = Speaker(_name(place.resolve()), show_text)
     talk(chat, typed(log), show, log)
-    next_step(
-        command_line("trainer", "health", options.checkpoint), "says in figures how good it is, its base beside it"
-    )
+    next_step(command_line("trainer", "health", place), "says in figures how good it is, its base beside it")
     return 0
+
+
+def _in_use(options: argparse.Namespace) -> Path:
+    """Return the checkpoint in use of the profile. Raises UsageError where there is none."""
+    from trainer.model.kept import in_use
+
+    folder = folder_of(options.home, options.profile)
+    found = in_use(folder)
+    if found is None:
+        command = command_line("trainer", "finetune", "--profile", folder.parent.parent.name)
+        raise UsageError(f"there is no checkpoint that passed in {folder}", f"name one, or make one with: {command}")
+    log(f"{found.name}: the one in use")
+    return found
 
 
 def _name(checkpoint: Path) -> str:
