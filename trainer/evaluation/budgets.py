@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from curator.contract.errors import counted
 from trainer.evaluation.evidence import Margins
 from trainer.evaluation.probes import EvalResult, perplexity
 from trainer.settings import BudgetSettings
@@ -61,7 +62,10 @@ def _with_margin(check: BudgetCheck, width: float | None, replies: int) -> Budge
         return check
     known = replace(check, margin=width)
     doubt = "" if known.settled else ", too near the limit to be sure"
-    return replace(known, says=f"{check.says}; known to ±{100 * width:.2g} points from {replies:,} replies{doubt}")
+    return replace(
+        known,
+        says=f"{check.says}; known to ±{100 * width:.2g} points from {counted(replies, 'reply', 'replies')}{doubt}",
+    )
 
 
 def _excess(check: BudgetCheck) -> float:
