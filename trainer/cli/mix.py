@@ -29,34 +29,13 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from curator.contract.files import refuse_existing, write_whole
-    from trainer.data.token_shards import Splitting, add_text
-    from trainer.evaluation.lexicon import LEXICON, english, pack_words, read_words
-    from trainer.mixture.mixture import Mixture, tokenizer_lines, write_mixture
+    from trainer.mixture.make import HELD_OUT, SHARDS, TOKENIZER, MixRequest, make_mixture
     from trainer.mixture.sources import read_sources
-    from trainer.model.tokenizer import Tokenizer, train_tokenizer
 
-    refuse_existing(options.out)
     sources = read_sources(options.sources or builtin_base() / "sources.json")
-    mixture = Mixture(sources, options.texts, read_words(english()), options.seed)
+    request = MixRequest(options.texts, options.out, options.vocab_size, options.seed, options.tokenizer)
     with progress_bar() as progress:
-        mixture.count(progress)
-        found = write_mixture(mixture, options.out, progress)
-        write_whole(options.out / LEXICON, pack_words(mixture.lexicon()))
-        place = options.out / "tokenizer.model"
-        if options.tokenizer:
-            write_whole(place, Tokenizer.load(options.tokenizer).model)
-        else:
-            progress("training the tokenizer", 0, 1)
-            write_whole(place, train_tokenizer(tokenizer_lines(options.out, sources), options.vocab_size))
-        tokenizer = Tokenizer.load(place)
-        for folder, names in (
-            ("shards", [*found, "held-out"]), ("replay", ["replay"]), ("held-out-excerpts", ["held-out-excerpts"]),
-        ):  # fmt: skip
-            for name in names:
-                text = options.out / f"{name}.jsonl"
-                if text.stat().st_size:
-                    add_text(options.out / folder, name, [text], tokenizer, Splitting(plain_quotes=True), progress)
+        found = make_mixture(request, sources, progress)
     for name, made_of in found.items():
         lost = ", ".join(f"{reason} {number:,}" for reason, number in sorted(made_of.dropped.items()) if number)
         print(
@@ -68,7 +47,8 @@ def _run(options: argparse.Namespace) -> int:
     else:
         print(options.out)
     made(options.out, "documents, their tokenizer and token shards")
-    words = ("--shards", options.out / "shards", "--tokenizer", place, "--held-out", "held-out")
+    place = options.out / TOKENIZER
+    words = ("--shards", options.out / SHARDS, "--tokenizer", place, "--held-out", HELD_OUT)
     first, last = (
         ",".join(f"{source.name}={share:g}" for source in sources.sources if (share := getattr(source, name)))
         for name in ("share", "last_share")

@@ -122,6 +122,7 @@ def pretrain(
                     f"{request.base} has another size or another tokenizer", "make the shards with its tokenizer.model"
                 )
             model.load_state_dict(begin.state)
+            about |= {"base": begin.as_parent().model_dump()}
     plan = {
         "format": PLAN_FORMAT, "version": 1, "kind": "pretrain", "steps": settings.steps, "device": request.device,
         "mix": request.mix, "modules": str(request.shards.absolute()), "config": config.as_dict(),

@@ -85,7 +85,8 @@ class ConsoleCallback(TrainerCallback):
         self._evaluation: float | None = None  # seconds
         self._shown_base, self._advised = False, False
         self._held_back = ""
-        self._at, self._closing_begun = 0.0, 0.0
+        self._first: tuple[int, float] | None = None  # step, and seconds at its end
+        self._closing_begun = 0.0
         self.bar: Bar | None = None
         self._task: Any = None
 
@@ -118,7 +119,7 @@ class ConsoleCallback(TrainerCallback):
         self._to_board(metrics)
         left = self._left(metrics, steps)
         line = line_of(metrics, steps, left)
-        if metrics.step - self._at >= _KNOWN and not self._advised:
+        if self._first and metrics.step - self._first[0] >= _KNOWN and not self._advised:
             self._advised = True
             if note := awake_note(left):
                 self.log(note)
@@ -134,9 +135,10 @@ class ConsoleCallback(TrainerCallback):
 
     def _left(self, metrics: StepMetrics, steps: int) -> float:
         """Return the seconds that are left of the steps and of what follows them."""
-        if not self._at:
-            self._at = metrics.step - 1.0
-        a_step = metrics.seconds / max(1.0, metrics.step - self._at)
+        if self._first is None:  # it loads, measures the base, compiles: how long a step takes shows from the second on
+            self._first = metrics.step, metrics.seconds
+        step, seconds = self._first
+        a_step = (metrics.seconds - seconds) / (metrics.step - step) if metrics.step > step else metrics.seconds
         return (steps - metrics.step) * a_step + self.closing * (self._evaluation or 0.0)
 
     def _show_bar(self, line: str, metrics: StepMetrics, steps: int) -> None:

@@ -255,7 +255,9 @@ def test_mix_makes_what_pretrain_takes(tmp_path: Path) -> None:
     assert made["template"]["plain_quotes"] and set(made["data"]["modules"]) == {"talk", "books"}
     assert made["data"]["held_out"] == {"held-out": held["sha256"]} and held["plain_quotes"]
     assert made["data"]["tokens_held_out"] == held["tokens"]
-    assert (out / "replay" / "replay.bin").is_file() and (out / "lexicon.txt.gz").is_file()
+    assert (out / "lexicon.txt.gz").is_file()
+    for name in ("replay", "held-out"):
+        assert (out / "excerpts" / name / f"{name}.bin").is_file()
     assert trainer("mix", *words).status == 2, "what is there is not overwritten"
     wrong = trainer("pretrain", "--shards", out / "shards", "--tokenizer", out / "tokenizer.model", "--out",
                     tmp_path / "never", "--held-out", "helt-out", *tiny)  # fmt: skip

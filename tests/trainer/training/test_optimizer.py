@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -127,9 +128,9 @@ def test_a_base_goes_on_from_the_weights_of_another(tmp_path: Path) -> None:
     assert trainer(*place.pretrain(first)).status == 0
     done = trainer(*place.pretrain(tmp_path / "second", "--base", first, "--optimizer", "muon", "--json"))
     assert done.status == 0, done.err
-    import json
-
-    one, two = (json.loads((folder / "trainer.json").read_text())["metrics"] for folder in (first, tmp_path / "second"))
+    before, after = (json.loads((folder / "trainer.json").read_text()) for folder in (first, tmp_path / "second"))
+    assert after["data"]["base"] == {"name": "first", "sha256": before["sha256"]["model.safetensors"]}
+    one, two = before["metrics"], after["metrics"]
     assert two["validation_loss_at_start"] == pytest.approx(one["validation_loss"], abs=1e-4)
 
 

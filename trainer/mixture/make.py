@@ -1,0 +1,53 @@
+"""From texts to what a base is trained on: documents, a tokenizer, token shards, excerpts, a lexicon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from curator.contract.files import refuse_existing, write_whole
+from trainer.data.token_shards import Splitting, add_text
+from trainer.evaluation.lexicon import LEXICON, english, pack_words, read_words
+from trainer.mixture.mixture import Made, Mixture, Progress, tokenizer_lines, write_mixture
+from trainer.mixture.sources import Sources
+from trainer.model.tokenizer import Tokenizer, train_tokenizer
+
+TOKENIZER, SHARDS, HELD_OUT = "tokenizer.model", "shards", "held-out"
+
+
+@dataclass(frozen=True)
+class MixRequest:
+    """The request of a mixture: the folder of texts, where it goes, and a tokenizer in place of a new one."""
+
+    texts: Path
+    out: Path
+    vocab_size: int
+    seed: int
+    tokenizer: Path | None = None
+
+
+def make_mixture(request: MixRequest, sources: Sources, progress: Progress) -> dict[str, Made]:
+    """Make the mixture at `request.out`; return what became of each source.
+
+    Raises UsageError where texts are missing, too few for the tokenizer, or something is at `out`; HostError.
+    """
+    out = request.out
+    refuse_existing(out)
+    mixture = Mixture(sources, request.texts, read_words(english()), request.seed)
+    mixture.count(progress)
+    found = write_mixture(mixture, out, progress)
+    write_whole(out / LEXICON, pack_words(mixture.lexicon()))
+    if request.tokenizer:
+        model = Tokenizer.load(request.tokenizer).model
+    else:
+        progress("training the tokenizer", 0, 1)
+        model = train_tokenizer(tokenizer_lines(out, sources), request.vocab_size)
+    write_whole(out / TOKENIZER, model)
+    shards = [(out / SHARDS, name, name) for name in (*found, HELD_OUT)]
+    for name, source in (("replay", "replay"), (HELD_OUT, "held-out-excerpts")):  # as they lie beside a base
+        shards.append((out / "excerpts" / name, name, source))
+    for folder, name, source in shards:
+        text = out / f"{source}.jsonl"
+        if text.stat().st_size:
+            add_text(folder, name, [text], Tokenizer(model), Splitting(plain_quotes=True), progress)
+    return found
