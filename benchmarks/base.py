@@ -189,7 +189,7 @@ def main() -> int:
         lines = [f"{name}\t{asked}\t{said}\n" for name, one in found.items() for asked, said in one.replies]
         options.samples.write_text("".join(line.replace("\n", " ").rstrip() + "\n" for line in lines), "utf-8")
     if options.json:
-        options.json.write_bytes(pretty_json({name: asdict(one) for name, one in found.items()}))
+        options.json.write_text(pretty_json({name: asdict(one) for name, one in found.items()}), "utf-8")
     print(f"missed: {', '.join(missed)}" if missed else "all bounds hold")
     return int(options.accept and bool(missed))
 
