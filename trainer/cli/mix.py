@@ -53,7 +53,8 @@ def _run(options: argparse.Namespace) -> int:
         ",".join(f"{source.name}={share:g}" for source in sources.sources if (share := getattr(source, name)))
         for name in ("share", "last_share")
     )
-    next_step(command_line("trainer", "pretrain", *words, "--mix", first, "--out", "my-base"), "trains a base on them")
+    begin = (*words, "--mix", first, "--out", "my-base")
+    next_step(command_line("trainer", "pretrain", *begin), "trains a base on them")
     if last:
         more = ("--base", "my-base", "--mix", last, "--out", "my-better-base")
         next_step(command_line("trainer", "pretrain", *words, *more), "then goes on with the best of them")

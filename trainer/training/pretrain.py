@@ -66,7 +66,10 @@ def pretrain_data(request: PretrainRequest) -> tuple[SequenceDataset, dict[str, 
     aside = [shard for shard in shards if shard.manifest.name == request.held_out]
     if request.held_out and not aside:
         names = ", ".join(shard.manifest.name for shard in shards)
-        raise UsageError(f"{request.shards} has no shard {request.held_out!r} to hold out; it has {names}")
+        raise UsageError(
+            f"{request.shards} has no shard {request.held_out!r} to hold out",
+            f"expected --held-out to be one of {names}",
+        )
     shards = [shard for shard in shards if shard not in aside]
     shares = parse_mix(request.mix, shards)
     shards = [shard for shard in shards if shard.manifest.name in shares]

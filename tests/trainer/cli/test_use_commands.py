@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import json
 import math
@@ -349,6 +350,7 @@ class Terminal:
         )  # fmt: skip
         os.close(theirs)
         self.shown = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def until(self, text: str, seconds: float = 60) -> str:
         """Return what is shown up to a text; it fails where that does not come."""
@@ -357,7 +359,7 @@ class Terminal:
             assert time.monotonic() < end, self.shown
             if select.select([self._ours], [], [], 0.2)[0]:
                 try:
-                    self.shown += os.read(self._ours, 4096).decode("utf-8", "replace")
+                    self.shown += self._decoder.decode(os.read(self._ours, 4096))  # it may end within a character
                 except OSError:  # the other end is closed
                     break
         return self.shown[begun:]
