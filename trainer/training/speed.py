@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ LossSum = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 # Measured at 7M parameters on two cores: compiling takes 12 to 32 s and takes about a third off a step.
 COMPILE_SECONDS, COMPILE_SAVES = 40.0, 0.3
 TRIAL_STEPS = 3
-TAKEN = 0.7  # of a core, by which the load of others must stand above what is free before we speak of it
+TAKEN = 0.7  # of a core, that others must take of what we need before we speak of it
 
 
 def use_device(device: str) -> str:
@@ -49,20 +50,33 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def taken_note(number: int) -> str | None:
-    """Return a line where other programs take the cores that `number` threads (0: one a core) would have; else None.
+def busy_cores(seconds: float = 0.3) -> float | None:
+    """Return how many cores are at work while this process sleeps for so long; None where the system does not tell.
 
-    What counts is the mean of the last minute: programs that run or wait for a core.
+    The load average would not do: it still counts the command that ran before this one.
     """
+
+    def ticks() -> tuple[int, int]:
+        fields = [int(field) for field in Path("/proc/stat").read_text("ascii").split("\n")[0].split()[1:9]]
+        return sum(fields), fields[3] + fields[4]  # all, and idle or waiting for the disk
+
     try:
-        load = os.getloadavg()[0]
-    except (AttributeError, OSError):  # Windows has none
+        before = ticks()
+        time.sleep(seconds)
+        after = ticks()
+    except (OSError, ValueError, IndexError):  # no Linux
         return None
-    wanted, there = number or cores(), cores()
-    if load < TAKEN or load + wanted < there + TAKEN:
+    passed = after[0] - before[0]
+    return (os.cpu_count() or 1) * (1 - (after[1] - before[1]) / passed) if passed else None
+
+
+def taken_note(number: int) -> str | None:
+    """Return a line where other programs take the cores that `number` threads (0: one a core) would have; else None."""
+    busy, wanted, there = busy_cores(), number or cores(), cores()
+    if busy is None or busy < TAKEN or busy + wanted < there + TAKEN:
         return None
     return (
-        f"other programs take about {load:.1f} of {counted(there, 'core')}: a step takes as much "
+        f"other programs take about {busy:.1f} of {counted(there, 'core')}: a step takes as much "
         "longer; what is trained is the same"
     )
 

@@ -8,7 +8,7 @@ import pytest
 
 from trainer.cli import _require_torch
 from trainer.training.progress import awake_note
-from trainer.training.speed import cores, taken_note
+from trainer.training.speed import busy_cores, cores, taken_note
 
 
 def test_threads_that_wait_sleep_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,18 +28,20 @@ def test_cores_that_others_take_are_spoken_of(
     monkeypatch: pytest.MonkeyPatch, load: float, threads: int, told: bool
 ) -> None:
     monkeypatch.setattr("trainer.training.speed.cores", lambda: 3)
-    monkeypatch.setattr(os, "getloadavg", lambda: (load, 9.0, 9.0))
+    monkeypatch.setattr("trainer.training.speed.busy_cores", lambda: load)
     note = taken_note(threads)
     assert (note is not None) == told
     assert note is None or note.startswith(f"other programs take about {load:.1f} of 3 cores")
 
 
-def test_a_system_without_a_load_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing() -> tuple[float, float, float]:
-        raise OSError("none here")
-
-    monkeypatch.setattr(os, "getloadavg", missing)
+def test_a_system_that_does_not_tell_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.training.speed.busy_cores", lambda: None)
     assert taken_note(0) is None and cores() >= 1
+
+
+def test_cores_at_work_are_counted_now_and_not_a_minute_ago() -> None:
+    busy = busy_cores(0.05)
+    assert busy is None or 0 <= busy <= (os.cpu_count() or 1)
 
 
 @pytest.mark.parametrize(
