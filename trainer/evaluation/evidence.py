@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 # A figure near its budget is looked at up to four times, each time with twice the replies. 2.361 standard errors at
 # each look together are wrong in 5 of 100 cases (Pocock 1977), as 1.96 would be at a single one.
-LOOKS, Z = 4, 2.361
+Z = 2.361
 
 
 @dataclass(frozen=True)

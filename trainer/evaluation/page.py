@@ -86,7 +86,7 @@ def _visible(text: object) -> str:
 def _view(report: Row) -> dict[str, Any]:
     """Return the template's values: numbers as text, missing ones empty."""
     kind, words = _VERDICTS.get(report.get("verdict") or "", ("neutral", _visible(report.get("verdict"))))
-    if kind == "good" and str((report.get("headline") or [""])[0]).startswith("PASSED, "):
+    if kind == "good" and report.get("doubts"):
         kind, words = _DOUBTED
     plain = ("checkpoint", "base", "longest_run", "calibration")
     lists = ("headline", "oov_words", "names", "replies", "samples", "advice")

@@ -17,6 +17,7 @@ from trainer.evaluation.probes import EvalResult, EvalSuite, perplexity
 JSON_FILE = "health.json"
 _SHOWN = 12  # replies shown side by side
 _EXAMPLES = 20  # words
+_TOO_WELL = ("memorised", "overfitted")  # as `calibration` begins
 ENOUGH_HELD = 30  # samples held out; of fewer, one is more than 3% of every figure, beside budgets of 2 to 10%
 _BROKEN = {
     "base_perplexity": "it has forgotten the base's language",
@@ -60,6 +61,7 @@ class HealthReport(BaseModel):
     base: str | None
     verdict: Literal["passed", "refused", "accepted", "measured"]
     headline: list[str] = Field(max_length=3, description="all that must be known")
+    doubts: list[str] = Field(default_factory=list, description="why the verdict proves little")
     calibration: str
     metrics: list[Figure]
     advice: list[str] = Field(description="what to try for each broken budget")
@@ -83,15 +85,19 @@ def verdict_of(checks: Sequence[BudgetCheck], accepted: bool, judged: bool) -> s
     return "accepted" if accepted else "refused"
 
 
-def headline(verdict: str, checks: list[BudgetCheck], tuned: EvalResult, held: int | None = None) -> list[str]:
-    """Return the three lines of the summary; `held` is the number of samples held out.
-
-    The first words say how much the verdict proves: little with few held out, or where the model knows its training
-    replies far better than others.
-    """
-    fit, over = calibration(tuned), broken(checks)
+def doubts_of(verdict: str, tuned: EvalResult, held: int | None) -> list[str]:
+    """Return why a verdict proves little: few samples `held` out, training replies known far better than others."""
+    fit = calibration(tuned)
     doubts = [f"weak evidence: {held:,} held out"] if held and held < ENOUGH_HELD else []
-    doubts += [fit.partition(":")[0]] if verdict == "passed" and fit.startswith(("memorised", "overfitted")) else []
+    return doubts + ([fit.partition(":")[0]] if verdict == "passed" and fit.startswith(_TOO_WELL) else [])
+
+
+def headline(verdict: str, checks: list[BudgetCheck], tuned: EvalResult, held: int | None = None) -> list[str]:
+    """Return the three lines of the summary; its first words are the verdict and the doubts about it.
+
+    `held` is the number of samples held out.
+    """
+    fit, over, doubts = calibration(tuned), broken(checks), doubts_of(verdict, tuned, held)
     if verdict == "measured":
         return [line for line in ("measured alone: there is no base to compare it with", fit) if line]
     if verdict == "passed":
@@ -118,7 +124,7 @@ def _kept(checks: list[BudgetCheck]) -> list[str]:
 def advice(checks: list[BudgetCheck], tuned: EvalResult) -> list[str]:
     """Return what to try for each broken budget."""
     tips = dict(_ADVICE)
-    if calibration(tuned).startswith(("memorised", "overfitted")):  # more epochs would make it worse
+    if calibration(tuned).startswith(_TOO_WELL):  # more epochs would make it worse
         tips["reply_perplexity"] = "fewer --epochs or a lower --learning-rate; more dialogues help most"
     return [f"{_BROKEN[check.name]}: try {tips[check.name]}" for check in broken(checks)]
 
@@ -207,7 +213,8 @@ def make_report(
     """Return the report as JSON has it."""
     return HealthReport.model_validate({
         "checkpoint": name, "base": base_name, "verdict": verdict,
-        "headline": headline(verdict, checks, tuned, sizes.get("held_out")), "calibration": calibration(tuned),
+        "headline": headline(verdict, checks, tuned, sizes.get("held_out")),
+        "doubts": doubts_of(verdict, tuned, sizes.get("held_out")), "calibration": calibration(tuned),
         "metrics": metrics(base, tuned, checks), "advice": advice(checks, tuned),
         "oov_words": [list(pair) for pair in tuned.oov.oov.most_common(_EXAMPLES)],
         "base_oov_words": [list(pair) for pair in base.oov.oov.most_common(_EXAMPLES)] if base else [],

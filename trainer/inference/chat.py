@@ -146,7 +146,7 @@ class Chat:
             return "what was said is forgotten"
         if name == "/system":
             self.system = whole_text(value)
-            return "it stands before the conversation; this model learnt from none" if value else "it is taken away"
+            return "it stands before the conversation" if value else "it is taken away"
         if name == "/seed" and int(value) >= 0:
             self.sampling, self.turn = replace(self.sampling, seed=int(value)), 0
             return f"seed {int(value)}"

@@ -29,7 +29,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Piece:
-    """A document before it is written: its text, the words that talk is judged by, and whether it is held out."""
+    """A document before it is written: its text, and whether it is held out."""
 
     text: str
     held: bool
@@ -58,7 +58,7 @@ class Mixture:
     def __init__(self, sources: Sources, folder: Path, known: Iterable[str], seed: int) -> None:
         self.sources, self._folder, self._seed = sources, folder, seed
         self._known = frozenset(known) | frozenset(sources.new_words)
-        self._places, self._topics = frozenset(sources.names_of_places), frozenset(sources.topics)
+        self._unwanted, self._topics = frozenset(sources.unwanted), frozenset(sources.topics)
         self._counts: Counter[str] = Counter()
         self._prose: Counter[str] = Counter()
         self._names: frozenset[str] = frozenset()
@@ -132,8 +132,8 @@ class Mixture:
         if _ODD.search(text):
             return "an odd character"
         found = words(text)
-        if self._places.intersection(found):
-            return "one university's word"
+        if self._unwanted.intersection(found):
+            return "an unwanted word"
         if any(self._counts[word] < self.sources.least_count for word in found):
             return "a rare word"
         if self._unknown(found):
@@ -171,42 +171,47 @@ def write_mixture(mixture: Mixture, out: Path, progress: Progress) -> dict[str, 
     mixture, of sources whose texts may be.
     """
     results: dict[str, Made] = {}
-    held: list[str] = []
     excerpts: list[str] = []
-    held_excerpts: list[str] = []
+    held: dict[str, list[str]] = {}
+    trained: set[str] = set()
     sources = mixture.sources.sources
     allowed = sum(source.share for source in sources if source.excerpts)
     out.mkdir(parents=True, exist_ok=True)
     for number, source in enumerate(sources):
         progress("writing documents", number, len(sources))
         made = results[source.name] = Made()
-        train, aside = _parted(mixture, source, made)
-        held += aside
+        train, held[source.name] = _parted(mixture, source, made)
+        trained.update(train)
         if source.excerpts:
-            part = source.share / allowed
-            excerpts += _drawn(train, part * mixture.sources.replay)
-            held_excerpts += _drawn(aside, part * mixture.sources.held_out_excerpts)
+            excerpts += _drawn(train, source.share / allowed * mixture.sources.replay)
         _write_lines(out / f"{source.name}.jsonl", train)
-    for name, texts in (("held-out", held), ("replay", excerpts), ("held-out-excerpts", held_excerpts)):
+    held_excerpts: list[str] = []
+    for source in sources:
+        # "How are you?", "Good, you?" is said in many conversations, and of one source in another's too.
+        aside = [text for text in held[source.name] if text not in trained]
+        results[source.name].held = len(aside)
+        if source.excerpts:
+            held_excerpts += _drawn(aside, source.share / allowed * mixture.sources.held_out_excerpts)
+        held[source.name] = aside
+    all_held = list(dict.fromkeys(text for aside in held.values() for text in aside))
+    for name, texts in (("held-out", all_held), ("replay", excerpts), ("held-out-excerpts", held_excerpts)):
         random.Random(name).shuffle(texts)
         _write_lines(out / f"{name}.jsonl", texts)
     return results
 
 
 def _parted(mixture: Mixture, source: TextSource, made: Made) -> tuple[list[str], list[str]]:
-    """Return the documents to train on, shuffled, and those held out; none is among both, none is there twice."""
+    """Return the documents to train on, and those of held-out conversations and passages, shuffled, none twice."""
     pieces = list(mixture.pieces(source, made))
     aside = list(dict.fromkeys(piece.text for piece in pieces if piece.held))
     train = list(dict.fromkeys(piece.text for piece in pieces if not piece.held))
     made.dropped["there already"] += len(pieces) - len(aside) - len(train)
-    known = set(train)
-    aside = [text for text in aside if text not in known]  # "How are you?", "Good, you?" is said in many conversations
     random.Random(f"{source.name} order").shuffle(train)
     random.Random(f"{source.name} aside").shuffle(aside)
     if source.documents:
         made.dropped["more than asked"] += max(0, len(train) - source.documents)
         train = train[: source.documents]
-    made.documents, made.held, made.characters = len(train), len(aside), sum(map(len, train))
+    made.documents, made.characters = len(train), sum(map(len, train))
     return train, aside
 
 

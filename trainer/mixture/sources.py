@@ -49,7 +49,7 @@ class Sources(_Record):
     replay: int = Field(1_000_000, ge=0, description="characters of the excerpts that a fine-tune replays")
     held_out_excerpts: int = Field(340_000, ge=0, description="characters of the held-out excerpts")
     tokenizer_text: int = Field(20_000_000, ge=1, description="characters that the tokenizer is trained on")
-    names_of_places: list[str] = Field(description="words of one university and its church: a window is dropped")
+    unwanted: list[str] = Field(description="words that drop a window: of one university and its church, and curses")
     topics: list[str] = Field(description="words of films, music and sport")
     new_words: list[str] = Field(description="words younger than the word list")
     sources: list[TextSource] = Field(min_length=1)

@@ -50,7 +50,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def busy_cores(seconds: float = 0.3) -> float | None:
+def busy_cores(seconds: float = 0.1) -> float | None:
     """Return how many cores are at work while this process sleeps for so long; None where the system does not tell.
 
     The load average would not do: it still counts the command that ran before this one.

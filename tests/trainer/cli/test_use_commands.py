@@ -369,8 +369,8 @@ class Terminal:
     def type(self, keys: str) -> None:
         """Type once the program waits for it.
 
-        Python's readline looks for a signal only while it waits: a Ctrl-C between its prompt and that is seen at the next
-        key. No person is quick enough to type one there.
+        Python's readline looks for a signal only while it waits: a Ctrl-C between its prompt and that is seen at the
+        next key. No person is quick enough to type one there.
         """
         end, stat = time.monotonic() + 60, Path(f"/proc/{self.process.pid}/stat")
         if stat.exists():

@@ -104,7 +104,7 @@ RECIPE = {
     "passage": {"stories": 40, "books": 60},
     "least_count": 1,
     "held_out": 0.3,
-    "names_of_places": ["provo"],
+    "unwanted": ["provo"],
     "topics": ["movie"],
     "new_words": ["okay"],
     "sources": [
@@ -133,7 +133,7 @@ def mixture(folder: Path, talk: str = TALK, **changes: object) -> Mixture:
         ("Is it a@b there?", "an address"),
         ("Is it #cold there?", "an address"),
         ("Is it cold \u2603 there?", "an odd character"),
-        ("Is it cold in Provo?", "one university's word"),
+        ("Is it cold in Provo?", "an unwanted word"),
         ("Is it kold there?", "a word of no list"),
     ],
 )
