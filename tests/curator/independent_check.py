@@ -150,6 +150,7 @@ def plain(text: str) -> str:
     return text.casefold()
 
 
+@lru_cache(maxsize=1 << 16)
 def marks(text: str) -> list[str]:
     """Tags and control tokens that a text contains, in any disguise."""
     if text.isascii() and not re.search(r"[<\[&]", text):
@@ -379,6 +380,8 @@ def loosely(text: str, source: str) -> Iterator[tuple[int, int]]:
     exact = [(start, start + len(text)) for start in places(text, source)]
     if exact:
         yield from exact
+        return
+    if any(word not in source for word in words[1:]):  # most strings of a memory: no pattern is compiled for them
         return
     first, rest = words[0][0], [words[0][1:], *words[1:]]
     pattern = f"[{re.escape(first)}{re.escape(first.lower())}]" + r"\s+".join(map(re.escape, rest))
