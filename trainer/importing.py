@@ -1,4 +1,4 @@
-"""From other programs' files to a native checkpoint: llama2.c's ckpt.pt and .bin, and Hugging Face's Llama folders.
+"""From other programs' files to a native checkpoint: llama2.c's ckpt.pt and .bin, numpy's .npz, Hugging Face's folders.
 
 A file is recognised by its content, not by its name. Nothing in it is run, and nothing is allocated before its
 configuration is checked against the limits of model/llama.py.
@@ -6,6 +6,7 @@ configuration is checked against the limits of model/llama.py.
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from torch import Tensor
 from curator.contract.errors import UsageError, disk_error
 from curator.contract.files import read_json, sha256_of
 from trainer.exports.llama2c import NAMES
+from trainer.exports.npz_arrays import is_npz, npz_arrays
 from trainer.exports.paths import shown_name
 from trainer.exports.readers import Weights, read_v0, read_v1, version_of
 from trainer.model.checkpoint import (
@@ -35,7 +37,8 @@ from trainer.model.llama import ModelConfig
 from trainer.model.tokenizer import Tokenizer
 
 READABLE = (
-    "it reads llama2.c's ckpt.pt, llama2.c's model.bin (version 0 or 1) and Hugging Face folders with model.safetensors"
+    "it reads llama2.c's ckpt.pt, llama2.c's model.bin (version 0 or 1), a model.npz of such weights, and Hugging Face "
+    "folders with model.safetensors"
 )
 _INDEX = "model.safetensors.index.json"
 _LEGACY_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the number that torch.save wrote first until 2020
@@ -83,7 +86,7 @@ def recognise(source: Path) -> tuple[str, Read]:
         return _recognise_folder(source)
     start = _start(source)
     if start.startswith(b"PK\x03\x04"):
-        return "llama2.c's ckpt.pt", _zip_reader(source)
+        return ("a numpy archive", read_npz) if is_npz(source) else ("llama2.c's ckpt.pt", _zip_reader(source))
     if start.startswith(_LEGACY_TORCH):
         return "llama2.c's ckpt.pt", read_ckpt
     if start[:1] == b"\x80" and len(start) > 1 and 2 <= start[1] <= 5:
@@ -149,15 +152,13 @@ def _tokenizer_of(source: Path, named: Path | None) -> Path:
 
 
 def _zip_reader(source: Path) -> Read:
-    """Return the reader of a zip file. Raises UsageError for one that torch.save did not write."""
+    """Return the reader of a zip file that torch.save wrote. Raises UsageError for any other."""
     try:
         with zipfile.ZipFile(source) as file:
             entries = file.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise UsageError(f"{source} is damaged: {error}", "copy it again") from None
     names = [entry.filename for entry in entries]
-    if any(name.endswith(".npy") for name in names):
-        raise UsageError(f"{source} is a numpy archive", "import the checkpoint that it was made from")
     if any("/code/" in name for name in names):
         raise UsageError(f"{source} is a TorchScript program: reading one can run code, so it was not read", READABLE)
     if not any(name.endswith("/data.pkl") for name in names):
@@ -172,12 +173,37 @@ def read_ckpt(path: Path) -> tuple[ModelConfig, StateDict]:
     loaded = _load_tensors(path)
     if not isinstance(loaded, dict) or not isinstance(loaded.get("model"), dict):
         raise UsageError(f"{path} holds no 'model'", "expected llama2.c's ckpt.pt: a dict with model and model_args")
-    tensors = _plain_names(path, loaded["model"])
     if not isinstance(loaded.get("model_args"), dict):
         raise UsageError(
             f"{path} holds no 'model_args'", "expected llama2.c's ckpt.pt: a dict with model and model_args"
         )
-    config = _config_of_ckpt(path, loaded["model_args"], tensors)
+    return _model_of(path, loaded["model_args"], _plain_names(path, loaded["model"]))
+
+
+def read_npz(path: Path) -> tuple[ModelConfig, StateDict]:
+    """Read an archive of numpy: `config` as JSON, and the weights by llama2.c's names, or one array for all layers.
+
+    Raises UsageError for what cannot be read without running code, or is no such model.
+    """
+    arrays = npz_arrays(path)
+    text = arrays.pop("config", None)
+    try:
+        config = json.loads(str(text.reshape(-1)[0])) if text is not None and text.size == 1 else None
+    except (ValueError, RecursionError):
+        config = None
+    if not isinstance(config, dict):
+        raise UsageError(
+            f"{path} has no config",
+            "expected the array 'config': the model's size as JSON, with dim, n_layers, n_heads",
+        )
+    named = {name: torch.tensor(array) for name, array in arrays.items() if array.dtype.kind == "f"}
+    tensors = named if "tok_embeddings.weight" in named else _unstacked(named)
+    return _model_of(path, config, _plain_names(path, tensors))
+
+
+def _model_of(path: Path, arguments: dict[str, Any], tensors: StateDict) -> tuple[ModelConfig, StateDict]:
+    """Return a model by llama2.c's arguments and names. Raises UsageError where file, size and shapes disagree."""
+    config = _config_of_ckpt(path, arguments, tensors)
     if 2 * config.parameters() > path.stat().st_size:
         raise UsageError(f"{path} is too small for {config.parameters():,} parameters", "it is damaged: copy it again")
     if config.tied:
@@ -232,11 +258,12 @@ def _config_of_ckpt(path: Path, arguments: dict[str, Any], tensors: StateDict) -
         "hidden_dim",
         "max_seq_len",
         "norm_eps",
+        "rope_theta",
     }
     values = {name: given[name] for name in sorted(same)}
     missing = sorted({"dim", "n_layers", "n_heads", "vocab_size", "max_seq_len"} - set(values))
     if missing:
-        raise UsageError(f"{path}: model_args has no {missing[0]}", "expected the model_args of llama2.c")
+        raise UsageError(f"{path}: the model's size has no {missing[0]}", "expected the names of llama2.c's model_args")
     values.setdefault("n_kv_heads", values["n_heads"])
     if "hidden_dim" not in values:  # the weights know it better than llama2.c's rule, which depends on multiple_of
         values["hidden_dim"] = first.shape[0] if first is not None and first.dim() == 2 else 1
@@ -250,14 +277,19 @@ def _config_of_ckpt(path: Path, arguments: dict[str, Any], tensors: StateDict) -
 
 def _of_llama2c(config: ModelConfig, weights: Weights) -> tuple[ModelConfig, StateDict]:
     """Return our weights, made from run.c's, which are stacked over the layers."""
+    tensors = _unstacked({name: torch.tensor(array) for name, array in weights.items()})
+    return config, from_llama2c(tensors, config)
+
+
+def _unstacked(weights: StateDict) -> StateDict:
+    """Return weights by llama2.c's names, made from those that have one tensor for all layers; others are left out."""
     tensors: StateDict = {}
     for name, pattern in NAMES.items():
-        if name in weights:
-            array = torch.tensor(weights[name])
-            tensors |= (
-                {pattern: array} if "{}" not in pattern else {pattern.format(i): layer for i, layer in enumerate(array)}
-            )
-    return config, from_llama2c(tensors, config)
+        if name in weights and "{}" not in pattern:
+            tensors[pattern] = weights[name]
+        elif name in weights and weights[name].dim():
+            tensors |= {pattern.format(layer): part for layer, part in enumerate(weights[name])}
+    return tensors
 
 
 # --- Hugging Face --------------------------------------------------------------------------------------------------

@@ -118,6 +118,61 @@ def test_version_1_is_read_too(source: Path, tmp_path: Path, config: ModelConfig
     assert np.abs(logits(tmp_path / "out") - expected).max() < 1e-4
 
 
+@pytest.mark.parametrize("config", [TIED, UNTIED], ids=["tied", "untied"])
+def test_an_exported_npz_comes_back_as_it_left(source: Path, tmp_path: Path, config: ModelConfig) -> None:
+    config = replace(config, norm_eps=1e-6, rope_theta=50_000.0)
+    checkpoint = tiny_checkpoint(tmp_path / "native", config)
+    export(checkpoint, "npz", source / "model.npz")
+    import_checkpoint(source / "model.npz", tmp_path / "out")
+    again = load_checkpoint(tmp_path / "out")
+    assert again.config == config
+    assert all(torch.equal(again.state[name], one) for name, one in checkpoint.state.items())
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("config", [TIED, UNTIED], ids=["tied", "untied"])
+def test_an_npz_by_llama2c_names_is_read(
+    source: Path, tmp_path: Path, config: ModelConfig, save: Callable[..., None]
+) -> None:
+    arrays = {name: one.numpy() for name, one in llama2c_tensors(config).items()}
+    text = np.array([json.dumps(llama2c_checkpoint(config)["model_args"])])
+    save(source / "model.npz", config=text, allow_pickle=False, **arrays)
+    import_checkpoint(source / "model.npz", tmp_path / "out")
+    expected = run_c_logits(*read_run_c(run_c_file(config, llama2c_tensors(config))), IDS)
+    assert np.abs(logits(tmp_path / "out") - expected).max() < 1e-4
+
+
+def npz_of(source: Path, **arrays: Any) -> Path:
+    np.savez(source / "model.npz", allow_pickle=True, **arrays)
+    return source / "model.npz"
+
+
+def test_an_npz_of_something_else_is_refused(source: Path, tmp_path: Path) -> None:
+    size = json.dumps(llama2c_checkpoint(TIED)["model_args"])
+    refused(npz_of(source, w=np.zeros(3, np.float32)), tmp_path, "has no config")
+    refused(npz_of(source, config=np.array("[1]")), tmp_path, "has no config")
+    refused(npz_of(source, config=np.array("{}")), tmp_path, "has no dim")
+    refused(npz_of(source, config=np.array(size)), tmp_path, "too small for 37,392 parameters")
+    whole = {name: one.numpy() for name, one in llama2c_tensors(TIED).items()}
+    less = {name: one for name, one in whole.items() if name != "norm.weight"}
+    refused(npz_of(source, config=np.array(size), **less), tmp_path, "norm.weight is missing")
+    short = whole | {"norm.weight": whole["norm.weight"][:1]}
+    refused(npz_of(source, config=np.array(size), **short), tmp_path, "has the shape")
+    packed = source / "bomb.npz"
+    np.savez_compressed(packed, w=np.zeros(1 << 24, np.float32))
+    refused(packed, tmp_path, "unpacks to far more")
+
+
+def test_an_npy_that_claims_more_than_it_holds_is_refused(source: Path, tmp_path: Path) -> None:
+    path = npz_of(source, w=np.zeros((3, 3), np.float32))
+    raw = path.read_bytes()
+    with zipfile.ZipFile(io.BytesIO(raw)) as old, zipfile.ZipFile(path, "w") as new:
+        new.writestr("w.npy", old.read("w.npy").replace(b"(3, 3), }", b"(9, 9), }"))
+    refused(path, tmp_path, "claims more than it holds")
+    path.write_bytes(raw[: len(raw) // 2])
+    refused(path, tmp_path, "is damaged|is a zip file")
+
+
 def test_a_name_says_nothing(source: Path, tmp_path: Path) -> None:
     torch.save(llama2c_checkpoint(TIED), source / "model.bin")
     (source / "ckpt.pt").write_bytes(run_c_file(TIED, llama2c_tensors(TIED)))
@@ -312,7 +367,7 @@ def as_archive(value: Any) -> bytes:
 @pytest.mark.parametrize(("pack", "message"), [
     (as_torch, "could run code, so it was not read"), (as_old_torch, "could run code, so it was not read"),
     (pickle.dumps, "is a pickle: reading one can run code"), (lambda it: pickle.dumps(it, 0), "is nothing that"),
-    (as_joblib, "is packed with gzip"), (as_objects, "is a numpy array"), (as_archive, "is a numpy archive"),
+    (as_joblib, "is packed with gzip"), (as_objects, "is a numpy array"), (as_archive, "holds Python objects"),
 ])  # fmt: skip
 def test_code_in_a_pickle_is_not_run(
     source: Path, tmp_path: Path, pack: Callable[[Any], bytes], message: str, name: str

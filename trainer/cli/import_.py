@@ -13,7 +13,8 @@ from trainer.cli.options import add_command, say_made
 def add(commands: Any) -> None:
     """Add the command to the parser."""
     bring = add_command(
-        commands, "import", _run, "Bring in a model: llama2.c's ckpt.pt or v0 .bin, or a Hugging Face Llama folder.",
+        commands, "import", _run,
+        "Bring in a model: llama2.c's ckpt.pt or .bin, a numpy .npz, or a Hugging Face Llama folder.",
         "The last line of stdout is the checkpoint's folder.",
     )  # fmt: skip
     bring.add_argument("source", type=Path, metavar="FILE")
