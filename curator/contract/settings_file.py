@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NoReturn, TypeVar, get_args
 
@@ -160,16 +161,19 @@ def _line_of(raw: bytes, error: BadJson) -> int:
 
 def line_finder(text: str) -> Callable[[Sequence[Any]], int]:
     """Return a function from a path of keys and indexes to the line (from 1) on which it stands in `text`."""
-    try:
-        places = json_source_map.calculate(text)
-    except Exception:  # the library's own errors are of no one class; without places every mistake is on line 1
-        places = {}
+
+    @cache  # not before a line is asked for: it takes a quarter of a second for the files of etc/
+    def places() -> Mapping[str, Any]:
+        try:
+            return dict(json_source_map.calculate(text))
+        except Exception:  # the library's own errors are of no one class; without places every mistake is on line 1
+            return {}
 
     def line(loc: Sequence[Any]) -> int:
         for end in range(len(loc), -1, -1):
             pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in loc[:end])
-            if pointer in places:
-                entry = places[pointer]
+            if pointer in places():
+                entry = places()[pointer]
                 start = entry.key_start or entry.value_start
                 return int(start.line) + 1
         return 1
