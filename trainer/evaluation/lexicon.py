@@ -27,6 +27,7 @@ _PLAIN = str.maketrans(dict.fromkeys(_APOSTROPHES, "'") | dict.fromkeys(_JOINERS
 _UNSPACED = ("CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA", "HALFWIDTH KATAKANA", "BOPOMOFO", "THAI ", "LAO ", "KHMER ",
              "MYANMAR ", "TIBETAN ")  # fmt: skip
 _WORD = re.compile(r"um*|[an][amn]*(?:'[an][amn]*)*")  # in the letters of _kind
+_ASCII_WORD = re.compile(r"[a-z0-9]+(?:'[a-z0-9]+)*")
 _TAIL = re.compile(r"'(?:s|d|ll|re|ve)$", re.IGNORECASE)
 
 
@@ -65,7 +66,23 @@ def _plain(word: str) -> str:
 
 def words(text: str) -> list[str]:
     """Return the words of a text in lower case, apostrophes straight, accents composed (NFC)."""
-    return [_plain(word.lower()) for word in _read(text)]
+    return _ascii_words(text) if text.isascii() else [_plain(word.lower()) for word in _read(text)]
+
+
+def _ascii_words(text: str) -> list[str]:
+    """Return the same of a text in ASCII, in a tenth of the time."""
+    found = _ASCII_WORD.findall(text.lower().replace("`", "'"))
+    return [word for word in found if word.isalpha() or word.replace("'", "").isalpha()]
+
+
+def _word_set(text: str) -> set[str]:
+    """Return the words of a list, a line each, most of them in ASCII."""
+    lines = text.split("\n")
+    return {
+        word
+        for part in ("\n".join(filter(str.isascii, lines)), "\n".join(one for one in lines if not one.isascii()))
+        for word in words(part)
+    }
 
 
 def english() -> Path:
@@ -75,12 +92,12 @@ def english() -> Path:
 
 def read_words(path: Path) -> set[str]:
     """Return the words of a list: a word a line, packed by gzip or not. Raises UsageError."""
-    return set(words(read_text(path)))
+    return _word_set(read_text(path))
 
 
 def pack_words(entries: Iterable[str]) -> bytes:
     """Return the bytes of a list of words: sorted, one a line, gzipped. Equal words give equal bytes (same zlib)."""
-    known = sorted(set(words("\n".join(entries))))
+    known = sorted(_word_set("\n".join(entries)))
     return gzip.compress("".join(f"{word}\n" for word in known).encode(), mtime=0)
 
 
@@ -107,7 +124,7 @@ class Lexicon:
     """Known words."""
 
     def __init__(self, known: Iterable[str]) -> None:
-        self._known = frozenset(words("\n".join(known)))
+        self._known = frozenset(_word_set("\n".join(known)))
 
     def __len__(self) -> int:
         return len(self._known)

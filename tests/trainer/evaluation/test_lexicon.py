@@ -90,6 +90,14 @@ def test_the_form_of_a_text_does_not_count(found: list[str]):
     assert len(words(text)) == len(found)
 
 
+def test_ascii_is_read_as_any_other_text_is():
+    rng = random.Random(3)
+    for _ in range(20_000):
+        text = "".join(rng.choice("abcXYZ019''`` \n_-.,;\t\x0b\x0c\r\x1c") for _ in range(rng.randrange(14)))
+        beside = words(text + " é")  # a letter beyond ASCII sends all of it the slow way
+        assert words(text) == beside[:-1], repr(text)
+
+
 def test_every_character_there_is():
     every = words(" ".join(map(chr, range(0x110000))))
     letters = sum(chr(one).isalpha() for one in range(0x110000))
