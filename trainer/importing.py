@@ -177,7 +177,7 @@ def read_ckpt(path: Path) -> tuple[ModelConfig, StateDict]:
         raise UsageError(
             f"{path} holds no 'model_args'", "expected llama2.c's ckpt.pt: a dict with model and model_args"
         )
-    return _model_of(path, loaded["model_args"], _plain_names(path, loaded["model"]))
+    return _model_of(path, "model_args", loaded["model_args"], _plain_names(path, loaded["model"]))
 
 
 def read_npz(path: Path) -> tuple[ModelConfig, StateDict]:
@@ -198,12 +198,12 @@ def read_npz(path: Path) -> tuple[ModelConfig, StateDict]:
         )
     named = {name: torch.tensor(array) for name, array in arrays.items() if array.dtype.kind == "f"}
     tensors = named if "tok_embeddings.weight" in named else _unstacked(named)
-    return _model_of(path, config, _plain_names(path, tensors))
+    return _model_of(path, "config", config, _plain_names(path, tensors))
 
 
-def _model_of(path: Path, arguments: dict[str, Any], tensors: StateDict) -> tuple[ModelConfig, StateDict]:
+def _model_of(path: Path, where: str, arguments: dict[str, Any], tensors: StateDict) -> tuple[ModelConfig, StateDict]:
     """Return a model by llama2.c's arguments and names. Raises UsageError where file, size and shapes disagree."""
-    config = _config_of_ckpt(path, arguments, tensors)
+    config = _config_of(path, where, arguments, tensors)
     if 2 * config.parameters() > path.stat().st_size:
         raise UsageError(f"{path} is too small for {config.parameters():,} parameters", "it is damaged: copy it again")
     if config.tied:
@@ -245,8 +245,8 @@ def _plain_names(path: Path, tensors: dict[Any, Any]) -> StateDict:
     return out
 
 
-def _config_of_ckpt(path: Path, arguments: dict[str, Any], tensors: StateDict) -> ModelConfig:
-    """Return the size that model_args names. What is missing there comes from llama2.c's defaults or the weights."""
+def _config_of(path: Path, where: str, arguments: dict[str, Any], tensors: StateDict) -> ModelConfig:
+    """Return the size that the arguments name. What is missing there comes from llama2.c's defaults or the weights."""
     first = tensors.get("layers.0.feed_forward.w1.weight")
     given = {name: value for name, value in arguments.items() if value is not None}
     same = given.keys() & {
@@ -263,7 +263,7 @@ def _config_of_ckpt(path: Path, arguments: dict[str, Any], tensors: StateDict) -
     values = {name: given[name] for name in sorted(same)}
     missing = sorted({"dim", "n_layers", "n_heads", "vocab_size", "max_seq_len"} - set(values))
     if missing:
-        raise UsageError(f"{path}: the model's size has no {missing[0]}", "expected the names of llama2.c's model_args")
+        raise UsageError(f"{path}: {where} has no {missing[0]}", "expected the model_args of llama2.c")
     values.setdefault("n_kv_heads", values["n_heads"])
     if "hidden_dim" not in values:  # the weights know it better than llama2.c's rule, which depends on multiple_of
         values["hidden_dim"] = first.shape[0] if first is not None and first.dim() == 2 else 1

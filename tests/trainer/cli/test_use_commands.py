@@ -10,6 +10,7 @@ import os
 import pty
 import random
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -336,6 +337,12 @@ def test_words_do_not_break_at_the_edge(text: str, width: int, expected: str, si
     assert "".join(out) == expected
 
 
+def as_a_shell_starts_it() -> None:
+    """Give the new process the terminal, and Ctrl-C back: tests that run in the background have it ignored."""
+    fcntl.ioctl(0, termios.TIOCSCTTY)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """`trainer chat` behind a terminal of its own, driven by keys."""
 
@@ -346,7 +353,7 @@ class Terminal:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "trainer", "chat", str(checkpoint), *GREEDY], stdin=theirs, stdout=theirs,
             stderr=theirs, start_new_session=True, cwd=checkpoint.parent,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY),
+            preexec_fn=as_a_shell_starts_it,
             env=environment | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "TERM": "dumb"},
         )  # fmt: skip
         os.close(theirs)
