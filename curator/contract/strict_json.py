@@ -10,6 +10,7 @@ import codecs
 import json
 import math
 import re
+from itertools import accumulate
 from typing import Any, NoReturn
 
 import msgspec
@@ -27,7 +28,9 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _BOM_STARTS = frozenset(bom[:1] for bom, _ in _BOMS)
-_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{\]}]', re.DOTALL)
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STRUCTURE = re.compile(_STRING.pattern + rb"|[\[{\]}]", re.DOTALL)
 
 
 class BadJson(ValueError):
@@ -85,7 +88,10 @@ def _to_utf8(raw: bytes) -> tuple[bytes, str]:
 
 
 def _check_depth(raw: bytes, limit: int) -> None:
-    depth = 0
+    brackets = _STRING.sub(b"", raw).translate(None, _NO_BRACKETS)
+    if max(accumulate(1 if byte in b"[{" else -1 for byte in brackets), default=0) <= limit:
+        return
+    depth = 0  # once more, slowly, for the place
     for match in _STRUCTURE.finditer(raw):
         byte = match[0][:1]
         if byte in b"[{":
