@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from curator.contract.errors import counted
@@ -12,8 +14,8 @@ from curator.reports.safe_text import visible
 _UNITS = {"memories": ("memory", "memories"), "pairs": ("pair",), "samples": ("sample",)}
 
 
-def render_html(report: Report) -> str:
-    """Return the page."""
+@cache  # compiling it takes as long as filling it in a small run
+def _template() -> Template:
     environment = Environment(
         loader=PackageLoader("curator.reports", "templates"),
         autoescape=True,
@@ -22,8 +24,12 @@ def render_html(report: Report) -> str:
     )
     environment.filters["visible"] = lambda text: "".join(map(visible, text))
     environment.filters["counted"] = counted
-    page = environment.get_template("report.html")
-    return page.render(
+    return environment.get_template("report.html")
+
+
+def render_html(report: Report) -> str:
+    """Return the page."""
+    return _template().render(
         r=report, headline=headline(report), facts=facts(report), funnel=_funnel(report),
         months=_by_year(report.months),
     )  # fmt: skip
