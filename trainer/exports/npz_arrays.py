@@ -25,7 +25,10 @@ def is_npz(path: Path) -> bool:
 
 
 def npz_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Return name -> array. Raises UsageError for Python objects, a damaged file, and one that claims too much."""
+    """Return name -> array, of any shape.
+
+    Raises UsageError for Python objects, a damaged file, and one that claims too much; HostError where it cannot be read.
+    """
     try:
         with zipfile.ZipFile(path) as file:
             entries = file.infolist()
