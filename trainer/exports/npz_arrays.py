@@ -27,7 +27,7 @@ def is_npz(path: Path) -> bool:
 def npz_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Return name -> array, of any shape.
 
-    Raises UsageError for Python objects, a damaged file, and one that claims too much; HostError where it cannot be read.
+    Raises UsageError for Python objects, a damaged file, one that claims too much; HostError where it cannot be read.
     """
     try:
         with zipfile.ZipFile(path) as file:
