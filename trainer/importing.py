@@ -18,7 +18,7 @@ from torch import Tensor
 from curator.contract.errors import UsageError, disk_error
 from curator.contract.files import read_json, sha256_of
 from trainer.exports.llama2c import NAMES
-from trainer.exports.npz_arrays import is_npz, npz_arrays
+from trainer.exports.npz_arrays import npz_arrays
 from trainer.exports.paths import shown_name
 from trainer.exports.readers import Weights, read_v0, read_v1, version_of
 from trainer.model.checkpoint import (
@@ -86,7 +86,7 @@ def recognise(source: Path) -> tuple[str, Read]:
         return _recognise_folder(source)
     start = _start(source)
     if start.startswith(b"PK\x03\x04"):
-        return ("a numpy archive", read_npz) if is_npz(source) else ("llama2.c's ckpt.pt", _zip_reader(source))
+        return _recognise_zip(source)
     if start.startswith(_LEGACY_TORCH):
         return "llama2.c's ckpt.pt", read_ckpt
     if start[:1] == b"\x80" and len(start) > 1 and 2 <= start[1] <= 5:
@@ -151,21 +151,23 @@ def _tokenizer_of(source: Path, named: Path | None) -> Path:
 # --- llama2.c ------------------------------------------------------------------------------------------------------
 
 
-def _zip_reader(source: Path) -> Read:
-    """Return the reader of a zip file that torch.save wrote. Raises UsageError for any other."""
+def _recognise_zip(source: Path) -> tuple[str, Read]:
+    """Return what a zip file is, and its reader. Raises UsageError for one that neither torch.save nor numpy wrote."""
     try:
         with zipfile.ZipFile(source) as file:
             entries = file.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise UsageError(f"{source} is damaged: {error}", "copy it again") from None
     names = [entry.filename for entry in entries]
+    if any(name.endswith(".npy") for name in names):
+        return "a numpy archive", read_npz
     if any("/code/" in name for name in names):
         raise UsageError(f"{source} is a TorchScript program: reading one can run code, so it was not read", READABLE)
     if not any(name.endswith("/data.pkl") for name in names):
         raise UsageError(f"{source} is a zip file, but no checkpoint of PyTorch", READABLE)
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise UsageError(f"{source} is packed, which torch.save never does: it was not read", READABLE)
-    return read_ckpt
+    return "llama2.c's ckpt.pt", read_ckpt
 
 
 def read_ckpt(path: Path) -> tuple[ModelConfig, StateDict]:

@@ -89,7 +89,7 @@ def _to_utf8(raw: bytes) -> tuple[bytes, str]:
 
 def _check_depth(raw: bytes, limit: int) -> None:
     brackets = _STRING.sub(b"", raw).translate(None, _NO_BRACKETS)
-    if max(accumulate(1 if byte in b"[{" else -1 for byte in brackets), default=0) <= limit:
+    if not any(depth > limit for depth in accumulate(1 if byte in b"[{" else -1 for byte in brackets)):
         return
     depth = 0  # once more, slowly, for the place
     for match in _STRUCTURE.finditer(raw):

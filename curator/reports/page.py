@@ -14,7 +14,7 @@ from curator.reports.safe_text import visible
 _UNITS = {"memories": ("memory", "memories"), "pairs": ("pair",), "samples": ("sample",)}
 
 
-@cache  # compiling it takes as long as filling it in a small run
+@cache  # compiling it takes longer than filling it for a small run
 def _template() -> Template:
     environment = Environment(
         loader=PackageLoader("curator.reports", "templates"),

@@ -150,7 +150,6 @@ def plain(text: str) -> str:
     return text.casefold()
 
 
-@lru_cache(maxsize=1 << 16)
 def marks(text: str) -> list[str]:
     """Tags and control tokens that a text contains, in any disguise."""
     if text.isascii() and not re.search(r"[<\[&]", text):

@@ -15,15 +15,6 @@ from curator.contract.errors import UsageError, disk_error
 _PACKED = 8  # times that an archive may grow when it is unpacked: weights shrink by a tenth, a bomb by a thousand times
 
 
-def is_npz(path: Path) -> bool:
-    """Say whether a file is a zip file of numpy's arrays."""
-    try:
-        with zipfile.ZipFile(path) as file:
-            return any(name.endswith(".npy") for name in file.namelist())
-    except (zipfile.BadZipFile, ValueError, NotImplementedError):
-        return False
-
-
 def npz_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Return name -> array, of any shape.
 
