@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from trainer.data.batches import Batch
 from trainer.model.llama import Llama, weighted_loss
@@ -29,23 +28,29 @@ class KLRegulariser:
         step.
         """
         with autocast(part.tokens.device.type, precision):
-            loss, divergence = self._losses(model, part, part.mask(precision))
-        (loss / total + self.strength * divergence / kl_total).backward()  # type: ignore[no-untyped-call]
+            mask = part.mask(precision)
+            hidden = model.hidden(part.tokens, mask)  # (rows,T,D)
+            weights = part.weights.flatten()
+            kept = weights.nonzero().squeeze(1)
+            loss = weighted_loss(model.head(hidden.flatten(0, 1)[kept]), part.targets.flatten()[kept], weights[kept])
+            ends, slopes = [loss / total], [torch.ones_like(loss)]
+            near = torch.zeros_like(part.weights) if part.kl_mask is None else part.kl_mask
+            rows = near.any(dim=1).nonzero().squeeze(1)
+            if len(rows):
+                logits = model.head(hidden[rows])  # (n,T,V)
+                ends.append(logits)
+                seen = mask[rows] if len(mask) > 1 else mask
+                slopes.append(self._slope(part.tokens[rows], seen, logits, near[rows] * (self.strength / kl_total)))
+        torch.autograd.backward(ends, slopes)
         return float(loss.detach()) / total
 
-    def _losses(self, model: Llama, part: Batch, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the sums of the weighted cross entropy and of the weighted divergence, nats."""
-        hidden = model.hidden(part.tokens, mask).flatten(0, 1)  # (B*T,D)
-        weights = part.weights.flatten()
-        kept = weights.nonzero().squeeze(1)
-        loss = weighted_loss(model.head(hidden[kept]), part.targets.flatten()[kept], weights[kept])
-        kl_mask = torch.zeros_like(part.weights) if part.kl_mask is None else part.kl_mask
-        rows = kl_mask.any(dim=1).nonzero().squeeze(1)
-        if not len(rows):
-            return loss, loss.new_zeros(())
-        with torch.no_grad():
-            wide = mask[rows] if len(mask) > 1 else mask
-            expected = self._base.head(self._base.hidden(part.tokens[rows], wide)).float().log_softmax(-1)
-        predicted = model.head(hidden.view(*part.tokens.shape, -1)[rows]).float().log_softmax(-1)
-        divergence = F.kl_div(predicted, expected, log_target=True, reduction="none").sum(-1)  # (rows,T)
-        return loss, (divergence * kl_mask[rows]).sum()
+    @torch.no_grad()
+    def _slope(self, tokens: Tensor, mask: Tensor, logits: Tensor, weights: Tensor) -> Tensor:
+        """Return the gradient of the sum of weight * KL(base || model) by the model's logits (n,T,V), shaped as they.
+
+        `tokens` and `weights` are (n,T). It is the model's probabilities less the base's. Written out, it takes two
+        softmaxes; by way of the divergence, whose value nobody asks for, it takes about twice the time.
+        """
+        expected = self._base.head(self._base.hidden(tokens, mask)).float().softmax(-1)
+        slope = logits.float().softmax(-1).sub_(expected).mul_(weights.unsqueeze(-1))
+        return slope.to(logits.dtype)

@@ -100,17 +100,6 @@ def test_the_gradient_is_that_of_the_loss_written_out(name: str, strength: float
     assert loss == pytest.approx(float(learnt.detach()), abs=1e-6), "what is returned is without the divergence"
 
 
-def test_both_sums_are_those_written_out() -> None:
-    base, model = pair()
-    batch = step_of()
-    with torch.no_grad():
-        learnt, whole = (float(one) for one in written_out(base, model, batch, 1.0))
-        loss, apart = KLRegulariser(base, 8.0)._losses(model, batch, batch.mask("fp32"))
-    assert batch.kl_mask is not None and float(batch.kl_mask.sum()) == 96.0
-    assert float(loss) == pytest.approx(learnt * float(batch.weights.sum()), rel=1e-6)
-    assert float(apart) == pytest.approx((whole - learnt) * 96.0, rel=1e-5)
-
-
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 6, 7, 100])
 def test_a_step_in_parts_of_any_size_is_the_step(rows: int) -> None:
     """Parts of dialogues alone, of replay alone, and of both: each counts by what the whole step holds."""
@@ -137,14 +126,11 @@ def test_the_divergence_counts_by_its_strength() -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 3, 100])
-def test_at_the_base_itself_the_divergence_and_its_gradient_are_zero(rows: int) -> None:
+def test_at_the_base_itself_the_gradient_of_the_divergence_is_zero(rows: int) -> None:
     base, _ = pair()
     model = model_of(seed=1, scale=6.0).train()
     batch = step_of()
     replay = replace(batch, weights=torch.zeros_like(batch.weights))
-    with torch.no_grad():
-        _, apart = KLRegulariser(base, 8.0)._losses(model, replay, replay.mask("fp32"))
-    assert abs(float(apart)) < 1e-5, "over 96 places"
     loss, found = of_step(base, model, replay, 8.0, rows)
     assert loss == 0.0
     assert max(float(one.abs().max()) for one in found.values()) < 1e-6
