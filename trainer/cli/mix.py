@@ -24,6 +24,8 @@ def add(commands: Any) -> None:
     mix.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of documents, tokenizer and shards")
     mix.add_argument("--vocab-size", type=positive, default=4096, metavar="N", help="pieces of the tokenizer (4096)")
     mix.add_argument("--tokenizer", type=Path, metavar="FILE", help="a tokenizer.model, in place of a new one")
+    mix.add_argument("--judge", type=Path, metavar="CHECKPOINT",
+                     help="a base by which replies that answer another question are left out")  # fmt: skip
     mix.add_argument("--seed", type=count, default=15, metavar="S", help="decides everything random (default: 15)")
     mix.add_argument("--json", action="store_true", help="print what became of each source as JSON")
 
@@ -33,7 +35,7 @@ def _run(options: argparse.Namespace) -> int:
     from trainer.mixture.sources import read_sources
 
     sources = read_sources(options.sources or builtin_base() / "sources.json")
-    request = MixRequest(options.texts, options.out, options.vocab_size, options.seed, options.tokenizer)
+    request = MixRequest(options.texts, options.out, options.vocab_size, options.seed, options.tokenizer, options.judge)
     with progress_bar() as progress:
         found = make_mixture(request, sources, progress)
     for name, made_of in found.items():

@@ -9,7 +9,10 @@ from curator.contract.files import refuse_existing, write_whole
 from trainer.data.token_shards import Splitting, add_text
 from trainer.evaluation.lexicon import LEXICON, english, pack_words, read_words
 from trainer.mixture.mixture import Made, Mixture, Progress, tokenizer_lines, write_mixture
+from trainer.mixture.relevance import relevance
 from trainer.mixture.sources import Sources
+from trainer.model.checkpoint import load_checkpoint
+from trainer.model.prompt_template import Exchange
 from trainer.model.tokenizer import Tokenizer, train_tokenizer
 
 TOKENIZER, SHARDS, HELD_OUT = "tokenizer.model", "shards", "held-out"
@@ -17,13 +20,17 @@ TOKENIZER, SHARDS, HELD_OUT = "tokenizer.model", "shards", "held-out"
 
 @dataclass(frozen=True)
 class MixRequest:
-    """The request of a mixture: the folder of texts, where it goes, and a tokenizer in place of a new one."""
+    """The request of a mixture: the folder of texts, where it goes, a tokenizer in place of a new one, and a judge.
+
+    `judge` is a base by which replies that do not answer are left out of the sources that name a `relevance`.
+    """
 
     texts: Path
     out: Path
     vocab_size: int
     seed: int
     tokenizer: Path | None = None
+    judge: Path | None = None
 
 
 def make_mixture(request: MixRequest, sources: Sources, progress: Progress) -> dict[str, Made]:
@@ -34,8 +41,14 @@ def make_mixture(request: MixRequest, sources: Sources, progress: Progress) -> d
     out = request.out
     refuse_existing(out)
     mixture = Mixture(sources, request.texts, read_words(english()), request.seed)
+    base = load_checkpoint(request.judge) if request.judge else None
+
+    def judge(exchanges: list[Exchange]) -> list[float]:
+        assert base is not None
+        return relevance(base, exchanges, request.seed, progress)
+
     mixture.count(progress)
-    found = write_mixture(mixture, out, progress)
+    found = write_mixture(mixture, out, progress, judge if base else None)
     write_whole(out / LEXICON, pack_words(mixture.lexicon()))
     if request.tokenizer:
         model = Tokenizer.load(request.tokenizer).model

@@ -21,18 +21,21 @@ from curator.contract.errors import UsageError
 from curator.contract.files import read_text, write_whole
 from trainer.evaluation.lexicon import words
 from trainer.mixture.sources import Sources, TextSource
-from trainer.mixture.windows import clean, is_answer, passages, turns, window_text, windows
-from trainer.model.prompt_template import Template
+from trainer.mixture.windows import answers, clean, passages, turns, window_text, windows
+from trainer.model.prompt_template import Exchange, Template
 
 Progress = Callable[[str, int, int], None]
+# Of each exchange, how much likelier its reply is after its prompt than after others, nats.
+Judge = Callable[[list[Exchange]], list[float]]
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A document before it is written: its text, and whether it is held out."""
+    """A document before it is written: its text, whether it is held out, and of a window its last exchange."""
 
     text: str
     held: bool
+    exchange: Exchange | None = None
 
 
 @dataclass
@@ -92,16 +95,14 @@ class Mixture:
             rng = random.Random(f"{self._seed} {hashlib.sha256(text.encode()).hexdigest()}")
             if source.kind == "talk":
                 held = rng.random() < self.sources.held_out
-                for pairs in windows(turns(text), rng):
+                said = turns(text)
+                for pairs in ([pair] for pair in answers(said)) if source.answers else windows(said, rng):
                     document = window_text(pairs, template)
-                    if source.answers and not is_answer(pairs):
-                        continue
-                    said = "\n".join(turn for pair in pairs for turn in pair)
-                    reason = self._window_fault(said, source, rng)
+                    reason = self._window_fault("\n".join(turn for pair in pairs for turn in pair), source, rng)
                     if reason:
                         made.dropped[reason] += 1
                     else:
-                        yield Piece(document, held)
+                        yield Piece(document, held, pairs[-1])
                 continue
             for passage in passages(text, self.sources.passage[source.kind]):
                 held = rng.random() < self.sources.held_out
@@ -164,8 +165,10 @@ class Mixture:
         return bool(self._topics.intersection(found)) or len(_UPPER.findall(text)) >= 2
 
 
-def write_mixture(mixture: Mixture, out: Path, progress: Progress) -> dict[str, Made]:
+def write_mixture(mixture: Mixture, out: Path, progress: Progress, judge: Judge | None = None) -> dict[str, Made]:
     """Write NAME.jsonl of each source, shuffled, and held-out.jsonl; return what became of each source.
+
+    With a judge, what it finds beside the question is left out of the sources that ask for a `relevance`.
 
     excerpts.jsonl and held-out-excerpts.jsonl are what a fine-tune may be shipped with: drawn by the shares of the
     mixture, of sources whose texts may be.
@@ -180,7 +183,7 @@ def write_mixture(mixture: Mixture, out: Path, progress: Progress) -> dict[str, 
     for number, source in enumerate(sources):
         progress("writing documents", number, len(sources))
         made = results[source.name] = Made()
-        train, held[source.name] = _parted(mixture, source, made)
+        train, held[source.name] = _parted(mixture, source, made, judge)
         trained.update(train)
         if source.excerpts:
             excerpts += _drawn(train, source.share / allowed * mixture.sources.replay)
@@ -200,12 +203,21 @@ def write_mixture(mixture: Mixture, out: Path, progress: Progress) -> dict[str, 
     return results
 
 
-def _parted(mixture: Mixture, source: TextSource, made: Made) -> tuple[list[str], list[str]]:
+def _parted(
+    mixture: Mixture, source: TextSource, made: Made, judge: Judge | None
+) -> tuple[list[str], list[str]]:  # fmt: skip
     """Return the documents to train on, and those of held-out conversations and passages, shuffled, none twice."""
     pieces = list(mixture.pieces(source, made))
     aside = list(dict.fromkeys(piece.text for piece in pieces if piece.held))
-    train = list(dict.fromkeys(piece.text for piece in pieces if not piece.held))
-    made.dropped["there already"] += len(pieces) - len(aside) - len(train)
+    kept = {piece.text: piece.exchange for piece in pieces if not piece.held}
+    made.dropped["there already"] += len(pieces) - len(aside) - len(kept)
+    if judge is not None and source.relevance:
+        exchanges = [exchange for exchange in kept.values() if exchange is not None]
+        found = zip(list(kept), judge(exchanges), strict=True)
+        train = [text for text, nats in found if nats >= source.relevance]
+        made.dropped["beside the question"] += len(kept) - len(train)
+    else:
+        train = list(kept)
     random.Random(f"{source.name} order").shuffle(train)
     random.Random(f"{source.name} aside").shuffle(aside)
     if source.documents:

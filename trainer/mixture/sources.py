@@ -26,7 +26,10 @@ class TextSource(_Record):
     kind: Literal["talk", "stories", "books"]
     share: float = Field(ge=0, le=1, description="of the tokens that a base is trained on")
     last_share: float = Field(0.0, ge=0, le=1, description="of those at the end, while the learning rate falls")
-    answers: bool = Field(False, description="only short questions that are answered in the first person")
+    answers: bool = Field(False, description="only short questions and the replies that answer them")
+    relevance: float = Field(
+        0.0, ge=0, description="of talk, nats by which a judging base must find a reply likelier after its prompt"
+    )
     documents: int = Field(0, ge=0, description="at most so many; 0: all")
     topics: float = Field(1.0, ge=0, le=1, description="share kept of windows that speak of films, music or sport")
     excerpts: bool = Field(True, description="may excerpts of it be shipped as replay and held-out text")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from trainer.model.prompt_template import Exchange, Template, plain_quotes
 
@@ -126,24 +127,30 @@ def passages(book: str, size: int) -> Iterator[str]:
         yield "\n\n".join(part)
 
 
-_FIRST_PERSON = re.compile(r"\b(?:I|I'[a-z]+|my|me|we|our|mine|myself)\b")
 _SENTENCE_END = re.compile(r"[.!?]")
+# Of English: what a question takes up that was said before it. Alone, such a question can only be guessed at.
+_REFERS = re.compile(
+    r"\b(?:he|she|it|they|him|her|his|hers|them|their|its|that|this|those|these|there|ones?|else|too)\b"
+    r"|\babout you\b",
+    re.IGNORECASE,
+)
 
 
-def is_answer(pairs: Sequence[Exchange]) -> bool:
-    """Say whether a window is one short question and an answer in the first person: what a persona is asked for most.
+def answers(said: Sequence[str]) -> Iterator[Exchange]:
+    """Yield each short question that a turn ends with, and the reply: what a persona is asked for most.
 
-    A reply that begins with a question, or is one, answers none.
+    The question must be whole without what was said before it. A reply that begins with a question, or is one, answers
+    none.
     """
-    if len(pairs) != 1:
-        return False
-    prompt, reply = pairs[0]
-    first = _SENTENCE_END.search(reply)
-    return (
-        prompt.endswith("?")
-        and 3 <= len(prompt.split()) <= 14
-        and 3 <= len(reply.split()) <= 35
-        and bool(_FIRST_PERSON.search(reply))
-        and first is not None
-        and first[0] != "?"
-    )
+    for turn, reply in pairwise(said):
+        question = last_question(turn)
+        first = _SENTENCE_END.search(reply)
+        if (
+            question.endswith("?")
+            and 3 <= len(question.split()) <= 14
+            and not _REFERS.search(question)
+            and 3 <= len(reply.split()) <= 35
+            and first is not None
+            and first[0] != "?"
+        ):
+            yield question, reply

@@ -13,8 +13,10 @@ from core_fixtures import trainer
 
 from curator.contract.errors import UsageError
 from trainer.mixture.mixture import Made, Mixture, tokenizer_lines, write_mixture
+from trainer.mixture.relevance import relevance
 from trainer.mixture.sources import Sources, read_sources
-from trainer.mixture.windows import is_answer, last_question, passages, tidy, window_text, windows
+from trainer.mixture.windows import answers, last_question, passages, tidy, window_text, windows
+from trainer.model.checkpoint import load_checkpoint
 from trainer.model.prompt_template import Template
 from trainer.names import builtin_base
 
@@ -42,7 +44,7 @@ def test_a_question_is_cut_out_of_its_turn() -> None:
     assert last_question("How are you? I'm good.") == "How are you? I'm good."
 
 
-def test_every_turn_is_answered_by_the_next_one() -> None:
+def test_every_turn_answersed_by_the_next_one() -> None:
     said = [f"Is this turn {word}?" for word in ("one", "two", "three", "four", "five", "six", "seven")]
     for seed in range(50):
         found = list(windows(said, random.Random(seed)))
@@ -66,20 +68,18 @@ def test_a_window_is_written_as_the_template_writes_a_prompt_and_its_reply() -> 
 
 
 @pytest.mark.parametrize(
-    ("prompt", "reply", "answers"),
+    ("prompt", "reply", "found"),
     [
-        ("What do you like?", "I like tea.", True),
-        ("What do you like?", "Tea, and my cat likes milk.", True),
-        ("What do you like?", "Tea is good.", False),  # not in the first person
-        ("What do you like?", "Why do I like? Well, tea.", False),
-        ("You like tea.", "I like tea.", False),
-        ("Why?", "I like tea.", False),
-        ("What do you like?", "I do.", False),  # too short to be learnt from
+        ("What do you like?", "I like tea.", "What do you like?"),
+        ("I am fine. What do you like?", "Tea is good.", "What do you like?"),
+        ("What do you like?", "Why do I like? Well, tea.", None),
+        ("You like tea.", "I like tea.", None),
+        ("Why?", "I like tea.", None),
+        ("What do you like?", "I do.", None),  # too short to be learnt from
     ],
 )
-def test_an_answer_is_in_the_first_person_and_no_question(prompt: str, reply: str, answers: bool) -> None:
-    assert is_answer([(prompt, reply)]) == answers
-    assert not is_answer([("Hello.", "Hello."), (prompt, reply)])
+def test_an_answer_follows_a_short_question_and_is_none(prompt: str, reply: str, found: str | None) -> None:
+    assert list(answers([prompt, reply])) == ([(found, reply)] if found else [])
 
 
 def test_a_lecture_is_no_window() -> None:
@@ -183,6 +183,48 @@ def test_no_excerpt_is_shipped_of_a_source_that_says_so(tmp_path: Path) -> None:
         tmp_path / "out" / "held-out-excerpts.jsonl"
     ).read_text()
     assert shipped and "Q:" not in shipped
+
+
+def answering(tmp_path: Path) -> Mixture:
+    source = {**RECIPE["sources"][0], "answers": True, "relevance": 2.0}  # type: ignore[dict-item,index]
+    chats = [f"What did you do {word}?\nI went to the {word} river." for word in sorted(KNOWN)]
+    return mixture(tmp_path, "\n\n\n".join(chats), sources=[source, RECIPE["sources"][1]])  # type: ignore[index]
+
+
+def test_answers_that_a_judge_finds_beside_the_question_are_left_out(tmp_path: Path) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def judge(exchanges: list[tuple[str, str]]) -> list[float]:
+        asked.extend(exchanges)
+        return [2.0 if number % 2 else 1.9 for number in range(len(exchanges))]
+
+    made = write_mixture(answering(tmp_path), tmp_path / "out", lambda what, done, total: None, judge)["talk"]
+    assert made.dropped["beside the question"] == (len(asked) + 1) // 2 > 3
+    written = (tmp_path / "out" / "talk.jsonl").read_text("utf-8")
+    for number, (prompt, reply) in enumerate(asked):
+        assert (f"Q: {prompt}\\nA: {reply}" in written) == bool(number % 2)
+    alone = write_mixture(answering(tmp_path), tmp_path / "all", lambda what, done, total: None)["talk"]
+    assert not alone.dropped["beside the question"] and alone.documents == len(asked), "without a judge all are kept"
+
+
+def test_a_reply_is_likelier_after_the_question_that_it_answers() -> None:
+    pairs = [
+        ("Do you have any pets?", "Yes, I have two dogs and a cat."),
+        ("What do you do for a living?", "I am a teacher at a school."),
+        ("Where would you like to travel?", "I would love to go to Italy."),
+        ("What is your favourite food?", "I love to eat pizza."),
+        ("How are you today?", "I am doing well, thank you."),
+        ("Do you like music?", "Yes, I love country music."),
+        ("What are you reading?", "I am reading a book about the war."),
+        ("How old are you?", "I am twenty years old."),
+    ]
+    seen: list[tuple[int, int]] = []
+    base = load_checkpoint(builtin_base())
+    right = relevance(base, pairs, 1, lambda what, done, total: seen.append((done, total)))
+    replies = [reply for _, reply in pairs]
+    wrong = relevance(base, [(prompt, replies[at - 1]) for at, (prompt, _) in enumerate(pairs)], 1, lambda *said: None)
+    assert sum(right) > sum(wrong) + 40
+    assert seen[0] == (0, 24) and all(done < total for done, total in seen)
 
 
 def test_texts_that_are_missing_are_named(tmp_path: Path) -> None:
