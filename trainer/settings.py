@@ -107,7 +107,10 @@ class PretrainSettings(TrainSettings):
 
 
 class SamplingSettings(ConfigModel):
-    """How text is drawn from a model, where the command line says nothing else."""
+    """How text is drawn from a model, where the command line says nothing else.
+
+    What is named here comes before what a checkpoint has stored with it.
+    """
 
     temperature: float = Field(0.8, ge=0, le=10, description="0: always the likeliest token")
     top_k: int = Field(0, ge=0, description="draw from so many of the likeliest; 0: from all")
@@ -115,6 +118,13 @@ class SamplingSettings(ConfigModel):
     min_p: Share = Field(0.0, description="draw from those with at least this share of the likeliest one's probability")
     repetition_penalty: float = Field(1.1, gt=0, le=10, description="divides the score of what was written already")
     max_tokens: int = Field(120, ge=1, description="tokens of a reply at most")
+
+
+def drawn_as(stored: SamplingSettings | None, settings: SamplingSettings) -> SamplingSettings:
+    """Return how text is drawn from a checkpoint: as stored with it, where etc/trainer.json says nothing else."""
+    if stored is None:
+        return settings
+    return stored.model_copy(update=settings.model_dump(include=settings.model_fields_set))
 
 
 class HealthSettings(ConfigModel):

@@ -36,7 +36,7 @@ def _run(options: argparse.Namespace) -> int:
 
     place = options.checkpoint or _in_use(options)
     checkpoint = load_checkpoint(place)
-    sampling = sampling_of(options)
+    sampling = sampling_of(options, checkpoint)
     chat = Chat.of(checkpoint, decoder_of(checkpoint, options.threads), sampling, options.mode)
     show = show_text
     if sys.stdin.isatty():

@@ -40,7 +40,7 @@ def _run(options: argparse.Namespace) -> int:
             "there are no prompts", "name a file with --prompts, or set preview_prompts in etc/trainer.json"
         )
     base, tuned = load_checkpoint(options.base), load_checkpoint(options.tuned)
-    sampling = sampling_of(options)
+    sampling = sampling_of(options, tuned)
     decoder_of(tuned, options.threads)  # for the trial of threads
     rows = compare(base, tuned, prompts, sampling)
     if options.json:

@@ -149,11 +149,12 @@ def show_tuned(out: Path, ready: FinetuneContext, as_json: bool) -> int:
     from trainer.inference.compare import compare
     from trainer.inference.sampling import Sampling
     from trainer.model.checkpoint import load_checkpoint
-    from trainer.settings import SamplingSettings
+    from trainer.settings import drawn_as
 
     if not as_json:
         tuned = load_checkpoint(out)
-        sampling = Sampling.of(SamplingSettings(max_tokens=60), ready.settings.seed, ready.template.stops)
+        drawn = drawn_as(tuned.record.sampling, ready.trainer.sampling).model_copy(update={"max_tokens": 60})
+        sampling = Sampling.of(drawn, ready.settings.seed, ready.template.stops)
         print_comparison(compare(ready.base, tuned, ready.prompts, sampling), ready.base, tuned)
     print_result(out, as_json)
     say_made(out)
@@ -247,15 +248,20 @@ def alone(parser: argparse.ArgumentParser) -> None:
 
 
 def sampling_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of sampling; ranges and defaults are those of etc/trainer.json."""
+    """Add the options of sampling, with --seed, --threads and --home."""
+    drawing_options(parser)
+    parser.add_argument("--seed", type=count, default=42, metavar="S", help="decides everything random (default: 42)")
+    common_options(parser)
+
+
+def drawing_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of drawing text; ranges are those of etc/trainer.json, defaults the checkpoint's."""
     parser.add_argument("--max-tokens", type=int, metavar="N", help="tokens of a reply at most")
     parser.add_argument("--temperature", type=float, metavar="T", help="0: always the likeliest token")
     parser.add_argument("--top-k", type=int, metavar="K", help="draw from the K likeliest; 0: from all")
     parser.add_argument("--top-p", type=float, metavar="P", help="draw from the likeliest that hold this share")
     parser.add_argument("--min-p", type=float, metavar="P", help="draw from those with this share of the likeliest's")
     parser.add_argument("--repetition-penalty", type=float, metavar="R", help="against what the reply holds; 1: none")
-    parser.add_argument("--seed", type=count, default=42, metavar="S", help="decides everything random (default: 42)")
-    common_options(parser)
 
 
 def common_options(parser: argparse.ArgumentParser) -> None:
@@ -281,14 +287,18 @@ def settings_of(options: argparse.Namespace) -> TrainerSettings:
     return settings
 
 
-def sampling_of(options: argparse.Namespace, stops: Sequence[str] = ()) -> Sampling:
-    """Return the sampling: the settings, with the command line's options in place."""
+def sampling_of(options: argparse.Namespace, checkpoint: Checkpoint, stops: Sequence[str] = ()) -> Sampling:
+    """Return the sampling: what is stored with the checkpoint, then the settings, then the command line's options."""
     from trainer.inference.sampling import Sampling
-    from trainer.settings import with_options
+    from trainer.settings import drawn_as, with_options
 
-    chosen = {name: getattr(options, name) for name in _SAMPLING}
-    shipped = settings_of(options).sampling
-    return Sampling.of(with_options(shipped, chosen), options.seed, stops)
+    drawn = drawn_as(checkpoint.record.sampling, settings_of(options).sampling)
+    return Sampling.of(with_options(drawn, chosen_sampling(options)), options.seed, stops)
+
+
+def chosen_sampling(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of sampling that the command line names, by their names in etc/trainer.json."""
+    return {name: value for name in _SAMPLING if (value := getattr(options, name, None)) is not None}
 
 
 def decoder_of(checkpoint: Checkpoint, threads: int) -> Decoder:

@@ -34,7 +34,7 @@ def _run(options: argparse.Namespace) -> int:
     text, note = _prompt(options, checkpoint)
     if note:
         log(note)
-    sampling = sampling_of(options, () if options.raw else checkpoint.record.template.stops)
+    sampling = sampling_of(options, checkpoint, () if options.raw else checkpoint.record.template.stops)
     drawn = _draw(options, checkpoint, text, sampling)
     note = cut_note(drawn[0], checkpoint.config.max_seq_len)
     if note:

@@ -15,9 +15,7 @@ _LONG = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
 def write(checkpoint: Checkpoint, files: Files, dtype: str) -> StateDict | None:
     """Write the folder with weights in `dtype`; return the rounded weights, or None where none is rounded."""
     name = _LONG[dtype]
-    write_huggingface(
-        files.folder, checkpoint.state, checkpoint.config, checkpoint.tokenizer, checkpoint.record.template, name
-    )
+    write_huggingface(files.folder, checkpoint.state, checkpoint.config, checkpoint.tokenizer, checkpoint.record, name)
     write_whole(files.folder / "README.md", model_card(checkpoint))
     if dtype == "f32":
         return None

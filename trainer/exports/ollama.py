@@ -23,7 +23,8 @@ PROMPT, RESPONSE = "{{ .Prompt }}", "{{ .Response }}"
 
 def write(checkpoint: Checkpoint, files: Files, dtype: str) -> StateDict | None:
     """Write model.gguf and Modelfile; return the rounded weights, or None where none is rounded."""
-    text = modelfile(checkpoint.record.template, checkpoint.config.max_seq_len, files.name)
+    record = checkpoint.record
+    text = modelfile(record.template, checkpoint.config.max_seq_len, files.name, record.sampling)
     rounded = gguf_file.write(checkpoint, files, dtype)
     files.beside("Modelfile").write_text(text, "utf-8", newline="\n")
     return rounded
@@ -58,9 +59,11 @@ def _by_mode(texts: dict[str | None, str], first: str | None, others: list[str |
     return out
 
 
-def modelfile(template: Template, context: int, weights: str = "model.gguf") -> str:
+def modelfile(
+    template: Template, context: int, weights: str = "model.gguf", stored: SamplingSettings | None = None
+) -> str:  # fmt: skip
     """Return a Modelfile. Raises UsageError for a template that it cannot hold."""
-    sampling = SamplingSettings()
+    sampling = stored or SamplingSettings()
     lines = [
         f"FROM ./{weights}",
         f"TEMPLATE {quoted(go_template(template))}",

@@ -31,6 +31,7 @@ from trainer.model.convert import StateDict, from_huggingface, huggingface_shape
 from trainer.model.llama import Llama, ModelConfig
 from trainer.model.prompt_template import QUOTES, Template
 from trainer.model.tokenizer import BOS, EOS, UNK, Tokenizer, tokenizer_json
+from trainer.settings import SamplingSettings
 
 FORMAT = "persona-curator-checkpoint"
 RECORD, WEIGHTS = "trainer.json", "model.safetensors"
@@ -72,6 +73,7 @@ class Record(BaseModel):
     settings: dict[str, Any] = Field(default_factory=dict, description="every setting of the training, resolved")
     metrics: dict[str, float] = Field(default_factory=dict)
     gate: GateResult | None = Field(None, description="what the gate said of a fine-tune")
+    sampling: SamplingSettings | None = Field(None, description="how text is best drawn; a fine-tune has its base's")
     notes: list[str] = Field(default_factory=list)
     sha256: dict[str, str] = Field(default_factory=dict, description="file -> sha256, of every file but this one")
 
@@ -307,7 +309,7 @@ def write_checkpoint(
 ) -> None:
     """Write a checkpoint's files into a folder, trainer.json last."""
     require_finite(state, "the model")
-    write_huggingface(folder, state, config, tokenizer, record.template, dtype)
+    write_huggingface(folder, state, config, tokenizer, record, dtype)
     names = sorted(name for name in HUGGINGFACE_FILES if name != "README.md")
     hashes = {name: sha256_of(folder / name) for name in names}
     now = record.created or datetime.now(UTC).isoformat(timespec="seconds")
@@ -320,9 +322,10 @@ HUGGINGFACE_FILES = ("config.json", "generation_config.json", WEIGHTS, "tokenize
 
 
 def write_huggingface(
-    folder: Path, state: StateDict, config: ModelConfig, tokenizer: Tokenizer, template: Template, dtype: str
+    folder: Path, state: StateDict, config: ModelConfig, tokenizer: Tokenizer, record: Record, dtype: str
 ) -> None:
     """Write the files that Hugging Face's tools read."""
+    drawn = record.sampling or SamplingSettings()
     tensors = {name: tensor.detach().cpu().to(DTYPES[dtype]) for name, tensor in to_huggingface(state, config).items()}
     data = safetensors.torch.save(tensors, {"format": "pt"})  # one key: with more, the bytes vary from save to save
     write_whole(folder / WEIGHTS, data)
@@ -331,13 +334,15 @@ def write_huggingface(
     for name, value in {
         "config.json": huggingface_config(config, dtype),
         "generation_config.json": {
-            "bos_token_id": BOS, "eos_token_id": [BOS, EOS], "pad_token_id": UNK, "do_sample": True, "temperature": 0.7,
-            "top_k": 40, "top_p": 0.9, "max_length": config.max_seq_len,
+            "bos_token_id": BOS, "eos_token_id": [BOS, EOS], "pad_token_id": UNK, "do_sample": True,
+            # As `trainer sample` draws. Its penalty counts the reply alone, transformers' the prompt too: left out.
+            "temperature": drawn.temperature, "top_k": drawn.top_k, "top_p": drawn.top_p,
+            "max_length": config.max_seq_len,
         },
         "tokenizer_config.json": {
             "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>",
             "pad_token": "<unk>", "model_max_length": config.max_seq_len, "clean_up_tokenization_spaces": False,
-            "add_bos_token": True, "add_eos_token": False, "chat_template": chat_template(template),
+            "add_bos_token": True, "add_eos_token": False, "chat_template": chat_template(record.template),
         },
     }.items():  # fmt: skip
         write_whole(folder / name, pretty_json(value))

@@ -43,6 +43,7 @@ from trainer.settings import (
     FinetuneSettings,
     SamplingSettings,
     TrainerSettings,
+    drawn_as,
     large_model_settings,
     load_settings,
     with_options,
@@ -258,7 +259,7 @@ def finetune(
         f"{counted(steps, 'step')} of {counted(sequences, 'row')}, {packed.epoch(steps):.1f} epochs; base "
         f"{ready.base.folder.name}; replay: {about['replay']}"
     )
-    callback.sampler = DialogueSampler(ready, ready.trainer.sampling, RunDir(out))
+    callback.sampler = DialogueSampler(ready, drawn_as(ready.base.record.sampling, ready.trainer.sampling), RunDir(out))
     kl = KLRegulariser(ready.base.model().to(request.device), settings.kl_weight) if replayed else None
     gate = _gate(ready, text, callback, request.accept_degraded)
     callback.closing = gate.evaluations
@@ -269,7 +270,7 @@ def finetune(
     plan = _plan(request, ready, settings, steps, about)
     job = TrainingJob(
         kind="finetune", run=run, out=out, plan=plan, about=about, tokenizer=ready.base.tokenizer,
-        template=ready.template, parent=ready.base.as_parent(), acceptance=gate,
+        template=ready.template, parent=ready.base.as_parent(), acceptance=gate, sampling=ready.base.record.sampling,
     )  # fmt: skip
     run_training(job, resuming=resuming, allow_drift=allow_drift)
     return out, ready

@@ -18,6 +18,7 @@ from trainer.model.llama import Llama
 from trainer.model.lora import merged_state
 from trainer.model.prompt_template import Template
 from trainer.model.tokenizer import Tokenizer
+from trainer.settings import SamplingSettings
 from trainer.training.loop import Outcome, TrainerCallback, TrainingRun, train
 from trainer.training.run_dir import RunDir, processor_note
 from trainer.training.speed import taken_note, threads
@@ -40,7 +41,7 @@ class TrainingJob:
     """A training and the checkpoint that it ends in, at `out`.
 
     `plan` is the request, resolved; `about` is the entry of the data in trainer.json. `acceptance` scores the weights
-    in training and decides which are kept.
+    in training and decides which are kept. `sampling` is stored with the checkpoint.
     """
 
     kind: Literal["pretrain", "finetune"]
@@ -52,6 +53,7 @@ class TrainingJob:
     template: Template
     parent: Parent | None = None
     acceptance: Acceptance | None = None
+    sampling: SamplingSettings | None = None
 
 
 def run_training(job: TrainingJob, *, resuming: bool, allow_drift: bool) -> Path:
@@ -124,6 +126,7 @@ def make_record(job: TrainingJob, outcome: Outcome, plan: dict[str, Any]) -> Rec
     return Record(
         made_by=job.kind, steps=outcome.step, template=job.template, parent=job.parent, settings=settings,
         metrics=metrics, data={**job.about, "fingerprint": plan["fingerprint"]}, notes=[f"ended: {outcome.ended}"],
+        sampling=job.sampling,
     )  # fmt: skip
 
 

@@ -269,7 +269,7 @@ def test_every_option_and_setting_that_is_named_exists():
 
 def test_limits_that_stand_elsewhere_too_are_the_same():
     shipped = json.loads((ROOT / "etc" / "trainer.json").read_text("utf-8"))
-    assert shipped["sampling"]["max_tokens"] == SamplingSettings().max_tokens == advice.LONG_REPLY
+    assert SamplingSettings().max_tokens == advice.LONG_REPLY
     assert shipped["finetune"]["epochs"] == advice.USUAL_EPOCHS <= advice.MANY_EPOCHS, "the default would be warned of"
 
 
