@@ -44,7 +44,7 @@ from trainer.model.checkpoint import Checkpoint, load_checkpoint
 from trainer.model.prompt_template import plain_quotes
 from trainer.model.tokenizer import BOS
 from trainer.names import builtin_base
-from trainer.settings import load_settings
+from trainer.settings import drawn_as, load_settings
 
 HERE = Path(__file__).resolve().parent
 PROMPTS, OLD_WORDS = HERE / "base-prompts.txt", HERE / "base-words.txt.gz"
@@ -137,8 +137,8 @@ def measure(
     base: Checkpoint, documents: dict[str, list[str]], lexicon: Lexicon, options: argparse.Namespace
 ) -> Figures:
     torch.manual_seed(0)
-    settings = load_settings(None).sampling
-    sampling = Sampling.of(settings, stops=base.record.template.stops)
+    drawn = drawn_as(base.record.sampling, load_settings(None).sampling)
+    sampling = Sampling.of(drawn, stops=base.record.template.stops)
     prompts = PROMPTS.read_text("utf-8").split("\n")[: 8 if options.quick else None]
     prompts = [prompt for prompt in prompts if prompt]
     wrapped = [base.record.template.wrap(prompt) for prompt in prompts]
