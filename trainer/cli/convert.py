@@ -41,7 +41,7 @@ def _run(options: argparse.Namespace) -> int:
 
     checkpoint = load_checkpoint(options.checkpoint)
     notes = [*checkpoint.record.notes, f"weights written as {options.dtype}"]
-    state = checkpoint.state
+    state, metrics = checkpoint.state, checkpoint.record.metrics
     if options.average:
         other = load_checkpoint(options.average)
         if (other.config, other.tokenizer.sha256) != (checkpoint.config, checkpoint.tokenizer.sha256):
@@ -52,11 +52,12 @@ def _run(options: argparse.Namespace) -> int:
         if not 0 < options.share < 1:
             raise UsageError(f"--share {options.share:g}: expected a number between 0 and 1")
         state = {name: one.lerp(other.state[name], options.share) for name, one in state.items()}
+        metrics = {name: value for name, value in metrics.items() if not name.startswith("validation_")}  # not of these
         notes.append(f"averaged with {options.average.resolve().name} ({other.sha256[:12]}), share {options.share:g}")
     drawn = checkpoint.record.sampling
     if chosen := chosen_sampling(options):
         drawn = with_options(drawn or SamplingSettings(), chosen)
-    record = checkpoint.record.model_copy(update={"notes": notes, "sampling": drawn})
+    record = checkpoint.record.model_copy(update={"notes": notes, "sampling": drawn, "metrics": metrics})
     save_checkpoint(options.out, state, checkpoint.config, checkpoint.tokenizer, record, dtype=options.dtype)
     if (options.checkpoint / LEXICON).is_file():
         write_whole(options.out / LEXICON, (options.checkpoint / LEXICON).read_bytes())

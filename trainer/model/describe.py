@@ -39,6 +39,7 @@ def describe(folder: Path) -> dict[str, Any]:
         "bytes": sum(path.stat().st_size for path in folder.iterdir() if path.is_file()),
         "tokenizer_sha256": sha256_of(tokenizer) if tokenizer.is_file() else None,
         "template": record.template.model_dump(),
+        "sampling": record.sampling.model_dump() if record.sampling else None,
         "parent": record.parent.model_dump() if record.parent else None,
         "data": record.data,
         "settings": record.settings,
@@ -104,6 +105,8 @@ def lines(description: dict[str, Any]) -> list[tuple[str, str]]:
         ("vocabulary", f"{counted(c['vocab_size'], 'piece')}, tokenizer {str(description['tokenizer_sha256'])[:12]}"),
         ("template", f"{template['name']}: {template['prompt']!r} + {template['reply']!r}"
                      + (f", modes {', '.join(template['tags'])}" if template["tags"] else "")),
+        ("drawn with", ", ".join(f"{name} {value:g}" for name, value in description["sampling"].items())
+                       if description["sampling"] else "what etc/trainer.json says"),
         ("made by", origin),
         ("parent", f"{parent['name']} {parent['sha256'][:12]}" if parent else "none"),
         ("steps", f"{description['steps']:,}"),

@@ -43,6 +43,7 @@ def test_the_command_line_comes_before_the_settings_and_these_before_the_checkpo
     found = drawn(cool, "--home", home)
     assert (found["temperature"], found["top_p"]) == (0.6, 0.7), "what the settings leave out stays the checkpoint's"
     assert drawn(cool, "--home", home, "--temperature", 0.2)["temperature"] == 0.2
+    assert "drawn with:    temperature 0.4, top_k 0, top_p 0.7" in trainer("info", cool).out
 
 
 def test_a_checkpoint_without_any_is_drawn_from_as_the_settings_say() -> None:
@@ -63,7 +64,10 @@ def test_conversion_keeps_what_was_stored(cool: Path, tmp_path: Path) -> None:
 
 
 def test_weights_are_averaged(cool: Path, tmp_path: Path) -> None:
-    ends = [save(tmp_path / name, says(reply)) for name, reply in (("one", " bako"), ("two", " tire"))]
+    measured = {"steps": 3.0, "validation_loss": 2.5}
+    ends = [
+        save(tmp_path / name, says(reply), metrics=measured) for name, reply in (("one", " bako"), ("two", " tire"))
+    ]
     out = tmp_path / "both"
     done = trainer("convert", ends[0], "--dtype", "float32", "--average", ends[1], "--share", 0.25, "--out", out)
     assert done.status == 0, done.err
@@ -71,6 +75,7 @@ def test_weights_are_averaged(cool: Path, tmp_path: Path) -> None:
     for name, found in both.state.items():
         torch.testing.assert_close(found, 0.75 * one.state[name] + 0.25 * two.state[name])
     assert any(not torch.equal(one.state[name], two.state[name]) for name in one.state)
+    assert both.record.metrics == {"steps": 3.0}, "what was measured of one of them is not true of both"
     assert any("averaged with two" in note and "share 0.25" in note for note in both.record.notes)
     for options, message in (
         (("--average", "base"), "has another size or another tokenizer"),
