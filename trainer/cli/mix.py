@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from curator.contract.cli_frame import command_line, count, made, next_step, positive, print_json, progress_bar
+from curator.contract.cli_frame import command_line, count, log, made, next_step, positive, print_json, progress_bar
 from curator.contract.errors import counted
 from trainer.cli.options import add_command
-from trainer.names import builtin_base
+from trainer.names import builtin_base, checkpoint_path
 
 
 def add(commands: Any) -> None:
@@ -24,7 +24,7 @@ def add(commands: Any) -> None:
     mix.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of documents, tokenizer and shards")
     mix.add_argument("--vocab-size", type=positive, default=4096, metavar="N", help="pieces of the tokenizer (4096)")
     mix.add_argument("--tokenizer", type=Path, metavar="FILE", help="a tokenizer.model, in place of a new one")
-    mix.add_argument("--judge", type=Path, metavar="CHECKPOINT",
+    mix.add_argument("--judge", type=checkpoint_path, metavar="CHECKPOINT",
                      help="a base by which replies that answer another question are left out")  # fmt: skip
     mix.add_argument("--seed", type=count, default=15, metavar="S", help="decides everything random (default: 15)")
     mix.add_argument("--json", action="store_true", help="print what became of each source as JSON")
@@ -36,6 +36,9 @@ def _run(options: argparse.Namespace) -> int:
 
     sources = read_sources(options.sources or builtin_base() / "sources.json")
     request = MixRequest(options.texts, options.out, options.vocab_size, options.seed, options.tokenizer, options.judge)
+    asked = [source.name for source in sources.sources if source.relevance]
+    if asked and not options.judge:
+        log(f"of {', '.join(asked)}, replies that answer another question are kept too; --judge base leaves them out")
     with progress_bar() as progress:
         found = make_mixture(request, sources, progress)
     for name, made_of in found.items():

@@ -271,6 +271,21 @@ def test_the_base_learns_nothing_of_who_is_protected_or_kept_for_tests() -> None
 # --- the command ---------------------------------------------------------------------------------------------------
 
 
+def test_a_judge_is_asked_for_where_the_recipe_has_a_use_for_one(tmp_path: Path) -> None:
+    made = answering(tmp_path / "texts")
+    recipe = tmp_path / "sources.json"
+    recipe.write_text(made.sources.model_dump_json())
+    words = ("--texts", tmp_path / "texts", "--sources", recipe, "--vocab-size", 300)
+    alone = trainer("mix", *words, "--out", tmp_path / "alone")
+    assert alone.status == 0 and "of talk, replies that answer another question are kept too; --judge" in alone.err
+    judged = trainer("mix", *words, "--out", tmp_path / "judged", "--judge", "base")
+    assert judged.status == 0 and "--judge base leaves" not in judged.err, judged.err
+    kept = [(tmp_path / name / "talk.jsonl").read_text("utf-8").count("\n") for name in ("alone", "judged")]
+    assert kept[1] < kept[0] and f"beside the question {kept[0] - kept[1]}" in judged.err
+    wrong = trainer("mix", *words, "--out", tmp_path / "never", "--judge", tmp_path / "nothing")
+    assert wrong.status == 2 and "nothing" in wrong.err
+
+
 def test_mix_makes_what_pretrain_takes(tmp_path: Path) -> None:
     rng = random.Random(4)
     chats = "\n\n\n".join(
