@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import pytest
+from core_fixtures import model_of
 
 from trainer.cli import _require_torch
+from trainer.data.batches import rows_of
 from trainer.training.progress import awake_note
-from trainer.training.speed import busy_cores, cores, taken_note
+from trainer.training.speed import TRIAL_STEPS, busy_cores, cores, seconds_per_pass, taken_note
 
 
 def test_threads_that_wait_sleep_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,6 +45,15 @@ def test_a_system_that_does_not_tell_says_nothing(monkeypatch: pytest.MonkeyPatc
 def test_cores_at_work_are_counted_now_and_not_a_minute_ago() -> None:
     busy = busy_cores(0.05)
     assert busy is None or 0 <= busy <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize(("hopeless", "passes"), [(0.0, 1), (float("inf"), TRIAL_STEPS)])
+def test_a_precision_that_is_much_too_slow_is_tried_once(hopeless: float, passes: int) -> None:
+    model, taken = model_of(), list[int]()
+    model.norm.register_forward_pre_hook(lambda *_: taken.append(1))  # a pass goes by the norm once
+    stream = np.arange(4, 37, dtype=np.uint16)
+    assert 0 < seconds_per_pass(model, rows_of(stream, np.array([0]), 32), "fp32", hopeless) < 60
+    assert len(taken) == passes and all(one.grad is None for one in model.parameters())
 
 
 @pytest.mark.parametrize(
