@@ -1,6 +1,6 @@
 """How a checkpoint's replies change with the way they are drawn: samples to be judged blind, and figures beside them.
 
-    python benchmarks/sampling.py [--checkpoint FOLDER] --samples FILE [--words 4000]
+    python benchmarks/sampling.py [--checkpoint FOLDER] --samples FILE [--draws N] [--words 4000]
 
 Each setting of SETTINGS answers the prompts of sampling-prompts.txt, which are none of base-prompts.txt: a setting is
 chosen on the one and measured on the other. FILE is for benchmarks/judge.py; a model's name in it is its setting. The
@@ -32,18 +32,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, default=builtin_base())
     parser.add_argument("--samples", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--draws", type=int, default=1, help="replies to each prompt in FILE")
     parser.add_argument("--words", type=int, default=4000, help="of the replies that are counted")
     options = parser.parse_args()
     checkpoint = load_checkpoint(options.checkpoint)
     template, tokenizer = checkpoint.record.template, checkpoint.tokenizer
     lexicon = Lexicon(set().union(*map(read_words, (english(), options.checkpoint / LEXICON))))
     prompts = [line for line in PROMPTS.read_text("utf-8").split("\n") if line]
+    asked_for = prompts * options.draws
     decoder, lines = Decoder(checkpoint.model()), []
     for temperature, top_p, penalty in SETTINGS:
         name = f"{temperature:g}/{top_p:g}/{penalty:g}"
         sampling = Sampling(temperature, 0, top_p, 0.0, penalty, stops=tuple(template.stops))
         said: list[str] = []
-        while not said or sum(len(text.split()) for text in said) < options.words:
+        while len(said) < len(asked_for) or sum(len(text.split()) for text in said) < options.words:
             seeds = range(1000 + len(said), 1000 + len(said) + len(prompts))
             asked = [template.wrap(prompt) for prompt in prompts]
             said += [reply.text.strip() for reply in replies(decoder, tokenizer, asked, sampling, seeds=seeds)]
@@ -51,7 +53,7 @@ def main() -> int:
         once = sum(number == 1 for number in counts.values()) / len(said)
         print(f"{name:12} {len(said)} replies of {found.total / len(said):.1f} words; invented {found.rate:.2%}; "
               f"said once only {once:.0%}")  # fmt: skip
-        lines += [f"{name}\t{prompt}\t{' '.join(text.split())}" for prompt, text in zip(prompts, said, strict=False)]
+        lines += [f"{name}\t{prompt}\t{' '.join(text.split())}" for prompt, text in zip(asked_for, said, strict=False)]
     options.samples.write_text("".join(line.rstrip() + "\n" for line in lines), "utf-8")
     return 0
 

@@ -7,13 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from curator.contract.errors import UsageError
-from trainer.cli.options import (
-    add_command,
-    checkpoint_argument,
-    chosen_sampling,
-    drawing_options,
-    say_made,
-)
+from trainer.cli.options import add_command, checkpoint_argument, chosen_sampling, drawing_options, say_made
 from trainer.names import checkpoint_path
 
 
@@ -29,7 +23,7 @@ def add(commands: Any) -> None:
     convert.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the new checkpoint")
     convert.add_argument("--average", type=checkpoint_path, metavar="CHECKPOINT",
                          help="average the weights with those of an earlier part of the same training")  # fmt: skip
-    convert.add_argument("--share", type=float, default=0.5, metavar="S", help="of that one in the average (0.5)")
+    convert.add_argument("--share", type=float, metavar="S", help="of that one in the average (0.5)")
     drawing_options(convert)
 
 
@@ -42,18 +36,21 @@ def _run(options: argparse.Namespace) -> int:
     checkpoint = load_checkpoint(options.checkpoint)
     notes = [*checkpoint.record.notes, f"weights written as {options.dtype}"]
     state, metrics = checkpoint.state, checkpoint.record.metrics
+    if options.share is not None and not options.average:
+        raise UsageError("--share: of which?", "name the other checkpoint with --average")
     if options.average:
+        share = 0.5 if options.share is None else options.share
         other = load_checkpoint(options.average)
         if (other.config, other.tokenizer.sha256) != (checkpoint.config, checkpoint.tokenizer.sha256):
             raise UsageError(
                 f"{options.average} has another size or another tokenizer than {options.checkpoint}",
                 "average two parts of one training",
             )
-        if not 0 < options.share < 1:
-            raise UsageError(f"--share {options.share:g}: expected a number between 0 and 1")
-        state = {name: one.lerp(other.state[name], options.share) for name, one in state.items()}
+        if not 0 < share < 1:
+            raise UsageError(f"--share {share:g}: expected a number between 0 and 1")
+        state = {name: one.lerp(other.state[name], share) for name, one in state.items()}
         metrics = {name: value for name, value in metrics.items() if not name.startswith("validation_")}  # not of these
-        notes.append(f"averaged with {options.average.resolve().name} ({other.sha256[:12]}), share {options.share:g}")
+        notes.append(f"averaged with {options.average.resolve().name} ({other.sha256[:12]}), share {share:g}")
     drawn = checkpoint.record.sampling
     if chosen := chosen_sampling(options):
         drawn = with_options(drawn or SamplingSettings(), chosen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from curator.contract.errors import UsageError
 from curator.contract.files import read_text
@@ -38,6 +38,12 @@ class TextSource(_Record):
     licence: str = Field(description="its SPDX identifier")
     notice: str | None = Field(None, description="file of the notice that must come along, beside sources.json")
     url: str
+
+    @model_validator(mode="after")
+    def _relevance_is_of_talk(self) -> TextSource:
+        if self.relevance and self.kind != "talk":
+            raise ValueError(f"{self.name}: relevance is of replies, and {self.kind} have none; leave it out")
+        return self
 
 
 class Sources(_Record):

@@ -338,6 +338,7 @@ def write_huggingface(
             # As `trainer sample` draws. Its penalty counts the reply alone, transformers' the prompt too: left out.
             "temperature": drawn.temperature, "top_k": drawn.top_k, "top_p": drawn.top_p,
             "max_length": config.max_seq_len,
+            **({"min_p": drawn.min_p} if drawn.min_p else {}),
         },
         "tokenizer_config.json": {
             "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>",

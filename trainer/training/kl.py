@@ -48,8 +48,8 @@ class KLRegulariser:
     def _slope(self, tokens: Tensor, mask: Tensor, logits: Tensor, weights: Tensor) -> Tensor:
         """Return the gradient of the sum of weight * KL(base || model) by the model's logits (n,T,V), shaped as they.
 
-        `tokens` and `weights` are (n,T). It is the model's probabilities less the base's. Written out, it takes two
-        softmaxes; by way of the divergence, whose value nobody asks for, it takes about twice the time.
+        `tokens` and `weights` are (n,T). It is the model's probabilities less the base's: two softmaxes,
+        and no divergence, whose value nobody asks for.
         """
         expected = self._base.head(self._base.hidden(tokens, mask)).float().softmax(-1)
         slope = logits.float().softmax(-1).sub_(expected).mul_(weights.unsqueeze(-1))

@@ -79,6 +79,7 @@ def test_weights_are_averaged(cool: Path, tmp_path: Path) -> None:
     assert any("averaged with two" in note and "share 0.25" in note for note in both.record.notes)
     for options, message in (
         (("--average", "base"), "has another size or another tokenizer"),
+        (("--share", 0.5), "--share: of which?"),
         (("--average", ends[1], "--share", 1.5), "--share 1.5: expected a number between 0 and 1"),
     ):
         wrong = trainer("convert", ends[0], "--dtype", "float32", *options, "--out", tmp_path / "never")

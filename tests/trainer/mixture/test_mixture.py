@@ -240,6 +240,14 @@ def test_sources_in_another_form_are_refused(tmp_path: Path) -> None:
         read_sources(tmp_path / "s.json")
 
 
+def test_relevance_is_asked_of_talk_alone(tmp_path: Path) -> None:
+    books = {**RECIPE["sources"][1], "relevance": 2.0}  # type: ignore[dict-item,index]
+    wrong = {"format": "persona-curator-sources", "version": 1, **RECIPE, "sources": [books]}
+    (tmp_path / "s.json").write_text(json.dumps(wrong))
+    with pytest.raises(UsageError, match="books: relevance is of replies, and books have none"):
+        read_sources(tmp_path / "s.json")
+
+
 # --- whose the texts of the built-in base are -----------------------------------------------------------------------
 
 NEEDS_NO_NOTICE = {"CC0-1.0"}

@@ -35,6 +35,7 @@ from trainer.cli.preview import _style
 from trainer.evaluation.lexicon import LEXICON, pack_words
 from trainer.inference.decoder import greedy
 from trainer.model.checkpoint import load_checkpoint
+from trainer.settings import SamplingSettings
 
 # Enough to learn a few dialogues by heart in a second: what is tested is the way there, not the art.
 FAST = (
@@ -128,6 +129,10 @@ def test_verbose_shows_every_figure_and_every_sample(base, tmp_path):
 
 
 def test_what_a_fine_tune_leaves(base, tmp_path):
+    base = shutil.copytree(base, tmp_path / "tiny-base")
+    told = json.loads((base / "trainer.json").read_text("utf-8"))
+    told["sampling"] = SamplingSettings(temperature=0.4).model_dump()
+    (base / "trainer.json").write_text(json.dumps(told), "utf-8")
     before = tree_hash(base)
     done = finetune(base, dialogues(tmp_path, 30), tmp_path / "out", "--steps", 20)
     assert done.status == 0, done.err
@@ -137,6 +142,7 @@ def test_what_a_fine_tune_leaves(base, tmp_path):
     record = json.loads((out / "trainer.json").read_text("utf-8"))
     assert record["parent"]["sha256"] == hashlib.sha256((base / "model.safetensors").read_bytes()).hexdigest()
     assert record["made_by"] == "finetune" and record["steps"] == 20
+    assert record["sampling"] == told["sampling"], "it is drawn from as its base is"
     assert record["data"]["samples"] + record["data"]["samples_held_out"] == 30
     assert record["settings"]["learning_rate"] == 0.01
     assert [row["step"] for row in metrics(out)] == list(range(1, 21))
