@@ -35,12 +35,12 @@ import torch
 from curator.contract.files import pretty_json, read_text
 from trainer.data.batches import rows_of
 from trainer.data.documents import split_text
-from trainer.evaluation.lexicon import LEXICON, Lexicon, english, read_words
 from trainer.evaluation.perplexity import mean_loss
 from trainer.inference.decoder import Decoder
 from trainer.inference.sampling import Sampling
 from trainer.inference.text_stream import replies
 from trainer.model.checkpoint import Checkpoint, load_checkpoint
+from trainer.model.lexicon import LEXICON, Lexicon, english, read_words
 from trainer.model.prompt_template import plain_quotes
 from trainer.model.tokenizer import BOS
 from trainer.names import builtin_base

@@ -15,11 +15,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from trainer.evaluation.lexicon import LEXICON, Lexicon, english, read_words
 from trainer.inference.decoder import Decoder
 from trainer.inference.sampling import Sampling
 from trainer.inference.text_stream import replies
 from trainer.model.checkpoint import load_checkpoint
+from trainer.model.lexicon import LEXICON, Lexicon, english, read_words
 from trainer.names import builtin_base
 
 PROMPTS = Path(__file__).resolve().parent / "sampling-prompts.txt"

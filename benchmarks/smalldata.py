@@ -97,18 +97,22 @@ class RunPool:
     def __init__(self, folder: Path) -> None:
         self.folder, self.dataset, self.unit = folder, read_run(folder), "samples"
         rows = read_json(folder / WRAPPED, 4 << 30)
-        self._rows = {one.name: row for one, row in zip(self.dataset.dialogues, rows, strict=True)}
+        self._rows = {str(row["metadata"]["sample_id"]): row for row in rows}
         self.dataset.dialogues = [  # passages of one memory stay together
-            replace(one, conversation=self._rows[one.name]["metadata"].get("original_id", one.name))
+            replace(one, conversation=self._rows[one.conversation]["metadata"].get("original_id", one.conversation))
             for one in self.dataset.dialogues
         ]
+        self._sample = {one.name: one.name.partition(", reply ")[0] for one in self.dataset.dialogues}
 
     def leave(self, place: Path, chosen: list[Dialogue]) -> dict[str, Path]:
-        """Write a run of the chosen samples alone, none held out; return the option that names it."""
+        """Write a run of the chosen samples alone, none held out; return the option that names it.
+
+        A sample of several replies comes whole.
+        """
         folder = place / "run"
         folder.mkdir()
         rows = []
-        for row in (self._rows[one.name] for one in chosen):
+        for row in (self._rows[name] for name in dict.fromkeys(self._sample[one.name] for one in chosen)):
             rows.append({**row, "metadata": {key: value for key, value in row["metadata"].items() if key != "split"}})
         (folder / WRAPPED).write_text(json.dumps(rows, ensure_ascii=False), "utf-8")
         summary = {**read_json(self.folder / SUMMARY), "files": {WRAPPED: sha256_of(folder / WRAPPED)}}
@@ -223,7 +227,7 @@ class Task:
         *, folder: Path, options: argparse.Namespace,
     ) -> Task:  # fmt: skip
         held, train = groups.split(seed, options.held_out, options.train)
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         given = pool.leave(folder, train)
         dataset = read_dialogues(None, None, given.get("run"), given.get("data"), base.record.template)
         template = with_tags(base.record.template, dataset, settings.finetune.mode_tags)
@@ -287,6 +291,8 @@ def ours(task: Task, options: argparse.Namespace) -> Made:
     out = task.folder / "ours"
     name, path = next(iter(task.given.items()))
     asked = ["finetune", f"--{name}", str(path), "--out", str(out), "--seed", str(task.seed)]
+    if options.base:
+        asked += ["--base", str(options.base)]
     begun = time.perf_counter()
     status, errors = _trainer(*asked, "--threads", str(options.threads), *(["--steps", "10"] if options.quick else []))
     seconds = time.perf_counter() - begun
@@ -557,7 +563,7 @@ def parse() -> argparse.Namespace:
         parser.error("--accept judges ours; --only leaves it out")
     if min(options.train, options.held_out, options.replies, options.seeds_steps) < 1:
         parser.error("expected numbers of 1 or more")
-    options.only = ["base", *options.only]
+    options.only, options.base = ["base", *options.only], None
     return options
 
 

@@ -76,7 +76,7 @@ def rebuild_command(request: Request, home: Path, family: str) -> tuple[str, ...
         "--old-samples": options.old_samples, "--mode-from": options.mode_from,
         "--dual-direction": options.dual_direction, "--author": options.author,
         "--context": request.context, "--turns": request.turns, "--questions": request.questions,
-        "--holdout": options.holdout, "--max-file-bytes": request.max_file_bytes,
+        "--holdout": options.holdout, "--since": options.since, "--max-file-bytes": request.max_file_bytes,
         "--password-file": request.password_file and request.password_file.absolute(),
     }  # fmt: skip
     words = ["curate", "run"]

@@ -7,6 +7,7 @@ configuration is checked against the limits of model/llama.py.
 from __future__ import annotations
 
 import json
+import shlex
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from curator.contract.cli_frame import command_line
 from curator.contract.errors import UsageError, disk_error
 from curator.contract.files import read_json, sha256_of
 from trainer.exports.llama2c import NAMES
@@ -63,6 +65,8 @@ def import_checkpoint(
     """
     try:
         kind, read = recognise(source)
+        if read is read_huggingface:
+            _refuse_others(source, tokenizer)
         config, state = read(source)
         require_finite(state, str(source))
         path = _tokenizer_of(source, tokenizer)
@@ -134,6 +138,27 @@ def _recognise_folder(source: Path) -> tuple[str, Read]:
     if (source / "ckpt.pt").is_file():
         raise UsageError(f"{source} is a folder of llama2.c", f"name the file in it: {source / 'ckpt.pt'}")
     raise UsageError(f"{source} is no Hugging Face folder: it lacks config.json or {WEIGHTS}", READABLE)
+
+
+def _refuse_others(source: Path, tokenizer: Path | None) -> None:
+    """Raise UsageError for what is no Llama with a SentencePiece tokenizer: what it is, and where to tune it."""
+    raw = read_json(source / "config.json", foreign=True)
+    kind = raw.get("model_type") if isinstance(raw, dict) else None
+    if not isinstance(kind, str):
+        return
+    sentencepiece = tokenizer is not None or (source / "tokenizer.model").is_file()
+    if kind == "llama" and (sentencepiece or not (source / "tokenizer.json").is_file()):
+        return
+    name = str(raw.get("_name_or_path") or shown_name(source))
+    size = sum(path.stat().st_size for path in source.glob("model*.safetensors"))
+    what = f"a model of the kind {kind!r}" if kind != "llama" else "a Llama whose tokenizer is no SentencePiece model"
+    raise UsageError(
+        f"{source} is {what} ({size / 1e9:,.1f} GB of weights); trainer trains plain Llamas with a tokenizer.model",
+        "tune it with TRL, on a GPU or, where it is small, on this processor:\n"
+        f"  {command_line('curate', 'export', '--to', 'trl', '--base-model', name, '--out', 'my-export')}\n"
+        f"  cd my-export && python train_lora.py --device cpu --model {shlex.quote(str(source.resolve()))}\n"
+        "  then trainer export --to ollama takes what came of it",
+    )
 
 
 def _tokenizer_of(source: Path, named: Path | None) -> Path:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 SPLITS = ("file", "sections", "lines")
 TARGETS = ("bin", "q8", "npz", "gguf", "hf", "ollama")
+ENGINES = ("torch", "numpy", "llama.cpp", "run.c")
 PAGE_FILE = "health.html"
 DTYPES = ("f32", "f16", "q8_0", "bf16")
 

@@ -118,6 +118,7 @@ class SamplingSettings(ConfigModel):
     min_p: Share = Field(0.0, description="draw from those with at least this share of the likeliest one's probability")
     repetition_penalty: float = Field(1.1, gt=0, le=10, description="divides the score of what was written already")
     max_tokens: int = Field(120, ge=1, description="tokens of a reply at most")
+    known_words: bool = Field(False, description="write no word that is not in the checkpoint's lexicon.txt.gz")
 
 
 def drawn_as(stored: SamplingSettings | None, settings: SamplingSettings) -> SamplingSettings:

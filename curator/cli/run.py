@@ -52,6 +52,7 @@ def add(commands: Any) -> None:
     run.add_argument("--source", type=Path, metavar="FILE", help="read this JSONL file of memories, not the profile's")
     run.add_argument("--days-recent", type=count, metavar="N", help="all of the last N days before the newest memory")
     run.add_argument("--old-samples", type=count, metavar="M", help="and M samples of what is older")
+    run.add_argument("--since", metavar="RUN", help="only what is new since that run, a folder or: latest")
     run.add_argument("--mode-from", choices=MODES_FROM, default="hybrid", help="where a memory's mode comes from")
     run.add_argument("--dual-direction", choices=DIRECTIONS, default=DIRECTIONS[0], help="who thinks in a conversation")
     run.add_argument(
@@ -115,6 +116,7 @@ def _run(options: argparse.Namespace) -> int:
             holdout=options.holdout,
             keep_going=options.keep_going,
             keep_secrets=options.keep_secrets,
+            since=_since(options.since, find_profile(home, username)),
         ),
     )
     try:
@@ -134,6 +136,15 @@ def _run(options: argparse.Namespace) -> int:
         print(outcome.folder if outcome.folder else "dry run: nothing was written")
     _say_next(options, request.username, home, outcome)
     return 0
+
+
+def _since(asked: str | None, profile: Path) -> str | None:
+    """Return the folder of the earlier run, absolute. Raises UsageError where `latest` finds none."""
+    if asked is None:
+        return None
+    from curator.contract.homes import latest_run
+
+    return str(latest_run(profile) if asked == "latest" else Path(asked).absolute())
 
 
 def _say_next(options: argparse.Namespace, username: str, home: Path, outcome: Outcome) -> None:

@@ -56,6 +56,7 @@ class Options:
     holdout: float | None = None
     keep_going: bool = False
     keep_secrets: bool = False
+    since: str | None = None
 
 
 @dataclass
@@ -88,7 +89,7 @@ class Sampler:
         people: PeopleNames,
     ) -> None:
         self._timeline, self._registry, self._settings = timeline, registry, settings
-        self._options, self._mode_from = options, mode_from
+        self.options, self._mode_from = options, mode_from
         self.counts = SampleCounts()
         self._pairing = PairingHelpers(
             settings,
@@ -117,7 +118,7 @@ class Sampler:
             try:
                 self._memory(result)
             except PluginError as error:
-                if not self._options.keep_going:
+                if not self.options.keep_going:
                     raise
                 self.counts.pairs = pairs
                 result.samples, result.drops, result.pieces = [], [], []

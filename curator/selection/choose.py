@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from curator.config import Settings
 from curator.contract.cli_frame import Progress
+from curator.contract.errors import JobError
 from curator.language.corrections import Facts, facts, is_correction
 from curator.language.folding import plain
 from curator.reading.drop_log import Reason, Stage
@@ -19,7 +22,8 @@ from curator.reading.spool import as_numpy
 from curator.records import AUTHORS, Drop
 from curator.sampling.sampler import Options
 from curator.selection import near_duplicates
-from curator.selection.holdout import Candidates, Holdout, Nearness, hold_out, joined_groups
+from curator.selection.earlier import read_earlier
+from curator.selection.holdout import Candidates, Fixed, Holdout, Nearness, hold_out, joined_groups
 from curator.selection.near_duplicates import Rows
 from curator.selection.sample_store import Collected, SampleStore, compared_text
 from curator.selection.spread import recent_and_old, spread, type_mix, under_prompt_share
@@ -74,16 +78,53 @@ def choose(collected: Collected, settings: Settings, options: Options, progress:
     older, similarity, corrections = near_duplicates.nearest_older(*pairs, sets, near.threshold, Meanings(store))
     del pairs
     screened = store.memories(np.arange(len(store)))
+    standing = _Standing.of(collected, options.since, older)
     for row in np.flatnonzero(older >= 0).tolist():
         twin = store.spool.get(int(older[row])).sample.metadata.sample_id
         _drop_row(collected, row, "screen", "near_duplicate", f"of {twin}, similarity {similarity[row]:.2f}")
     rows = np.flatnonzero(older < 0)
     unique, unique_memories = len(rows), store.memories(rows)
     progress("choosing", 0, 1)
-    rows = _narrowed(collected, rows, settings, options)
+    learnt, held = rows[standing.learnt[rows]], rows[standing.held[rows]]
+    rows = _narrow(collected, rows, rows[~standing.learnt[rows]], "in_earlier_run")
+    new = _narrowed(collected, rows[~standing.held[rows]], settings, options)
+    if options.since and not len(new):
+        raise JobError(
+            f"there is nothing new since {options.since}", "curate run without --since makes the whole set again"
+        )
+    rows = np.sort(np.concatenate([new, held]))
     progress("proving the holdout", 0, 1)
-    holdout = _held_out(store, rows, corrections, settings, options)
+    all_rows = np.sort(np.concatenate([rows, learnt]))
+    fixed = Fixed(standing.held[all_rows], standing.learnt[all_rows], standing.begun[all_rows])
+    holdout = _held_out(store, all_rows, corrections, settings, options, fixed)
     return Choice(rows, holdout, unique, unique_memories, screened, len(np.unique(corrections[:, 0])))
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """How every row of the store stands to the earlier runs; each has the shape (rows,)."""
+
+    learnt: npt.NDArray[np.bool_]
+    held: npt.NDArray[np.bool_]
+    begun: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, collected: Collected, since: str | None, older: Rows) -> _Standing:
+        """Compare with the run `since`. A sample stands as its copies do, near ones too: held out before learnt."""
+        store = collected.store
+        sides = {name: np.zeros(len(store), dtype=bool) for name in ("new", "begun", "learnt", "held")}
+        if since is not None:
+            earlier = read_earlier(Path(since))
+            for row in range(len(store)):
+                screened = store.spool.get(row)
+                sides[earlier.standing(screened.sample.metadata.sample_id, screened.events)][row] = True
+            for row, sample_id, events in store.copies:
+                sides[earlier.standing(sample_id, events)][row] = True
+            for name in ("learnt", "held"):  # of which the older twin, which now stands for both, may be new
+                sides[name][older[sides[name] & (older >= 0)]] = True
+            sides["learnt"] &= ~sides["held"]
+            sides["begun"] &= ~(sides["held"] | sides["learnt"])
+        return cls(sides["learnt"], sides["held"], sides["begun"])
 
 
 def _narrowed(collected: Collected, rows: Rows, settings: Settings, options: Options) -> Rows:
@@ -110,7 +151,9 @@ def _narrowed(collected: Collected, rows: Rows, settings: Settings, options: Opt
     return rows
 
 
-def _held_out(store: SampleStore, rows: Rows, corrections: Rows, settings: Settings, options: Options) -> Holdout:
+def _held_out(
+    store: SampleStore, rows: Rows, corrections: Rows, settings: Settings, options: Options, fixed: Fixed
+) -> Holdout:
     """Hold out a part of `rows`; a correction and what it corrects count as one conversation."""
     config = settings.curate.holdout
     if options.holdout is not None:
@@ -127,7 +170,7 @@ def _held_out(store: SampleStore, rows: Rows, corrections: Rows, settings: Setti
         sample = store.spool.get(int(rows[place])).sample
         return plain(sample.user_text), plain(sample.assistant_text)
 
-    return hold_out(candidates, config, Nearness(near.threshold, near.shingle_words, text_of), options.seed)
+    return hold_out(candidates, config, Nearness(near.threshold, near.shingle_words, text_of), options.seed, fixed)
 
 
 def _narrow(collected: Collected, before: Rows, after: Rows, reason: str) -> Rows:

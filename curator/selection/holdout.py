@@ -124,7 +124,25 @@ class Nearness:
     text_of: Callable[[int], tuple[str, str]]
 
 
-def hold_out(all_of: Candidates, config: HoldoutConfig, nearness: Nearness, seed: int) -> Holdout:
+@dataclass(frozen=True)
+class Fixed:
+    """What earlier runs have settled, each of the shape (samples,).
+
+    What they `held` out stays so for ever, and what is near it with it. What they `learnt` is no part of the set: it is
+    compared with. Of conversations that they learnt in part (`begun`) nothing is newly held out.
+    """
+
+    held: npt.NDArray[np.bool_]
+    learnt: npt.NDArray[np.bool_]
+    begun: npt.NDArray[np.bool_]
+
+    @classmethod
+    def nothing(cls, samples: int) -> Fixed:
+        """Return what stands where there is no earlier run."""
+        return cls(*(np.zeros(samples, dtype=bool) for _ in range(3)))
+
+
+def hold_out(all_of: Candidates, config: HoldoutConfig, nearness: Nearness, seed: int, fixed: Fixed) -> Holdout:
     """Hold out whole conversations, about the same share of each mode, none of them near a training sample.
 
     Conversations with samples that are near each other stand on one side. Most that share a long reply are found
@@ -132,10 +150,11 @@ def hold_out(all_of: Candidates, config: HoldoutConfig, nearness: Nearness, seed
     conversations that are near are joined, until nothing that is taken is near anything else. Where none of the
     samples so held out can be measured, the others are tried.
     """
-    wanted = holdout_size(len(all_of.rows), config)
+    before = int(fixed.held.sum())
+    wanted = holdout_size(int((~(fixed.held | fixed.learnt)).sum()), config) + before
     if not wanted:
         return Holdout(np.zeros(0, dtype=np.int64), wanted, 0.0, 0)
-    split = _Split(all_of, nearness, seed)
+    split = _Split(all_of, nearness, seed, fixed)
     taken = split.take(wanted)
     told = all_of.measured(taken)
     not_measured = int((~told).sum())
@@ -150,7 +169,7 @@ def hold_out(all_of: Candidates, config: HoldoutConfig, nearness: Nearness, seed
         highest=whole or _nearest_of_few(all_of, taken, nearness),
         compared=sum(side.compared for side in split.sides),
         too_near=refused,
-        too_large=len(all_of.rows) - len(taken) - refused,
+        too_large=int((~fixed.learnt).sum()) - len(taken) - refused,
         highest_reply=replies,
         not_measured=not_measured,
     )
@@ -159,8 +178,8 @@ def hold_out(all_of: Candidates, config: HoldoutConfig, nearness: Nearness, seed
 class _Split:
     """Conversations, joined where they are near; what was compared to know it."""
 
-    def __init__(self, all_of: Candidates, nearness: Nearness, seed: int) -> None:
-        self._modes = all_of.modes
+    def __init__(self, all_of: Candidates, nearness: Nearness, seed: int, fixed: Fixed) -> None:
+        self._fixed, self._modes = fixed, all_of.modes
         groups, self._group_of = np.unique(all_of.groups, return_inverse=True)
         hashes = np.array([hash64(f"{seed}/holdout/{group}") for group in groups.tolist()], dtype=np.uint64)
         self._order = np.argsort(hashes, kind="stable")
@@ -178,7 +197,10 @@ class _Split:
         while True:
             allowed = np.zeros(len(self._parent), dtype=bool)
             allowed[self._labels if only is None else self._labels[only]] = True
-            taken = _fill(self._modes, self._labels, self._order[allowed[self._order]], wanted)
+            kept = np.isin(self._labels, self._labels[self._fixed.held])
+            allowed[self._labels[self._fixed.learnt | self._fixed.begun | kept]] = False
+            more = _fill(self._modes, self._labels, self._order[allowed[self._order]], wanted - int(kept.sum()))
+            taken = np.union1d(more, np.flatnonzero(kept & ~self._fixed.learnt))
             fresh = taken[~self._compared[taken]]
             if not len(fresh):
                 return taken
@@ -190,7 +212,7 @@ class _Split:
         """Return how many samples that are not taken are of conversations that are joined with others."""
         conversations = np.bincount(np.unique(np.stack([self._labels, self._group_of]), axis=1)[0])
         refused = conversations[self._labels] > 1
-        refused[taken] = False
+        refused[taken] = refused[self._fixed.learnt] = False
         return int(refused.sum())
 
     def _join(self, left: Rows, right: Rows) -> None:

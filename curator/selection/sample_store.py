@@ -50,6 +50,7 @@ class SampleStore:
             array("l"),
         )  # a sample of several exchanges, the one that tells one
         self.links: list[tuple[int, int]] = []
+        self.copies: list[tuple[int, str, tuple[str, ...]]] = []
         self.beside: dict[int, tuple[int, ...]] = {}  # row -> places of the other memories that it holds exchanges of
         self._signatures: list[np.ndarray[tuple[int, int], np.dtype[np.uint16]]] = []
         self._seen = FirstSeen()
@@ -253,6 +254,8 @@ def collect(sampler: Sampler, timeline: Timeline, store: SampleStore, log: DropL
             older = store.add(screened, result.event, result.place, group)
             if older >= 0:
                 twin = store.spool.get(older).sample.metadata.sample_id
+                if sampler.options.since:
+                    store.copies.append((older, metadata.sample_id, screened.events))
                 result.drop("screen", "duplicate", f"the same text as {twin}", metadata.sample_id)
                 for place in beside:
                     outcomes.note(place, Reason("screen", "duplicate"))

@@ -45,6 +45,9 @@ ONE_TURN: Final = {
     "qwen2.5": "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
     "<|im_start|>user\nX<|im_end|>\n<|im_start|>assistant\nY<|im_end|>\n",
     "qwen3": "<|im_start|>user\nX<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\nY<|im_end|>\n",
+    "smollm2": "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
+    "<|im_start|>user\nX<|im_end|>\n<|im_start|>assistant\nY<|im_end|>\n",
+    "tinyllama": "<|user|>\nX</s>\n<|assistant|>\nY</s>\n",
 }
 BETWEEN_TURNS: Final = {"llama2": "<s>", "llisa": "\n\n", "gptj": "\n"}
 # What stands once behind the whole conversation.
@@ -66,6 +69,8 @@ ENDS: Final = {
     "qwen2": "<|im_end|>",
     "qwen2.5": "<|im_end|>",
     "qwen3": "<|im_end|>",
+    "smollm2": "<|im_end|>",
+    "tinyllama": "</s>",
 }
 BASE_MODELS: Final = {
     "qwen3-coder:30b": "qwen",
@@ -113,10 +118,14 @@ BASE_MODELS: Final = {
     "mistralai/Mixtral-8x22B-Instruct-v0.1": "mistral",
     "mixtral": "mistral",
     "LLiSA-7M": "llisa",
+    "HuggingFaceTB/SmolLM2-135M-Instruct": "smollm2",
+    "smollm2:360m": "smollm2",
+    "TinyLlama/TinyLlama-1.1B-Chat-v1.0": "tinyllama",
+    "HuggingFaceH4/zephyr-7b-beta": "tinyllama",
 }
 KNOWN: Final = (
     "gemma, gemma4, gptj, llama2, llama3, llama3.1, llisa, mistral, mistral1, phi3, phi4, phi4mini, "
-    "qwen, qwen2, qwen2.5, qwen3"
+    "qwen, qwen2, qwen2.5, qwen3, smollm2, tinyllama"
 )
 GOOD: Final[dict[str, Any]] = {"family": "own", "user_prefix": "<|u|>", "assistant_prefix": "<|a|>"}
 

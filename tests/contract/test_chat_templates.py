@@ -28,7 +28,7 @@ TEMPLATES: Final = {
     "llama3.1": "llama3.1", "llama3.2": "llama3.1", "mistral-v0.2": "mistral1", "mistral-v0.3": "mistral",
     "phi3": "phi3", "phi3.5": "phi3", "phi4": "phi4", "phi4mini": "phi4mini", "qwen": "qwen", "qwen2-vl": "qwen2",
     "qwen2.5": "qwen2.5", "qwen3": "qwen3", "qwen3-vl": "qwen", "qwen3.5-nothink": "qwen3", "qwen3.5-think": "qwen3",
-    "qwen3.6": "qwen3",
+    "qwen3.6": "qwen3", "smollm2": "smollm2", "tinyllama": "tinyllama",
 }  # fmt: skip
 WITHOUT: Final = {"gptj", "llisa"}  # families that have no published template
 # What Microsoft's tokenizers call their eos_token: the templates write it once, behind a whole conversation.

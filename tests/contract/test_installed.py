@@ -217,7 +217,7 @@ def test_the_wheel_brings_the_notice_of_every_text_that_the_base_learnt_from(whe
             assert notice or source["licence"] == "CC0-1.0", f"{source['name']} ({source['licence']}) has no notice"
             if notice:
                 assert len(packed.read(f"trainer/base/{notice}")) > 300
-    assert {"trainer/base/README.md", "trainer/evaluation/words/README.md"} <= names
+    assert {"trainer/base/README.md", "trainer/model/words/README.md"} <= names
 
 
 def test_a_mistake_in_the_settings_leads_to_a_page_that_is_there(python: Path, tmp_path: Path) -> None:

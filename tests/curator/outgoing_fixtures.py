@@ -59,6 +59,8 @@ BASE_MODELS = {
     "gemma": "google/gemma-2-9b-it",
     "mistral": "mistralai/Mistral-7B-Instruct-v0.3",
     "gptj": "EleutherAI/gpt-j-6b",
+    "smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct",
+    "tinyllama": "TinyLlama/TinyLlama-1.1B-Chat-v1.0",
 }
 TEXT = (
     "<thought>: The pump again. <world>: I fixed the bilge pump twice; the second time with the wrong hose clamp.\n"

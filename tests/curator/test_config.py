@@ -471,6 +471,7 @@ def test_an_unknown_name_lists_the_known(run: Run, home: Home, option: str, valu
         ("microsoft/phi-4", "phi4"),
         ("microsoft/Phi-3-mini-4k-instruct", "phi3"), ("mistralai/Mistral-7B-Instruct-v0.3", "mistral"),
         ("google/gemma-2-9b-it", "gemma"), ("EleutherAI/gpt-j-6b", "gptj"), ("QWEN2.5_7b", "qwen2.5"),
+        ("HuggingFaceTB/SmolLM2-360M-Instruct", "smollm2"), ("TinyLlama/TinyLlama-1.1B-Chat-v1.0", "tinyllama"),
     ],
 )  # fmt: skip
 def test_a_base_model_s_name_finds_its_family(run: Run, model: str, family: str) -> None:

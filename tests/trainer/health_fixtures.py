@@ -21,10 +21,10 @@ from trainer.data.batches import PackedDataset
 from trainer.data.dialogues import Samples, encode_dataset, read_file
 from trainer.data.pretraining_replay import HELD_OUT, REPLAY
 from trainer.data.token_shards import list_shards
-from trainer.evaluation.lexicon import LEXICON, Lexicon, pack_words
 from trainer.evaluation.probes import EvalSuite
 from trainer.model.checkpoint import load_checkpoint
 from trainer.model.convert import StateDict
+from trainer.model.lexicon import LEXICON, Lexicon, pack_words
 from trainer.model.llama import Llama
 from trainer.model.lora import merged_state
 from trainer.model.prompt_template import Template

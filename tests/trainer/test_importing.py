@@ -18,6 +18,7 @@ import pytest
 import safetensors.torch
 import sentencepiece
 import torch
+from core_fixtures import trainer
 from export_fixtures import (
     TIED,
     UNTIED,
@@ -40,6 +41,7 @@ from trainer.model.llama import ModelConfig
 from trainer.model.prompt_template import Template
 from trainer.model.tokenizer import train_tokenizer
 from trainer.names import TARGETS
+from trainer.training import speed
 
 IDS = [1, 300, 270, 13, 84, 261, 350, 7, 299, 320, 1, 260]
 
@@ -270,7 +272,7 @@ def test_an_index_that_is_wrong(tmp_path: Path, name: str, file: str | None, mes
 @pytest.mark.parametrize(("change", "message"), [
     ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}, "rope_parameters": None}, "scaled rotary positions"),
     ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "scaled rotary positions"),
-    ({"model_type": "mistral"}, "expected the configuration of a Llama"),
+    ({"model_type": "mistral"}, "is a model of the kind 'mistral'"),
     ({"hidden_act": "gelu"}, "knows only 'silu'"),
     ({"attention_bias": True}, "attention_bias is True"),
     ({"head_dim": 16}, "head_dim 16; this trainer knows only"),
@@ -472,7 +474,7 @@ def test_bad_folders_are_one_clear_error(source: Path, tmp_path: Path) -> None:
     (source / "pytorch_model.bin").touch()
     refused(source, tmp_path, r"pytorch_model.bin\): reading one can run code(.|\n)*safe_serialization=True")
     (source / "model.safetensors").touch()
-    refused(source, tmp_path, "expected the configuration of a Llama")
+    refused(source, tmp_path, "is a model of the kind 'mistral'")
     tiny_checkpoint(tmp_path / "native")
     refused(tmp_path / "native", tmp_path, "is a checkpoint of this trainer already")
 
@@ -535,3 +537,49 @@ def test_the_seeds_come_in_and_run_everywhere(tmp_path: Path) -> None:
     for target in TARGETS:
         export(checkpoint, target, tmp_path / target)
     assert (tmp_path / "bin" / "model.bin").read_bytes() == run_c_file(config, llama2c_tensors(config))
+
+
+# --- models for other tools -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("config", "what"),
+    [
+        ({"model_type": "qwen3", "_name_or_path": "Qwen/Qwen3-0.6B"}, "is a model of the kind 'qwen3'"),
+        ({"model_type": "llama", "_name_or_path": "HuggingFaceTB/SmolLM2-135M"}, "tokenizer is no SentencePiece model"),
+    ],
+)
+def test_a_model_that_other_tools_train_is_told_the_way_there(tmp_path: Path, config: dict, what: str) -> None:
+    """Qwen3 and SmolLM2 are not for this trainer: what they are is said, and the commands that tune them."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config | {"hidden_size": 64}))
+    (folder / "tokenizer.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(bytes(2_000_000))
+    done = trainer("import", folder, "--out", tmp_path / "out")
+    assert done.status == 2 and what in done.err and not (tmp_path / "out").exists(), done.err
+    assert f"curate export --to trl --base-model {config['_name_or_path']} --out my-export" in done.err
+    assert f"python train_lora.py --device cpu --model {folder}" in done.err
+
+
+def test_the_default_context_fits_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A base that is imported may have 131,072 tokens of context: a row of them fits no memory."""
+    large = ModelConfig(vocab_size=32_000, dim=512, n_layers=8, n_heads=8, n_kv_heads=8, hidden_dim=1376,
+                        max_seq_len=131_072)  # fmt: skip
+    for free, expected in ((1 << 50, 131_072), (8 << 30, None), (1 << 20, 256), (0, 131_072)):
+        monkeypatch.setattr(speed, "free_bytes", lambda free=free: free)
+        found = speed.fitting_context(large, 8, large.max_seq_len)
+        if expected is None:
+            assert 256 <= found < 131_072
+            assert speed.training_bytes(large, 8, found) <= free // 2 < speed.training_bytes(large, 8, 2 * found)
+        else:
+            assert found == expected, free
+
+
+def test_free_memory_is_what_the_machine_says() -> None:
+    """Within a factor of two of what the system tells: 0 where nothing tells it."""
+    free = speed.free_bytes()
+    lines = Path("/proc/meminfo")
+    if lines.is_file():
+        total = next(int(line.split()[1]) for line in lines.read_text().splitlines() if line.startswith("MemTotal:"))
+        assert 0 < free <= total << 10

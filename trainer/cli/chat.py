@@ -10,7 +10,7 @@ from typing import Any
 from curator.contract.cli_frame import command_line, harmless, log, next_step
 from curator.contract.errors import UsageError
 from trainer.cli.models import folder_of
-from trainer.cli.options import add_command, decoder_of, sampling_of, sampling_options, show_text
+from trainer.cli.options import add_command, engine_for, engine_options, sampling_of, sampling_options, show_text
 from trainer.names import checkpoint_path
 
 
@@ -26,6 +26,7 @@ def add(commands: Any) -> None:
     )  # fmt: skip
     chat.add_argument("--profile", metavar="P", help="whose, where none is named (default: the only profile's)")
     chat.add_argument("--mode", metavar="M", help="cognitive mode, where the model was trained with their tags")
+    engine_options(chat)
     sampling_options(chat)
 
 
@@ -37,13 +38,14 @@ def _run(options: argparse.Namespace) -> int:
     place = options.checkpoint or _in_use(options)
     checkpoint = load_checkpoint(place)
     sampling = sampling_of(options, checkpoint)
-    chat = Chat.of(checkpoint, decoder_of(checkpoint, options.threads), sampling, options.mode)
-    show = show_text
-    if sys.stdin.isatty():
-        log("/help lists the commands; Ctrl-C stops a reply, Ctrl-D ends the chat")
-    if sys.stdin.isatty() and sys.stdout.isatty():
-        show = Speaker(_name(place.resolve()), show_text)
-    talk(chat, typed(log), show, log)
+    with engine_for(options, checkpoint, sampling) as (engine, sampling):
+        chat = Chat.of(checkpoint, engine, sampling, options.mode)
+        show = show_text
+        if sys.stdin.isatty():
+            log("/help lists the commands; Ctrl-C stops a reply, Ctrl-D ends the chat")
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            show = Speaker(_name(place.resolve()), show_text)
+        talk(chat, typed(log), show, log)
     next_step(command_line("trainer", "health", place), "says in figures how good it is, its base beside it")
     return 0
 

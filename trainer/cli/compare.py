@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,7 @@ def _run(options: argparse.Namespace) -> int:
     decoder_of(tuned, options.threads)  # for the trial of threads
     rows = compare(base, tuned, prompts, sampling)
     if options.json:
-        print_json({"base": str(options.base), "tuned": str(options.tuned), "sampling": asdict(sampling),
+        print_json({"base": str(options.base), "tuned": str(options.tuned), "sampling": sampling.as_json(),
                      "rows": as_json(rows)})  # fmt: skip
     else:
         print_comparison(rows, base, tuned)

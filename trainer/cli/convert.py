@@ -29,8 +29,8 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from curator.contract.files import write_whole
-    from trainer.evaluation.lexicon import LEXICON
     from trainer.model.checkpoint import load_checkpoint, save_checkpoint
+    from trainer.model.lexicon import LEXICON
     from trainer.settings import SamplingSettings, with_options
 
     checkpoint = load_checkpoint(options.checkpoint)

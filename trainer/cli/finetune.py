@@ -25,6 +25,10 @@ def add(commands: Any) -> None:
         "The last line of stdout is the checkpoint's folder.",
     )  # fmt: skip
     input_options(finetune)
+    finetune.add_argument(
+        "--from", dest="begin", type=Path, metavar="CHECKPOINT",
+        help="go on from this fine-tune, or: in-use; the gate still compares with its base",
+    )  # fmt: skip
     finetune.add_argument("--out", type=Path, metavar="DIR", help="default: in the profile's out/checkpoints/")
     finetune.add_argument("--method", choices=("full", "lora"), help="train all weights, or low-rank changes to them")
     finetune.add_argument("--lora-rank", type=positive, metavar="N", help="rank of those changes")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,16 +23,19 @@ from curator.contract.cli_frame import (
     positive,
     print_json,
 )
-from curator.contract.homes import chosen_profile, find_home, optional_home
-from trainer.names import PAGE_FILE, TARGETS, builtin_base, checkpoint_path
+from curator.contract.errors import UsageError
+from curator.contract.homes import CHECKPOINTS, chosen_profile, find_home, find_profile, optional_home
+from trainer.names import ENGINES, PAGE_FILE, TARGETS, builtin_base, checkpoint_path
 
 if TYPE_CHECKING:
     from trainer.data.dialogues import Dataset
     from trainer.inference.compare import Row
     from trainer.inference.decoder import Decoder
+    from trainer.inference.known_words import KnownWords
     from trainer.inference.sampling import Sampling
+    from trainer.inference.text_stream import TokenSource
     from trainer.model.checkpoint import Checkpoint
-    from trainer.settings import TrainerSettings
+    from trainer.settings import SamplingSettings, TrainerSettings
     from trainer.training.finetune import FinetuneContext, FinetuneRequest
 
 
@@ -84,7 +88,7 @@ _SETTINGS = (
     "steps", "learning_rate", "per_device_batch_size", "gradient_accumulation_steps", "precision", "compile", "threads",
     "seed", "eval_steps", "save_steps", "patience", "dropout", "holdout_share",
 )  # fmt: skip
-_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "max_tokens")
+_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "max_tokens", "known_words")
 
 
 def given(options: argparse.Namespace, *more: str) -> dict[str, Any]:
@@ -137,11 +141,26 @@ def request_of(options: argparse.Namespace) -> FinetuneRequest:
         chosen["lora_learning_rate"] = chosen["learning_rate"]
     return FinetuneRequest(
         home=home, profile=profile, run=options.run, data=options.data,
-        base=options.base, keep_secrets=options.keep_secrets,
+        base=options.base, begin=_begin(options, home, profile), keep_secrets=options.keep_secrets,
         out=getattr(options, "out", None), steps=getattr(options, "steps", None), context=options.context,
         device=getattr(options, "device", "cpu"), options=chosen, replay=getattr(options, "replay", None),
         accept_degraded=getattr(options, "accept_degraded", False),
     )  # fmt: skip
+
+
+def _begin(options: argparse.Namespace, home: Path | None, profile: str | None) -> Path | None:
+    """Return the fine-tune that --from names: a folder, or the one in use of the profile. Raises UsageError."""
+    begin: Path | None = getattr(options, "begin", None)
+    if begin is None or str(begin) != "in-use" or begin.exists():
+        return begin
+    from trainer.model.kept import in_use
+
+    if home is None or profile is None:
+        raise UsageError("--from in-use: of whom?", "add --profile P, or name the checkpoint's folder")
+    found = in_use(find_profile(home, profile, "--profile") / CHECKPOINTS)
+    if found is None:
+        raise UsageError(f"--from in-use: {profile} has no checkpoint that passed", "make one without --from")
+    return found
 
 
 def show_tuned(out: Path, ready: FinetuneContext, as_json: bool) -> int:
@@ -154,7 +173,7 @@ def show_tuned(out: Path, ready: FinetuneContext, as_json: bool) -> int:
     if not as_json:
         tuned = load_checkpoint(out)
         drawn = drawn_as(tuned.record.sampling, ready.trainer.sampling).model_copy(update={"max_tokens": 60})
-        sampling = Sampling.of(drawn, ready.settings.seed, ready.template.stops)
+        sampling = Sampling.of(drawn, ready.settings.seed, ready.template.stops, words_for(tuned, drawn))
         print_comparison(compare(ready.base, tuned, ready.prompts, sampling), ready.base, tuned)
     print_result(out, as_json)
     say_made(out)
@@ -261,7 +280,33 @@ def drawing_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top-k", type=int, metavar="K", help="draw from the K likeliest; 0: from all")
     parser.add_argument("--top-p", type=float, metavar="P", help="draw from the likeliest that hold this share")
     parser.add_argument("--min-p", type=float, metavar="P", help="draw from those with this share of the likeliest's")
+    parser.add_argument(
+        "--known-words", action=argparse.BooleanOptionalAction, help="write no word that is not in its lexicon"
+    )
     parser.add_argument("--repetition-penalty", type=float, metavar="R", help="against what the reply holds; 1: none")
+
+
+def engine_options(parser: argparse.ArgumentParser) -> None:
+    """Add --engine and --runner."""
+    parser.add_argument(
+        "--engine", choices=ENGINES, default="torch",
+        help="what computes the reply (default: torch); llama.cpp needs its binding, run.c --runner",
+    )  # fmt: skip
+    parser.add_argument("--runner", type=Path, metavar="PATH", help="llama2.c's run.c, compiled")
+
+
+@contextmanager
+def engine_for(
+    options: argparse.Namespace, checkpoint: Checkpoint, sampling: Sampling
+) -> Iterator[tuple[TokenSource, Sampling]]:
+    """Give the engine that the command line names, and the sampling as far as it can draw so."""
+    from trainer.engines import engine_of, fitting
+
+    sampling, note = fitting(options.engine, sampling, set(chosen_sampling(options)))
+    if note:
+        log(note)
+    with engine_of(checkpoint, options.engine, threads=options.threads, runner=options.runner) as engine:
+        yield engine, sampling
 
 
 def common_options(parser: argparse.ArgumentParser) -> None:
@@ -293,7 +338,18 @@ def sampling_of(options: argparse.Namespace, checkpoint: Checkpoint, stops: Sequ
     from trainer.settings import drawn_as, with_options
 
     drawn = drawn_as(checkpoint.record.sampling, settings_of(options).sampling)
-    return Sampling.of(with_options(drawn, chosen_sampling(options)), options.seed, stops)
+    settings = with_options(drawn, chosen_sampling(options))
+    return Sampling.of(settings, options.seed, stops, words_for(checkpoint, settings))
+
+
+def words_for(checkpoint: Checkpoint, settings: SamplingSettings) -> KnownWords | None:
+    """Return the words that a checkpoint's replies are held to, None where they are not."""
+    from trainer.inference.known_words import known_words
+
+    words = known_words(checkpoint) if settings.known_words else None
+    if settings.known_words and words is None:
+        log(f"{checkpoint.folder} has no lexicon.txt.gz: its replies are not held to known words")
+    return words
 
 
 def chosen_sampling(options: argparse.Namespace) -> dict[str, Any]:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from curator.contract.cli_frame import command_line, harmless, json_option, log, next_step, positive, print_json
-from trainer.cli.options import add_command, checkpoint_argument, decoder_of, sampling_of, sampling_options, show_text
+from trainer.cli.options import (
+    add_command,
+    checkpoint_argument,
+    decoder_of,
+    engine_for,
+    engine_options,
+    sampling_of,
+    sampling_options,
+    show_text,
+)
 
 if TYPE_CHECKING:
     from trainer.inference.sampling import Reply, Sampling
@@ -22,6 +31,7 @@ def add(commands: Any) -> None:
     sample.add_argument("--raw", action="store_true", help="go on from the prompt as it is, in no template")
     sample.add_argument("--mode", metavar="M", help="cognitive mode, where the model was trained with their tags")
     sample.add_argument("-n", "--number", type=positive, default=1, metavar="N", help="replies, each with its own seed")
+    engine_options(sample)
     json_option(sample)
     sampling_options(sample)
 
@@ -42,7 +52,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         rows = [asdict(reply) | {"seed": sampling.seed + number} for number, reply in enumerate(drawn)]
         print_json(
-            {"checkpoint": str(options.checkpoint), "prompt": text, "sampling": asdict(sampling), "replies": rows}
+            {"checkpoint": str(options.checkpoint), "prompt": text, "sampling": sampling.as_json(), "replies": rows}
         )
     next_step(command_line("trainer", "chat", options.checkpoint), "talks with the model")
     return 0
@@ -64,15 +74,22 @@ def _draw(options: argparse.Namespace, checkpoint: Checkpoint, text: str, sampli
     """Return the replies. Without --json they are printed too, a single one while it is written."""
     from trainer.inference.text_stream import replies, write_reply
 
-    decoder, tokenizer, strip = decoder_of(checkpoint, options.threads), checkpoint.tokenizer, not options.raw
-    if options.number > 1 or options.json:
-        seeds = [sampling.seed + number for number in range(options.number)]
+    tokenizer, strip, alone = checkpoint.tokenizer, not options.raw, options.number == 1 and not options.json
+    numbers = range(options.number)
+    if options.engine == "torch" and not alone:  # PyTorch writes many side by side
+        decoder, seeds = decoder_of(checkpoint, options.threads), [sampling.seed + number for number in numbers]
         drawn = replies(decoder, tokenizer, [text] * options.number, sampling, seeds, strip)
-        if not options.json:
-            print("\n\n".join(harmless(reply.text) for reply in drawn))
-        return drawn
-    reply = write_reply(
-        decoder, tokenizer, tokenizer.encode(text), sampling, strip, lambda part: show_text(harmless(part))
-    )
-    print()
-    return [reply]
+    else:
+        with engine_for(options, checkpoint, sampling) as (engine, fitting):
+            drawn = [
+                write_reply(
+                    engine, tokenizer, tokenizer.encode(text), replace(fitting, seed=fitting.seed + number), strip,
+                    (lambda part: show_text(harmless(part))) if alone else str,
+                )
+                for number in numbers
+            ]  # fmt: skip
+    if alone:
+        print()
+    elif not options.json:
+        print("\n\n".join(harmless(reply.text) for reply in drawn))
+    return drawn

@@ -50,7 +50,7 @@ def evaluate_checkpoint(
     """
     tuned = load_checkpoint(request.checkpoint)
     notes: list[str] = []
-    parent = _base_of(tuned, request.base, notes)
+    parent = base_of(tuned, request.base, notes)
     dataset = _dialogues_of(tuned, request, notes)
     samples = _samples(tuned, dataset, settings)
     none = np.zeros(0, np.uint16)
@@ -108,8 +108,11 @@ def _sweep(log: TrainingLog) -> list[dict[str, Any]]:
     return [under_new_names(point) for point in sweep]
 
 
-def _base_of(tuned: Checkpoint, named: Path | None, notes: list[str]) -> Checkpoint | None:
-    """Return the base: the one named, else the parent if it can be found; None for a model that has no base."""
+def base_of(tuned: Checkpoint, named: Path | None, notes: list[str]) -> Checkpoint | None:
+    """Return the base: the one named, else the parent if it can be found; None, with a note, where there is none.
+
+    Raises UsageError where the one named has another shape or tokenizer.
+    """
     if named is not None:
         return _fitting(load_checkpoint(named), tuned)
     parent = tuned.record.parent

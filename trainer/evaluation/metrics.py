@@ -1,6 +1,6 @@
 """Figures of a model's replies; docs/health.md defines every one.
 
-N-grams are of words (`trainer.evaluation.lexicon.words`), so that spaces, case and punctuation do not hide a recited
+N-grams are of words (`trainer.model.lexicon.words`), so that spaces, case and punctuation do not hide a recited
 line.
 """
 
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from trainer.evaluation.lexicon import words
+from trainer.model.lexicon import words
 
 GRAM = 8  # words in a row that are hardly ever the same by chance
 _SHORT = 4  # a run is searched for only where all its 4-grams are known, which rules out most

@@ -18,13 +18,13 @@ from trainer.data.batches import PackedDataset
 from trainer.data.dialogues import Dialogue, Samples
 from trainer.data.token_shards import Tokens
 from trainer.evaluation.evidence import Margins, margin, ratio_deviations, share_margin
-from trainer.evaluation.lexicon import LEXICON, Lexicon, WordCounts, english, read_words, words
 from trainer.evaluation.metrics import NgramOverlap, TrainingNgrams, distinct, repetition
 from trainer.evaluation.perplexity import mean_loss, windows
 from trainer.inference.decoder import Decoder
 from trainer.inference.sampling import Reply, Sampling
 from trainer.inference.text_stream import replies
 from trainer.model.checkpoint import Checkpoint
+from trainer.model.lexicon import LEXICON, Lexicon, WordCounts, english, read_words, words
 from trainer.model.llama import Llama
 from trainer.model.prompt_template import Template, plain_quotes
 from trainer.model.tokenizer import Tokenizer
@@ -206,14 +206,22 @@ def _whole_words(reply: Reply) -> str:
     return reply.text if reply.stopped in ("end", "stop") else reply.text.rpartition(" ")[0]
 
 
-def lexicon_of(base: Checkpoint, dialogues: Sequence[Dialogue]) -> Lexicon:
-    """Return the words of the base's corpus, of the dialogues and of the shipped list of English."""
+def lexicon_of(base: Checkpoint, dialogues: Sequence[Dialogue], begin: Checkpoint | None = None) -> Lexicon:
+    """Return the words of the base's corpus, of the dialogues and of the shipped list of English.
+
+    With `begin`, an earlier fine-tune, those of what it learnt too.
+    """
     path = base.folder / LEXICON
     known = read_words(english()) | read_words(path if path.is_file() else builtin_base() / LEXICON)
-    for dialogue in dialogues:
-        past = [text for exchange in dialogue.history for text in exchange]
-        known |= {word for text in (dialogue.prompt, dialogue.reply, *past) for word in words(plain_quotes(text))}
-    return Lexicon(known)
+    if begin and (begin.folder / LEXICON).is_file():
+        known |= read_words(begin.folder / LEXICON)
+    return Lexicon(known | words_of(dialogues))
+
+
+def words_of(dialogues: Sequence[Dialogue]) -> set[str]:
+    """Return every word of dialogues, in lower case."""
+    texts = {text for one in dialogues for turn in ((one.prompt, one.reply), *one.history) for text in turn}
+    return {word for text in texts for word in words(plain_quotes(text))}
 
 
 def perplexity(loss: float | None) -> float | None:

@@ -93,7 +93,7 @@ def export(
         check_export(checkpoint, lambda: runtime.read(files), rounded, kind, log)
         if target == "ollama":
             check_modelfile(files, checkpoint.record.template, checkpoint.config.max_seq_len)
-    for note in _about_template(target, checkpoint.record.template):
+    for note in [*_about_template(target, checkpoint.record.template), *_about_words(checkpoint)]:
         log(note)
     return out
 
@@ -110,6 +110,15 @@ def _about_template(target: str, template: Template) -> Iterator[str]:
         yield (
             "the model has read straight quotes only, and Ollama passes on what is typed: type straight "
             "quotes, not curly ones"
+        )
+
+
+def _about_words(checkpoint: Checkpoint) -> Iterator[str]:
+    """Yield a note where trainer chat holds the model to known words, which no runtime does."""
+    if checkpoint.record.sampling and checkpoint.record.sampling.known_words:
+        yield (
+            "trainer chat writes known words alone, by the checkpoint's lexicon.txt.gz; the runtime has no such list, "
+            "so there the model may invent a word now and then"
         )
 
 

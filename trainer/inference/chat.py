@@ -10,9 +10,8 @@ from pathlib import Path
 from curator.contract.cli_frame import harmless
 from curator.contract.errors import CuratorError, UsageError, counted
 from curator.contract.files import refuse_existing, write_whole
-from trainer.inference.decoder import Decoder
 from trainer.inference.sampling import Reply, Sampling
-from trainer.inference.text_stream import write_reply
+from trainer.inference.text_stream import TokenSource, write_reply
 from trainer.model.checkpoint import Checkpoint
 from trainer.model.prompt_template import Exchange, Template
 from trainer.model.tokenizer import Tokenizer
@@ -50,9 +49,12 @@ def cut_note(reply: Reply, context: int) -> str:
 
 @dataclass
 class Chat:
-    """A conversation: the decoder, and the exchanges so far; `said` holds all of them, `history` what still fits."""
+    """A conversation: what computes its tokens, and the exchanges so far.
 
-    decoder: Decoder
+    `said` holds all of them, `history` what still fits.
+    """
+
+    decoder: TokenSource
     tokenizer: Tokenizer
     template: Template
     sampling: Sampling
@@ -64,7 +66,7 @@ class Chat:
     dropped: bool = False
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, decoder: Decoder, sampling: Sampling, mode: str | None = None) -> Chat:
+    def of(cls, checkpoint: Checkpoint, decoder: TokenSource, sampling: Sampling, mode: str | None = None) -> Chat:
         """Begin a conversation in the checkpoint's own template."""
         template = checkpoint.record.template
         check_mode(template, mode)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,12 +100,12 @@ class Decoder:
     def _normed(self, x: Tensor) -> Tensor:
         return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.config.norm_eps)
 
-    def stream(self, prompt: list[int], sampling: Sampling) -> Iterator[int]:
+    def stream(self, prompt: list[int], sampling: Sampling) -> Generator[int]:
         """Yield the tokens after a prompt up to an end mark, which is not yielded, max_tokens or the context's end."""
         most = min(sampling.max_tokens, self.config.max_seq_len - len(prompt))
         if most < 1:
             return
-        picker, line = Picker(sampling, self.config.vocab_size), Line(self, len(prompt) + most)
+        picker, line = Picker(sampling, self.config.vocab_size, prompt), Line(self, len(prompt) + most)
         repeats = Repeats(prompt) if sampling.temperature == 0 else None
         logits, proposed, written = line.take(prompt, 1), list[int](), 0
         while True:

@@ -6,12 +6,13 @@ The same seed and logits give the same tokens.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.inference.known_words import KnownWords
 from trainer.model.tokenizer import BOS, EOS
 from trainer.settings import SamplingSettings
 
@@ -32,11 +33,20 @@ class Sampling:
     max_tokens: int = 120
     stops: tuple[str, ...] = ()
     ends: tuple[int, ...] = (BOS, EOS)
+    words: KnownWords | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def of(cls, settings: SamplingSettings, seed: int = 42, stops: Sequence[str] = ()) -> Sampling:
-        """Return the sampling of the settings, with a seed and stop texts."""
-        return cls(**settings.model_dump(), seed=seed, stops=tuple(stops))
+    def of(
+        cls, settings: SamplingSettings, seed: int = 42, stops: Sequence[str] = (), words: KnownWords | None = None
+    ) -> Sampling:
+        """Return the sampling of the settings, with a seed and stop texts; with `words`, replies hold no others."""
+        drawn = settings.model_dump(exclude={"known_words"})
+        return cls(**drawn, seed=seed, stops=tuple(stops), words=words if settings.known_words else None)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the settings as JSON has them; of the words, whether replies are held to them."""
+        values = {name: value for name, value in vars(self).items() if name != "words"}
+        return {**values, "known_words": self.words is not None}
 
 
 @dataclass(frozen=True)
@@ -77,13 +87,16 @@ def probabilities(logits: NDArray[np.floating], sampling: Sampling) -> NDArray[n
 class Picker:
     """Draws the tokens of one reply; the same seed and logits give the same tokens."""
 
-    def __init__(self, sampling: Sampling, vocab_size: int) -> None:
+    def __init__(self, sampling: Sampling, vocab_size: int, prompt: Sequence[int] = ()) -> None:
         self._sampling, self._dice = sampling, np.random.default_rng(sampling.seed)
         self._written = np.zeros(vocab_size, np.bool_)
+        self._words, self._begun = sampling.words.behind(prompt) if sampling.words else None, ""
 
     def pick(self, logits: Floats) -> int:
         """Return the next token after logits (V,)."""
-        penalty = self._sampling.repetition_penalty
+        penalty, words = self._sampling.repetition_penalty, self._words
+        if words:
+            logits = np.where(words.allowed(self._begun), logits, np.float32("-inf"))
         if penalty != 1.0:
             logits = np.where(self._written, np.where(logits > 0, logits / penalty, logits * penalty), logits)
         if self._sampling.temperature == 0:
@@ -96,4 +109,6 @@ class Picker:
             drawn = self._dice.random(dtype=np.float32) * bounds[-1]
             token = int(left[np.searchsorted(bounds, drawn, side="right")])
         self._written[token] = True
+        if words:
+            self._begun = words.after(self._begun, token)
         return token

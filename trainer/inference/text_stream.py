@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import torch
 
@@ -13,6 +14,15 @@ from trainer.model.llama import Llama, ModelConfig
 from trainer.model.tokenizer import BOS, UNK, Tokenizer
 
 BATCH = 64  # replies written side by side; at 7M parameters each takes up to 3.5 MB of keys and values
+
+
+class TokenSource(Protocol):
+    """What computes the tokens behind a prompt: the decoder, or an engine that is not PyTorch."""
+
+    config: ModelConfig
+
+    def stream(self, prompt: list[int], sampling: Sampling) -> Generator[int]:
+        """Yield the tokens after a prompt up to an end mark, which is not yielded, max_tokens or the context's end."""
 
 
 class TextStream:
@@ -123,15 +133,19 @@ class _Writer:
 
 
 def write_reply(
-    decoder: Decoder, tokenizer: Tokenizer, prompt: list[int], sampling: Sampling, strip: bool = True,
+    decoder: TokenSource, tokenizer: Tokenizer, prompt: list[int], sampling: Sampling, strip: bool = True,
     show: Callable[[str], object] = str,
 ) -> Reply:  # fmt: skip
     """Return the reply to a prompt of tokens; `show` gets its text while it is written, in final parts."""
     writer = _Writer(decoder.config, tokenizer, prompt, sampling, strip)
-    for token in decoder.stream(writer.prompt, sampling):
-        show(writer.add(token))
-        if writer.over:
-            break
+    tokens = decoder.stream(writer.prompt, sampling)
+    try:
+        for token in tokens:
+            show(writer.add(token))
+            if writer.over:
+                break
+    finally:
+        tokens.close()  # an engine may have a program to end, and Ctrl-C leaves it in the middle
     reply, last = writer.reply(ended=not writer.over)
     show(last)
     return reply
@@ -161,7 +175,10 @@ def replies(
 
 def _write_batch(decoder: Decoder, writers: list[_Writer], samplings: list[Sampling]) -> list[Reply]:
     """Write replies side by side. A row is padded behind its prompt; no token attends to the padding."""
-    pickers = [Picker(sampling, decoder.config.vocab_size) for sampling in samplings]
+    pickers = [
+        Picker(sampling, decoder.config.vocab_size, writer.prompt)
+        for sampling, writer in zip(samplings, writers, strict=True)
+    ]
     sizes = torch.tensor([len(writer.prompt) for writer in writers])
     longest = int(sizes.max())
     cache = decoder.cache(len(writers), longest + max(sampling.max_tokens for sampling in samplings))

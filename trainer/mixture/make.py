@@ -7,11 +7,11 @@ from pathlib import Path
 
 from curator.contract.files import refuse_existing, write_whole
 from trainer.data.token_shards import Splitting, add_text
-from trainer.evaluation.lexicon import LEXICON, english, pack_words, read_words
 from trainer.mixture.mixture import Made, Mixture, Progress, tokenizer_lines, write_mixture
 from trainer.mixture.relevance import relevance
 from trainer.mixture.sources import Sources
 from trainer.model.checkpoint import load_checkpoint
+from trainer.model.lexicon import LEXICON, english, pack_words, read_words
 from trainer.model.prompt_template import Exchange
 from trainer.model.tokenizer import Tokenizer, train_tokenizer
 

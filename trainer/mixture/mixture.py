@@ -19,9 +19,9 @@ from pathlib import Path
 
 from curator.contract.errors import UsageError
 from curator.contract.files import read_text, write_whole
-from trainer.evaluation.lexicon import words
 from trainer.mixture.sources import Sources, TextSource
 from trainer.mixture.windows import answers, clean, passages, turns, window_text, windows
+from trainer.model.lexicon import words
 from trainer.model.prompt_template import Exchange, Template
 
 Progress = Callable[[str, int, int], None]

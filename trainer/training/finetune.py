@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from curator.contract.cli_frame import command_line, free_name
 from curator.contract.errors import UsageError, counted
+from curator.contract.files import write_whole
 from curator.contract.finetune_config import load_fine_tune, require_mode, size_note
 from curator.contract.homes import CHECKPOINTS, find_profile
 from curator.contract.settings_file import etc_file, today
@@ -31,10 +32,12 @@ from trainer.data.dialogues import (
 )
 from trainer.data.pretraining_replay import BaseText, base_text
 from trainer.evaluation.acceptance import AcceptanceGate
-from trainer.evaluation.probes import EvalSuite, lexicon_of
+from trainer.evaluation.evaluate_checkpoint import base_of
+from trainer.evaluation.probes import EvalSuite, lexicon_of, words_of
 from trainer.inference.sampling import Sampling
 from trainer.inference.text_stream import replies
 from trainer.model.checkpoint import Checkpoint, load_checkpoint
+from trainer.model.lexicon import LEXICON, pack_words, read_words
 from trainer.model.llama import Llama
 from trainer.model.lora import add_lora
 from trainer.model.prompt_template import Template
@@ -53,7 +56,7 @@ from trainer.training.kl import KLRegulariser
 from trainer.training.loop import TrainerCallback, TrainingRun, memory_watched
 from trainer.training.run_dir import NO_PLAN, RunDir
 from trainer.training.runner import PLAN_FORMAT, TrainingJob, run_training
-from trainer.training.speed import check_memory, use_device
+from trainer.training.speed import check_memory, fitting_context, use_device
 
 _SHORT = 40  # tokens of a reply to a fixed prompt, at most
 _OWN_PROMPTS = 2  # held-out prompts sampled at each evaluation, beside those of etc/trainer.json
@@ -61,13 +64,14 @@ _OWN_PROMPTS = 2  # held-out prompts sampled at each evaluation, beside those of
 
 @dataclass(frozen=True)
 class FinetuneRequest:
-    """The request of a fine-tune; paths as given."""
+    """The request of a fine-tune; paths as given. `begin` is an earlier fine-tune, from whose weights it goes on."""
 
     home: Path | None
     profile: str | None = None
     run: Path | None = None
     data: Path | None = None
     base: Path | None = None
+    begin: Path | None = None
     out: Path | None = None
     steps: int | None = None
     context: int | None = None
@@ -82,6 +86,7 @@ class _FinetunePlan(BaseModel):
     """What is read of the plan of a fine-tune."""
 
     model_config = ConfigDict(strict=True, frozen=True)
+    begin: str | None = Field(None, alias="from")
     steps: PositiveInt
     settings: FinetuneSettings
     context: PositiveInt | None
@@ -99,6 +104,7 @@ class FinetuneContext:
     """Everything that a fine-tune needs, read and checked before anything is written."""
 
     base: Checkpoint
+    begin: Checkpoint | None
     dataset: Dataset
     samples: Samples
     template: Template
@@ -121,8 +127,8 @@ class FinetuneContext:
 def prepare(request: FinetuneRequest) -> FinetuneContext:
     """Read base, settings and dialogues, and encode the dialogues as tokens."""
     trainer = load_settings(request.home)
-    folder = request.base or builtin_base()
-    base = load_checkpoint(folder)
+    begin = load_checkpoint(request.begin) if request.begin else None
+    base = _base_of(begin, request.base) if begin else load_checkpoint(request.base or builtin_base())
     dataset = read_dialogues(request.home, request.profile, request.run, request.data, base.record.template)
     left_out: list[str] = []
     if not request.keep_secrets:
@@ -131,12 +137,22 @@ def prepare(request: FinetuneRequest) -> FinetuneContext:
     notes += [*trainer.outdated, *left_out]
     settings = with_options(settings, request.options or {})
     template = with_tags(base.record.template, dataset, settings.mode_tags)
-    context = min(request.context or longest, base.config.max_seq_len)
+    if begin:
+        template = _template_of(begin, dataset)
+    longest = min(longest, base.config.max_seq_len)
+    rows = settings.per_device_batch_size * (1 + math.ceil(settings.replay_ratio))
+    context = min(request.context or fitting_context(base.config, rows, longest), base.config.max_seq_len)
+    if not request.context and context < longest:
+        notes.append(
+            f"samples may have {context:,} of the base's {base.config.max_seq_len:,} tokens of context: more would not "
+            "fit the memory; --context N asks for another"
+        )
     samples = encode_dataset(dataset, template, base.tokenizer, context, settings.holdout_share)
     notes += dataset.notes + _sample_notes(samples)
     prompts = [*trainer.preview_prompts, *(dialogue.prompt for dialogue in samples.holdout_dialogues[:_OWN_PROMPTS])]
     return FinetuneContext(
         base=base,
+        begin=begin,
         dataset=dataset,
         samples=samples,
         template=template,
@@ -146,6 +162,28 @@ def prepare(request: FinetuneRequest) -> FinetuneContext:
         prompts=prompts,
         notes=notes,
     )
+
+
+def _base_of(begin: Checkpoint, named: Path | None) -> Checkpoint:
+    """Return the base of an earlier fine-tune. Raises UsageError where it is none, or its base is gone."""
+    if begin.record.made_by != "finetune":
+        raise UsageError(f"--from {begin.folder}: it is no fine-tune", "begin from a base with: --base CHECKPOINT")
+    notes: list[str] = []
+    base = base_of(begin, named, notes)
+    if base is None:
+        raise UsageError(f"--from {begin.folder}: {'; '.join(notes)}")
+    if base.config != begin.config:
+        raise UsageError(
+            f"{base.folder} has another size than {begin.folder}", "name the base that it was trained from"
+        )
+    return base
+
+
+def _template_of(begin: Checkpoint, dataset: Dataset) -> Template:
+    """Return the template of an earlier fine-tune; where it has mode tags, with those of modes that are new."""
+    template = begin.record.template
+    tags = {mode: pair for mode, pair in dataset.tags.items() if all(pair)} if template.tags else {}
+    return template.model_copy(update={"tags": {**tags, **template.tags}})
 
 
 def _defaults(
@@ -254,6 +292,9 @@ def finetune(
     about = {**ready.dataset.about, **ready.samples.counts(), "replay": text.origin if replayed else "none"}
     for line in advise(ready.samples, ready.template, ready.base.tokenizer, packed.epoch(steps)):
         callback.log(line)
+    if ready.begin:
+        about["from"] = ready.begin.as_parent().model_dump()
+        callback.log(f"going on from {ready.begin.folder.name}; the gate compares with {ready.base.folder.name}")
     callback.log(
         f"{counted(len(ready.samples.train), 'sample')} to train on, {len(ready.samples.holdout):,} held out; "
         f"{counted(steps, 'step')} of {counted(sequences, 'row')}, {packed.epoch(steps):.1f} epochs; base "
@@ -271,8 +312,15 @@ def finetune(
     job = TrainingJob(
         kind="finetune", run=run, out=out, plan=plan, about=about, tokenizer=ready.base.tokenizer,
         template=ready.template, parent=ready.base.as_parent(), acceptance=gate, sampling=ready.base.record.sampling,
+        begun_from=ready.begin.folder.name if ready.begin else None,
     )  # fmt: skip
     run_training(job, resuming=resuming, allow_drift=allow_drift)
+    if (ready.base.folder / LEXICON).is_file():  # what its replies may hold: its base's words, and the person's
+        known = words_of([*ready.samples.train_dialogues, *ready.samples.holdout_dialogues])
+        for earlier in (ready.base, ready.begin):
+            if earlier and (earlier.folder / LEXICON).is_file():
+                known |= read_words(earlier.folder / LEXICON)
+        write_whole(out / LEXICON, pack_words(known))
     return out, ready
 
 
@@ -281,7 +329,7 @@ def _trained_model(ready: FinetuneContext, callback: TrainerCallback) -> tuple[L
     settings, base = ready.settings, ready.base
     check_memory(base.config, ready.context)
     with memory_watched():
-        model = base.model(settings.dropout)
+        model = (ready.begin or base).model(settings.dropout)
     if settings.method == "lora":
         trained = add_lora(model, settings.lora_rank, settings.lora_alpha, settings.seed)
         settings = settings.model_copy(update={"learning_rate": settings.lora_learning_rate})
@@ -293,7 +341,7 @@ def _gate(ready: FinetuneContext, text: BaseText, callback: TrainerCallback, acc
     dialogues = [*ready.samples.train_dialogues, *ready.samples.holdout_dialogues]
     suite = EvalSuite(
         template=ready.template, tokenizer=ready.base.tokenizer, samples=ready.samples, text=text.held,
-        lexicon=lexicon_of(ready.base, dialogues), context=ready.context, settings=ready.trainer.health,
+        lexicon=lexicon_of(ready.base, dialogues, ready.begin), context=ready.context, settings=ready.trainer.health,
         seed=ready.settings.seed,
     )  # fmt: skip
     return AcceptanceGate(
@@ -310,9 +358,15 @@ def _plan(
         "format": PLAN_FORMAT, "version": 1, "kind": "finetune", "steps": steps, "device": request.device,
         "home": _text(request.home), "run": _text(None if request.data else ready.dataset.source),
         "data_file": _text(request.data), "base": _text(ready.base.folder), "base_sha256": ready.base.sha256,
-        "replay": _text(request.replay), "context": request.context, "keep_secrets": request.keep_secrets,
-        "settings": settings.model_dump(), "data": about,
+        "from": _text(request.begin), "from_sha256": ready.begin.sha256 if ready.begin else None,
+        "replay": _text(request.replay), "context": _planned_context(request, ready),
+        "keep_secrets": request.keep_secrets, "settings": settings.model_dump(), "data": about,
     }  # fmt: skip
+
+
+def _planned_context(request: FinetuneRequest, ready: FinetuneContext) -> int | None:
+    """Return the context that a resumed training has: memory may be shorter or longer then. None: the base's own."""
+    return request.context or (ready.context if ready.context < ready.base.config.max_seq_len else None)
 
 
 def _data(
@@ -344,11 +398,13 @@ def resume_finetune(
         plan = _FinetunePlan.model_validate(raw | {"settings": options})
     except NO_PLAN as error:
         raise run_dir.damaged(error) from None
-    home, run, data, base, replay = (
-        Path(path) if path else None for path in (plan.home, plan.run, plan.data_file, plan.base, plan.replay)
+    home, run, data, base, begin, replay = (
+        Path(path) if path else None
+        for path in (plan.home, plan.run, plan.data_file, plan.base, plan.begin, plan.replay)
     )
     request = FinetuneRequest(
-        home=home, run=run, data=data, base=base, out=out, steps=plan.steps, context=plan.context, device=plan.device,
+        home=home, run=run, data=data, base=base, begin=begin, out=out, steps=plan.steps, context=plan.context,
+        device=plan.device,
         keep_secrets=plan.keep_secrets, options=options, replay=replay, accept_degraded=accept_degraded,
     )  # fmt: skip
     return finetune(request, callback, resuming=True, allow_drift=allow_drift)

@@ -14,8 +14,8 @@ from curator.contract.files import write_whole
 from curator.contract.settings_file import today
 from trainer.data.batches import SequenceDataset
 from trainer.data.token_shards import list_shards, parse_mix, shard_streams, split_documents
-from trainer.evaluation.lexicon import LEXICON, pack_words, words
 from trainer.model.checkpoint import load_checkpoint
+from trainer.model.lexicon import LEXICON, pack_words, words
 from trainer.model.llama import Llama, ModelConfig
 from trainer.model.prompt_template import Template
 from trainer.model.tokenizer import Tokenizer

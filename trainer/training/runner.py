@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from curator.contract.errors import UsageError, counted, disk_error
+from curator.contract.errors import JobError, UsageError, counted, disk_error
 from curator.contract.files import locked
 from curator.contract.settings_file import today
 from trainer.evaluation.training_log import TrainingLog
@@ -41,7 +41,8 @@ class TrainingJob:
     """A training and the checkpoint that it ends in, at `out`.
 
     `plan` is the request, resolved; `about` is the entry of the data in trainer.json. `acceptance` scores the weights
-    in training and decides which are kept. `sampling` is stored with the checkpoint.
+    in training and decides which are kept. `sampling` is stored with the checkpoint. `begun_from` names the fine-tune
+    that it goes on from.
     """
 
     kind: Literal["pretrain", "finetune"]
@@ -54,6 +55,7 @@ class TrainingJob:
     parent: Parent | None = None
     acceptance: Acceptance | None = None
     sampling: SamplingSettings | None = None
+    begun_from: str | None = None
 
 
 def run_training(job: TrainingJob, *, resuming: bool, allow_drift: bool) -> Path:
@@ -82,6 +84,11 @@ def run_training(job: TrainingJob, *, resuming: bool, allow_drift: bool) -> Path
         callback.begin(run_dir.folder)
         outcome = train(run, run_dir)
         best = run_dir.load_best()
+        if job.begun_from and not outcome.best_step:
+            raise JobError(
+                f"no step was better than {job.begun_from}, from which it began, by what is held out: that one is kept",
+                "gather more before the next update, or begin from the base, with all there is: trainer finetune",
+            )
         if job.acceptance is not None and not outcome.best_step:
             # No step scored better than the base: the gate reports on the last step, so that the report explains why.
             loss = run_dir.log.metrics()[-1].get("validation_loss")

@@ -169,11 +169,37 @@ def training_bytes(c: ModelConfig, rows: int, length: int) -> int:
     return 16 * c.parameters() + 4 * activations
 
 
+SHORTEST_CONTEXT = 256  # below this the default never goes
+
+
+def free_bytes() -> int:
+    """Return the memory that is free, bytes; on Linux with the caches that would be given up for it. 0: not known."""
+    try:
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")) << 10
+    except (OSError, StopIteration, ValueError, IndexError):
+        pass
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return 0
+
+
+def fitting_context(config: ModelConfig, rows: int, most: int) -> int:
+    """Return the longest context up to `most` tokens at which a step of so many rows takes half of the free memory.
+
+    It is `most`, halved as often as it takes, and never below 256.
+    """
+    free, length = free_bytes(), most
+    while free and length > SHORTEST_CONTEXT and training_bytes(config, rows, length) > free // 2:
+        length = max(SHORTEST_CONTEXT, length // 2)
+    return length
+
+
 def check_memory(config: ModelConfig, length: int) -> None:
     """Raise HostError before the start where a step clearly cannot fit into the memory that is free."""
-    try:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):
+    free = free_bytes()
+    if not free:
         return
     need = training_bytes(config, 1, length)
     if need > 4 * free:  # it is an estimate, and caches can be freed: refuse only the clearly impossible

@@ -55,7 +55,9 @@ GB = 1e9
 def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = common_options(__doc__.partition("\n")[0])
-    parser.add_argument("--device", choices=("auto", "cpu"), default="auto", help="cpu: use no GPU")
+    parser.add_argument(
+        "--device", choices=("auto", "cpu"), default="auto", help="cpu: train on the processor; a small base alone"
+    )
     parser.add_argument("--tiny", action="store_true", help="train a tiny random model of the base's kind, as a trial")
     parser.add_argument("--merge", action="store_true", help="LoRA: merge the trained adapter into its base, and end")
     return parser.parse_args(arguments)
@@ -91,6 +93,8 @@ def run(chosen: argparse.Namespace) -> None:
         print(f"steps           {total_steps(training, len(rows), chosen.max_steps):,} on {processes()} device(s)")
     if is_main() and not chosen.tiny:
         print_memory(config, training, rows, chosen)
+        if cpu and not chosen.dry_run:
+            check_memory(config, training, rows)
     if chosen.dry_run:
         try_a_step(config, tokenizer, training, rows)
         print("dry run passed")
@@ -116,14 +120,25 @@ def on_cpu(chosen: argparse.Namespace) -> bool:
     return chosen.device == "cpu" or not (torch.cuda.is_available() or torch.backends.mps.is_available())
 
 
+def cpu_half() -> bool:
+    """Tell whether this processor multiplies in bf16 itself. Where that is emulated it takes longer than fp32."""
+    import torch
+
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(getattr(torch.cpu, name, bool)() for name in names)
+
+
 def check_machine(training: Training, cpu: bool, chosen: argparse.Namespace) -> None:
     """Raise Stop for what would fail only once the weights are loaded."""
     import torch
 
     if chosen.dry_run or cpu:
-        if cpu and not (chosen.dry_run or chosen.tiny):
+        if not (chosen.dry_run or chosen.tiny or chosen.device == "cpu"):
             raise Stop(
-                "there is no GPU for this", "use --dry-run to check the set, --tiny --max-steps 5 to see it train", 2
+                "there is no GPU for this",
+                "use --dry-run to check the set, --tiny --max-steps 5 to see it train; a base of some hundred million "
+                "parameters, such as SmolLM2-135M, trains on the processor: --device cpu",
+                2,
             )
         return
     if training.load_in_4bit or training.optim == "adamw_8bit":
@@ -291,6 +306,37 @@ def print_memory(config: Any, training: Training, rows: Sequence[Row], chosen: a
         print(f"this GPU        {torch.cuda.get_device_properties(0).total_memory / GB:,.0f} GB")
 
 
+def check_memory(config: Any, training: Training, rows: Sequence[Row]) -> None:
+    """Print what training on the processor takes, and how. Raises Stop where main memory is too short for it."""
+    sizes, half = model_sizes(config, training), training.bf16 and cpu_half()
+    length = max(len(row.ids) for row in rows) * training.per_device_train_batch_size
+    plain = dataclasses.replace(training, load_in_4bit=False, optim=plain_optimizer(training))
+    parts = memory(sizes, plain, config.get_text_config(), length, 1, False)
+    del parts["CUDA itself"]
+    if METHOD == "lora" and not half:
+        parts["weights"] *= 2  # in 32 bits
+    needed = (sum(parts.values()) + 1.5 * GB) / GB  # with Python and its libraries
+    print(f"on the CPU      about {needed:,.1f} GB of memory; computed in {'bf16' if half else 'fp32'}")
+    if training.load_in_4bit or training.optim == "adamw_8bit":
+        print("                4-bit weights and 8-bit optimizers are for a GPU: 16 bits or more here, and AdamW")
+    free = free_memory()
+    if free and needed > free:
+        raise Stop(
+            f"training needs about {needed:,.1f} GB of memory, and {free:,.1f} GB are free",
+            "take a smaller base, or set per_device_train_batch_size to 1 in training.json",
+            3,
+        )
+
+
+def free_memory() -> float:
+    """Return the GB that Linux would give to a new program, caches among them; 0 elsewhere."""
+    try:
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith("MemAvailable:")) * 1024 / GB
+    except (OSError, StopIteration):
+        return 0.0
+
+
 def model_sizes(config: Any, training: Training) -> dict[str, int]:
     """Count parameters, without weights: the base's, its layers' matrices', its largest layer's, an adapter's."""
     import torch
@@ -357,9 +403,14 @@ def optimizer(training: Training, cpu: bool) -> str:
     """Return the optimizer by transformers' name."""
     if training.optim == "adafactor":
         return "adafactor"
-    if cpu:  # a trial: bitsandbytes has no optimizer for the CPU
+    if cpu:  # bitsandbytes has no optimizer for the CPU
         return "adamw_torch"
     return {"adamw": "adamw_torch_fused", "adamw_8bit": "adamw_bnb_8bit"}[training.optim]
+
+
+def plain_optimizer(training: Training) -> Any:
+    """Return the optimizer that stands for it on the processor, by the name in training.json."""
+    return "adafactor" if training.optim == "adafactor" else "adamw"
 
 
 def trainer_arguments(
@@ -372,13 +423,14 @@ def trainer_arguments(
     given = common_arguments(chosen, training, len(rows), len(held_out))
     # Mixed precision, where the device has it; weights that are in 16 bits themselves need none.
     half = torch.cuda.is_available() and not cpu and not (METHOD == "full" and chosen.bf16_weights)
+    on_processor = cpu and not chosen.tiny and cpu_half()  # a trial of a tiny model gains nothing
     # Each epoch is judged by the held-out rows; where each is saved too, the best of them is kept.
     best = bool(held_out) and given["save_strategy"] == "epoch" and processes() == 1
     return SFTConfig(
         **given,
         completion_only_loss=True,
         optim=optimizer(training, cpu),
-        bf16=training.bf16 and half,
+        bf16=training.bf16 and (half or on_processor),
         fp16=training.fp16 and half,
         use_cpu=cpu,
         gradient_checkpointing=True,
@@ -416,7 +468,7 @@ def load_model(base: str, training: Training, chosen: argparse.Namespace, cpu: b
     from transformers import AutoConfig, BitsAndBytesConfig
 
     half = torch.float16 if training.fp16 else torch.bfloat16
-    exact = cpu or (METHOD == "full" and not chosen.bf16_weights)  # a trial on the CPU needs no saving
+    exact = (cpu and (chosen.tiny or not cpu_half())) or (METHOD == "full" and not chosen.bf16_weights)
     more: dict[str, Any] = {}
     if METHOD == "lora" and training.load_in_4bit and not cpu:
         more["quantization_config"] = BitsAndBytesConfig(
@@ -451,7 +503,8 @@ def fine_tune(
     trainer = SFTTrainer(
         model=model, args=arguments, train_dataset=as_dataset(rows),
         eval_dataset=as_dataset(held_out) if held_out else None, processing_class=tokenizer,
-        peft_config=adapter(model, training), callbacks=[metrics_writer(chosen.output / "metrics.jsonl")],
+        peft_config=adapter(model, training),
+        callbacks=[metrics_writer(chosen.output / "metrics.jsonl"), *([step_clock()] if cpu else [])],
     )  # fmt: skip
     check_trainer(trainer, rows)
     trainer.train(resume_from_checkpoint=last)
@@ -468,6 +521,37 @@ def fine_tune(
             print(f"next: python {Path(sys.argv[0]).name} --merge --output {chosen.output}")
         else:
             print(f"next: trainer export {chosen.output} --to ollama --out my-model")
+
+
+def step_clock() -> Any:
+    """Return a callback that says, after two steps, how long one takes and what is left; the first is slower."""
+    import time
+
+    from transformers import TrainerCallback
+
+    class Clock(TrainerCallback):  # type: ignore[misc]
+        begun = 0.0
+
+        def on_step_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+            self.begun = time.monotonic()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+            if state.global_step == min(2, state.max_steps) and is_main():
+                seconds, left = time.monotonic() - self.begun, state.max_steps - state.global_step
+                print(f"a step takes    {seconds / 60:.2f} minutes; the {left:,} left, about {seconds * left / 60:,.0f}"
+                      f"{peak_memory()}", flush=True)  # fmt: skip
+
+    return Clock()
+
+
+def peak_memory() -> str:
+    """Return in words how much memory this process has taken at most; '' on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return ""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return f"; memory so far {peak / GB:,.1f} GB"
 
 
 def write_tiny(folder: Path, config: Any, tokenizer: Any) -> Path:

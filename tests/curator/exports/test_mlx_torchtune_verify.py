@@ -35,7 +35,7 @@ MLX: Final = {
     "gemma2": "gemma", "gemma3": "gemma", "gemma4": "gemma4", "llama2": "llama2", "llama3": "llama3",
     "llama3.1": "llama3.1", "llama3.2": "llama3.1", "mistral-v0.2": "mistral1", "mistral-v0.3": "mistral",
     "phi3": "phi3", "phi3.5": "phi3", "phi4": "phi4", "phi4mini": "phi4mini", "qwen": "qwen", "qwen2-vl": "qwen2",
-    "qwen2.5": "qwen2.5", "qwen3": "qwen3", "qwen3-vl": "qwen",
+    "qwen2.5": "qwen2.5", "qwen3": "qwen3", "qwen3-vl": "qwen", "smollm2": "smollm2", "tinyllama": "tinyllama",
 }  # fmt: skip
 TORCHTUNE: Final = {
     "gemma2": "google/gemma-7b-it", "llama2": "meta-llama/Llama-2-7b-chat-hf",

@@ -403,7 +403,8 @@ def test_faults_of_a_bare_jsonl_are_named_by_line(
 
 
 @pytest.mark.parametrize(
-    "family", ["gemma", "gptj", "llama2", "llama3", "llisa", "mistral", "phi3", "phi4", "phi4mini"]
+    "family",
+    ["gemma", "gptj", "llama2", "llama3", "llisa", "mistral", "phi3", "phi4", "phi4mini", "smollm2", "tinyllama"],
 )
 def test_a_run_of_every_family_passes_as_a_run_and_as_a_file(home: Home, curate: Curate, family: str) -> None:
     fill(home)

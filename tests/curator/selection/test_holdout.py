@@ -11,7 +11,7 @@ import pytest
 from conftest import Home, Result, rows
 
 from curator.config import HoldoutConfig
-from curator.selection.holdout import Candidates, Nearness, hold_out
+from curator.selection.holdout import Candidates, Fixed, Nearness, hold_out
 from curator.selection.near_duplicates import ShingleSets, shingle_sets
 
 NO_PARTS = (shingle_sets([], 2), np.zeros(0, dtype=np.int64))
@@ -67,7 +67,9 @@ def test_nearness_is_blamed_where_it_is_the_reason() -> None:
     modes, numbers = np.zeros(count, dtype=np.int16), np.arange(count)
     all_of = Candidates(modes, numbers, numbers, numbers, sets, sets, *NO_PARTS)
     nearness = Nearness(0.6, 2, lambda place: ("", texts[place]))
-    held = hold_out(all_of, HoldoutConfig(share=0.3, minimum=0), nearness, seed=42)
+    held = hold_out(
+        all_of, HoldoutConfig(share=0.3, minimum=0), nearness, seed=42, fixed=Fixed.nothing(len(all_of.rows))
+    )
     assert held.wanted == 3
     assert len(held.rows) == 0
     assert held.too_near == count
@@ -125,7 +127,13 @@ def test_samples_that_cannot_be_measured_are_counted() -> None:
     sets = shingle_sets(texts, 2)
     numbers = np.arange(4)
     all_of = Candidates(np.zeros(4, dtype=np.int16), numbers, numbers, numbers, sets, sets, *NO_PARTS)
-    held = hold_out(all_of, HoldoutConfig(share=0.75, minimum=0), Nearness(0.7, 2, lambda n: ("", texts[n])), seed=1)
+    held = hold_out(
+        all_of,
+        HoldoutConfig(share=0.75, minimum=0),
+        Nearness(0.7, 2, lambda n: ("", texts[n])),
+        1,
+        Fixed.nothing(len(all_of.rows)),
+    )
     assert len(held.rows) == 3
     assert held.not_measured == sum(len(texts[row].split()) == 1 for row in held.rows.tolist()) > 0
 
@@ -170,5 +178,7 @@ def test_so_is_what_stands_there_as_context_alone() -> None:
     for seed in range(20):
         candidates = Candidates(modes, every, every, every, sets, none, parts, np.array([0]))
         nearness = Nearness(0.7, 2, lambda place: ("", texts[place]))
-        held = hold_out(candidates, HoldoutConfig(share=0.25, minimum=0), nearness, seed).rows.tolist()
+        held = hold_out(
+            candidates, HoldoutConfig(share=0.25, minimum=0), nearness, seed, Fixed.nothing(len(candidates.rows))
+        ).rows.tolist()
         assert held in ([1], [2])

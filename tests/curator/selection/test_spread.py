@@ -11,7 +11,7 @@ import pytest
 from test_near_duplicates import jaccard, sets_of
 
 from curator.config import HoldoutConfig, load_settings
-from curator.selection.holdout import Candidates, Holdout, Nearness, hold_out, holdout_size, joined_groups
+from curator.selection.holdout import Candidates, Fixed, Holdout, Nearness, hold_out, holdout_size, joined_groups
 from curator.selection.spread import Columns, recent_and_old, spread, type_mix
 
 SETTINGS: Final = load_settings(None)
@@ -146,7 +146,9 @@ def held(made: Columns, texts: list[str], config: HoldoutConfig = HOLDOUT, seed:
     numbers = every(len(texts))
     modes, groups = np.array(made.modes, dtype=np.int16), np.array(made.groups, dtype=np.int64)
     all_of = Candidates(modes, groups, numbers, numbers, sets_of(texts), sets_of(texts), *NO_PARTS)
-    return hold_out(all_of, config, Nearness(THRESHOLD, 3, lambda place: ("", texts[place])), seed)
+    return hold_out(
+        all_of, config, Nearness(THRESHOLD, 3, lambda place: ("", texts[place])), seed, Fixed.nothing(len(all_of.rows))
+    )
 
 
 def highest_across(texts: list[str], inside: set[int]) -> float:
@@ -255,7 +257,13 @@ def test_rows_and_shingle_sets_may_be_numbered_otherwise() -> None:
     numbers, groups = np.array(order, dtype=np.int64), np.array([-1 - n for n in range(500)], dtype=np.int64)
     modes = np.zeros(500, dtype=np.int16)
     all_of = Candidates(modes, groups, every(500) + 1000, numbers, sets_of(texts), sets_of(texts), *NO_PARTS)
-    found = hold_out(all_of, HOLDOUT, Nearness(THRESHOLD, 3, lambda place: ("", texts[numbers[place]])), 42)
+    found = hold_out(
+        all_of,
+        HOLDOUT,
+        Nearness(THRESHOLD, 3, lambda place: ("", texts[numbers[place]])),
+        42,
+        Fixed.nothing(len(all_of.rows)),
+    )
     inside = {order[row - 1000] for row in found.rows.tolist()}
     assert inside
     assert highest_across(texts, inside) < THRESHOLD

@@ -27,6 +27,10 @@ NAMES: Final[dict[str, dict[str, Any]]] = {
     "qwen": {"template": "qwen3_nothink"},
     "qwen2": {"template": "qwen", "default_system": "You are a helpful assistant."},
     "qwen2.5": {"template": "qwen"},
+    "smollm2": {
+        "template": "qwen",
+        "default_system": "You are a helpful AI assistant named SmolLM, trained by Hugging Face",
+    },
     "qwen3": {"template": "qwen3", "enable_thinking": True},
     "llama3": {"template": "llama3"},
     "llama3.1": {"template": "llama3", "default_system": DATES},
@@ -35,7 +39,7 @@ NAMES: Final[dict[str, dict[str, Any]]] = {
     "phi4mini": {"template": "phi4_mini"},
     "gemma": {"template": "gemma"},
     "mistral": {"template": "mistral"},
-    **{name: {"template": "empty"} for name in ("gemma4", "gptj", "llama2", "llisa", "mistral1")},
+    **{name: {"template": "empty"} for name in ("gemma4", "gptj", "llama2", "llisa", "mistral1", "tinyllama")},
 }
 CONVERSATIONS: Final = (
     conversation("Where?", "In the harbour."),

@@ -14,13 +14,13 @@ from health_fixtures import HEALTH, base, model_with, probes_with, samples, tune
 
 from trainer.evaluation.budgets import BudgetCheck, broken, calibration, check_budgets
 from trainer.evaluation.interpolate import Interpolated, WeightInterpolation, mixed, score
-from trainer.evaluation.lexicon import WordCounts
 from trainer.evaluation.metrics import NgramOverlap
 from trainer.evaluation.probes import EvalResult, perplexity
 from trainer.evaluation.report import advice, headline, verdict_of
 from trainer.inference.sampling import Reply
 from trainer.model.checkpoint import load_checkpoint
 from trainer.model.convert import StateDict
+from trainer.model.lexicon import WordCounts
 from trainer.settings import BudgetSettings, HealthSettings
 from trainer.training.loop import StepMetrics
 

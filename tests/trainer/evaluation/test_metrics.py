@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curator.contract.special_tokens import leaks_role, leaks_tag
-from trainer.evaluation.lexicon import words
 from trainer.evaluation.metrics import GRAM, NgramOverlap, TrainingNgrams, distinct, grams, repetition
+from trainer.model.lexicon import words
 
 TEN = "one two three four five six seven eight nine ten"
 # Few words, some of them parts of others, so that runs are often the same.

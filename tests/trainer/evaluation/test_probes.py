@@ -18,12 +18,12 @@ from use_fixtures import after, scripted
 from trainer.data.batches import PackedDataset, TokenisedExample
 from trainer.data.dialogues import Dialogue, Samples, encode
 from trainer.data.token_shards import list_shards
-from trainer.evaluation.lexicon import LEXICON, Lexicon, WordCounts, pack_words
 from trainer.evaluation.metrics import NgramOverlap
 from trainer.evaluation.perplexity import mean_loss, windows
 from trainer.evaluation.probes import EvalResult, EvalSuite, lexicon_of, perplexity
 from trainer.inference.decoder import Decoder
 from trainer.model.checkpoint import Checkpoint, Record, load_checkpoint
+from trainer.model.lexicon import LEXICON, Lexicon, WordCounts, pack_words
 from trainer.model.llama import Llama
 from trainer.model.lora import merged_state
 from trainer.model.prompt_template import Template

@@ -21,8 +21,11 @@ import pytest
 import torch
 from export_fixtures import TIED, UNTIED, odd_strings, random_state, run_c_logits, tiny_checkpoint, tiny_tokenizer
 
+from trainer.engines import engine_of
 from trainer.exports import export, numpy_llama, readers
 from trainer.inference.decoder import greedy
+from trainer.inference.sampling import Sampling
+from trainer.inference.text_stream import TextStream, write_reply
 from trainer.model.checkpoint import Checkpoint, load_checkpoint
 from trainer.model.tokenizer import BOS, EOS, Tokenizer
 from trainer.names import builtin_base
@@ -320,6 +323,46 @@ def test_run_c_writes_the_same_text(checkpoint: Checkpoint, tmp_path: Path) -> N
         return tokens_of(output, pieces, ids, our_tokens(checkpoint, ids))
 
     agree(checkpoint, "run.c", theirs)
+
+
+@pytest.mark.parametrize("name", ["numpy", "llama.cpp", "run.c"])
+def test_an_engine_writes_the_text_of_pytorch(made: dict[str, Checkpoint], name: str) -> None:
+    """As chat drives it: greedy, until two logits tie; then drawn, twice alike by the same seed.
+
+    Of the base alone: random weights write broken UTF-8, which the engines in C do not pass on.
+    """
+    if "base" not in made:
+        pytest.skip("the built-in base is not there: trainer/base/model.safetensors")
+    if name == "llama.cpp":
+        pytest.importorskip("xllamacpp")
+    checkpoint, runner = made["base"], Path(binary("LLAMA2C_RUN")) if name == "run.c" else None
+    tokenizer, same, ids = checkpoint.tokenizer, 0, list[int]()
+    with engine_of(checkpoint, name, threads=1, runner=runner) as engine:
+        for asked in ASKED:
+            ids = tokenizer.encode(checkpoint.record.template.wrap(asked))
+            ours = our_tokens(checkpoint, ids)
+            found = write_reply(engine, tokenizer, ids, Sampling(temperature=0.0, max_tokens=TOKENS), strip=False).text
+            expected = written(checkpoint, ours)
+            same += found == expected
+            if found != expected:
+                shared = next(at for at in range(len(expected), -1, -1) if found[:at] == expected[:at])
+                at = max(at for at in range(len(ours)) if len(written(checkpoint, ours[:at])) <= shared)
+                best = np.sort(logits(checkpoint, ids + ours[:at])[-1])[::-1]
+                assert best[0] - best[1] < TIE, (name, asked, found, expected)
+        drawn = Sampling(temperature=0.9, top_p=0.9, top_k=0 if name == "run.c" else 40, seed=7, max_tokens=24)
+        texts = {write_reply(engine, tokenizer, ids, drawn).text for _ in range(2)}
+        assert len(texts) == 1 and texts.pop()
+    print(f"{name}: {same} of {len(ASKED)} replies are PyTorch's")
+    assert same >= len(ASKED) - 2
+
+
+def written(checkpoint: Checkpoint, tokens: list[int]) -> str:
+    """Return the text of a reply of these tokens."""
+    stream = TextStream(checkpoint.tokenizer, strip=False)
+    for token in tokens:
+        stream.add(token)
+    stream.finish()
+    return stream.text
 
 
 def rounded_as_runq(x: np.ndarray, size: int) -> np.ndarray:

@@ -463,6 +463,8 @@ PUBLISHED = sorted((ROOT / "tests" / "contract" / "chat_templates").glob("*.jinj
 def test_a_published_template_tells_its_family(tmp_path: Path, path: Path) -> None:
     source = weights(tmp_path / "merged")
     shutil.copy(path, source / "chat_template.jinja")
+    if path.stem == "tinyllama":  # it leaves its end mark to the tokenizer, and but for that Phi-3's writes the same
+        (source / "tokenizer_config.json").write_text('{"eos_token": "</s>"}')
     _, said = export(source, tmp_path / "out")
     family = said[0].removeprefix("family ").partition(";")[0]
     names = {"mistral-v0.2": "mistral1", "qwen2-vl": "qwen2", "qwen3-vl": "qwen", "llama3.2": "llama3.1"}

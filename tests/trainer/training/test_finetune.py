@@ -32,9 +32,9 @@ from core_fixtures import (
 from curator.contract.files import sha256_of
 from curator.contract.records import SUMMARY, WRAPPED
 from trainer.cli.preview import _style
-from trainer.evaluation.lexicon import LEXICON, pack_words
 from trainer.inference.decoder import greedy
 from trainer.model.checkpoint import load_checkpoint
+from trainer.model.lexicon import LEXICON, pack_words
 from trainer.settings import SamplingSettings
 
 # Enough to learn a few dialogues by heart in a second: what is tested is the way there, not the art.

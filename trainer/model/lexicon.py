@@ -31,7 +31,7 @@ _ASCII_WORD = re.compile(r"[a-z0-9]+(?:'[a-z0-9]+)*")
 _TAIL = re.compile(r"'(?:s|d|ll|re|ve)$", re.IGNORECASE)
 
 
-def _kind(char: str) -> str:
+def kind_of(char: str) -> str:
     """Say what a character is: a letter, u for one of a script without spaces, m for a mark on one, n for a number."""
     if char in _APOSTROPHES:
         return "'"
@@ -46,7 +46,7 @@ class _Kinds(dict[int, str]):
     """The kind of every character that was met."""
 
     def __missing__(self, code: int) -> str:
-        self[code] = _kind(chr(code))
+        self[code] = kind_of(chr(code))
         return self[code]
 
 
@@ -125,6 +125,10 @@ class Lexicon:
 
     def __len__(self) -> int:
         return len(self._known)
+
+    def prefixes(self) -> frozenset[str]:
+        """Return every beginning of every known word, the words themselves among them."""
+        return frozenset(word[:end] for word in self._known for end in range(1, len(word) + 1))
 
     def __contains__(self, word: str) -> bool:
         plain = _plain(word.lower())

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curator.contract.errors import UsageError
-from trainer.evaluation.lexicon import LEXICON, Lexicon, WordCounts, english, pack_words, read_words, words
+from trainer.model.lexicon import LEXICON, Lexicon, WordCounts, english, pack_words, read_words, words
 
 PIECES = st.sampled_from(
     [
