@@ -69,16 +69,16 @@ class FinetuneSettings(TrainSettings):
     gradient_accumulation_steps: int = Field(1, ge=1, le=4096, description="micro-batches that make one step")
     learning_rate: float = Field(2.5e-4, gt=0, le=1, description="highest learning rate")
     embedding_lr_scale: float = Field(
-        2.0, gt=0, le=100, description="learning rate of the embedding, as a multiple of it"
+        3.0, gt=0, le=100, description="learning rate of the embedding, as a multiple of it"
     )
     warmup_steps: int = Field(5, ge=0, description="steps over which it rises, half of all steps at most")
     weight_decay: float = Field(0.01, ge=0, le=10, description="of matrices; norms are not decayed")
-    dropout: float = Field(0.05, ge=0, lt=1, description="share of the embedding's values left out in training")
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of the embedding's values left out in training")
     eval_steps: int = Field(10, ge=1, description="steps from one validation to the next")
     save_steps: int = Field(20, ge=1, description="steps from one saved state to the next")
     patience: int = Field(3, ge=0, description="validations without a better score before it ends early; 0: never")
     holdout_share: float = Field(0.05, ge=0, le=0.5, description="share of the conversations held out")
-    epochs: float = Field(8.0, gt=0, description="times that every sample is trained on, where no steps are named")
+    epochs: float = Field(4.0, gt=0, description="times that every sample is trained on, where no steps are named")
     method: Literal["full", "lora"] = Field("full", description="train all weights, or low-rank changes to them")
     lora_rank: int = Field(16, ge=1, le=1024, description="rank of those changes")
     lora_alpha: float = Field(32.0, gt=0, description="their weight, divided by the rank")
@@ -87,7 +87,7 @@ class FinetuneSettings(TrainSettings):
     )
     prompt_loss_weight: Share = Field(0.3, description="weight of the words of the prompt; the reply's is 1")
     eos_loss_weight: float = Field(3.0, ge=0, le=100, description="weight of the end mark; the reply's is 1")
-    replay_ratio: float = Field(2.0, ge=0, le=16, description="rows of the base's text for each of dialogues; 0: none")
+    replay_ratio: float = Field(1.0, ge=0, le=16, description="rows of the base's text for each of dialogues; 0: none")
     kl_weight: float = Field(20.0, ge=0, le=1000, description="of the divergence from the base on those rows")
     mode_tags: Literal["auto", "none", "keep"] = Field(
         "auto", description="<thought> and the like in the model's text; auto: where a run has several modes"

@@ -474,7 +474,7 @@ def test_bad_folders_are_one_clear_error(source: Path, tmp_path: Path) -> None:
     (source / "pytorch_model.bin").touch()
     refused(source, tmp_path, r"pytorch_model.bin\): reading one can run code(.|\n)*safe_serialization=True")
     (source / "model.safetensors").touch()
-    refused(source, tmp_path, "is a model of the kind 'mistral'")
+    refused(source, tmp_path, "expected the configuration of a Llama")
     tiny_checkpoint(tmp_path / "native")
     refused(tmp_path / "native", tmp_path, "is a checkpoint of this trainer already")
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from curator.contract.cli_frame import count, number, positive
+from curator.contract.cli_frame import count, number, positive, whole_number
 from trainer.cli.options import (
     accept_option,
     add_command,
@@ -36,6 +36,10 @@ def add(commands: Any) -> None:
     finetune.add_argument("--patience", type=count, metavar="N", help="validations without a lower loss; 0: never stop")
     finetune.add_argument("--holdout-share", type=number, metavar="SHARE", help="share held out of a --data file")
     renamed(finetune, "--holdout-share", "--validation-share", type=number)
+    finetune.add_argument(
+        "--folds", type=folds, metavar="K",
+        help="cross-validate: hold each conversation out once, in K more trainings (2 to 20)",
+    )  # fmt: skip
     finetune.add_argument("--dropout", type=number, metavar="SHARE", help="dropout of the embedding")
     finetune.add_argument(
         "--replay",
@@ -45,6 +49,14 @@ def add(commands: Any) -> None:
     )
     accept_option(finetune)
     training_options(finetune)
+
+
+def folds(text: str) -> int:
+    """Return a number of folds, 2 to 20."""
+    number = whole_number(2)(text)
+    if number > 20:
+        raise argparse.ArgumentTypeError("expected a number from 2 to 20")
+    return number
 
 
 def _run(options: argparse.Namespace) -> int:

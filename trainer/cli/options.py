@@ -144,7 +144,7 @@ def request_of(options: argparse.Namespace) -> FinetuneRequest:
         base=options.base, begin=_begin(options, home, profile), keep_secrets=options.keep_secrets,
         out=getattr(options, "out", None), steps=getattr(options, "steps", None), context=options.context,
         device=getattr(options, "device", "cpu"), options=chosen, replay=getattr(options, "replay", None),
-        accept_degraded=getattr(options, "accept_degraded", False),
+        accept_degraded=getattr(options, "accept_degraded", False), folds=getattr(options, "folds", None),
     )  # fmt: skip
 
 

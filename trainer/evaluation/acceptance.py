@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from curator.contract.cli_frame import command_line
-from curator.contract.errors import JobError
+from curator.contract.errors import JobError, counted
 from curator.contract.files import pretty_json, write_whole
 from trainer.data.dialogues import Samples
-from trainer.evaluation.budgets import broken
+from trainer.evaluation.budgets import broken, check_budgets
+from trainer.evaluation.evidence import Folds
 from trainer.evaluation.interpolate import Interpolated, WeightInterpolation, nothing
 from trainer.evaluation.page import page
 from trainer.evaluation.probes import EvalSuite
@@ -26,14 +29,16 @@ class AcceptanceGate:
     """Decides which weights of one fine-tune of `base` are kept; see `runner.Acceptance`.
 
     `log` gets lines for a person, `detail` those on how it is done, `measuring` how much of `evaluations` is done. With
-    `accept`, a result that breaks a budget is kept, and its record says so.
+    `accept`, a result that breaks a budget is kept, and its record says so. `folds` cross-validates: from best step,
+    share of the tuned weights and precision to the losses of all conversations, by which replies are judged then.
     """
 
     def __init__(
         self, base: Checkpoint, suite: EvalSuite, samples: Samples, settings: TrainerSettings, *,
         log: Callable[[str], None], accept: bool, detail: Callable[[str], None] | None = None,
-        measuring: Callable[[int, int], None] = nothing,
+        measuring: Callable[[int, int], None] = nothing, folds: Callable[[int, float, str], Folds] | None = None,
     ) -> None:  # fmt: skip
+        self._budgets, self._folds = settings.budgets, folds
         self._base, self._suite, self._samples, self._log, self._accept = base, suite, samples, log, accept
         self._mixes = WeightInterpolation(
             base.config, base.state, suite, settings.health, settings.budgets, log=detail or log, measuring=measuring
@@ -50,9 +55,13 @@ class AcceptanceGate:
 
     def keep(self, best: StateDict, record: Record, log: TrainingLog) -> tuple[StateDict, Record]:
         """Return the mix that the gate lets pass and its record. Raises JobError where none passes."""
-        choice = self._mixes.choose(best, str(record.settings["precision"]))
+        choice, found = self._mixes.choose(best, str(record.settings["precision"])), None
+        others = {check.name for check in broken(choice.checks)} - {"reply_perplexity"}
+        if self._folds and not others:  # what breaks another budget is refused whatever its replies
+            found = self._folds(int(record.metrics["best_step"]), choice.alpha, str(record.settings["precision"]))
+            choice = self._judged_by(found, choice)
         verdict = verdict_of(choice.checks, self._accept, judged=True)
-        report = self._report(choice, verdict, log)
+        report = self._report(choice, verdict, log, found)
         write_whole(log.folder / JSON_FILE, pretty_json(report))
         write_whole(log.folder / PAGE_FILE, page(report))
         for line in report["headline"]:
@@ -66,15 +75,26 @@ class AcceptanceGate:
         notes = [*record.notes, f"{choice.alpha:.0%} of the tuned weights, the rest is the base's"]
         return choice.state, record.model_copy(update={"gate": gate, "metrics": metrics, "notes": notes})
 
-    def _report(self, choice: Interpolated, verdict: str, log: TrainingLog) -> dict[str, Any]:
+    def _judged_by(self, found: Folds, choice: Interpolated) -> Interpolated:
+        """Return the choice with its replies judged by a cross-validation, not by the few that are held out."""
+        base, tuned = replace(choice.base, reply_loss=found.base), replace(choice.tuned, reply_loss=found.tuned)
+        reply = next(check for check in check_budgets(base, tuned, self._budgets) if check.name == "reply_perplexity")
+        changes = [math.exp(after - before) - 1 for before, after in found.each]
+        says = f"{reply.says}; each of {counted(found.samples, 'sample')} held out once, in {len(changes)} folds "
+        says += f"({min(changes):+.0%} to {max(changes):+.0%})"
+        others = [check for check in choice.checks if check.name != "reply_perplexity"]
+        checks = sorted([replace(reply, says=says), *others], key=lambda check: check.kept)
+        return replace(choice, base=base, tuned=tuned, checks=checks)
+
+    def _report(self, choice: Interpolated, verdict: str, log: TrainingLog, found: Folds | None) -> dict[str, Any]:
         sizes = {
             "train": len(self._samples.train), "held_out": len(self._samples.holdout),
-            "base_text_tokens": self._suite.text_tokens,
+            "base_text_tokens": self._suite.text_tokens, **({"cross_validated": found.samples} if found else {}),
         }  # fmt: skip
         return make_report(
             log.folder.parent.name, self._base.folder.name, choice.base, choice.tuned, choice.checks, self._suite,
             verdict=verdict, sizes=sizes, curves=log.metrics(), samples=log.samples(),
-            sweep=sweep_rows(choice.sweep, choice.base, choice.alpha),
+            sweep=sweep_rows(choice.sweep, choice.base, choice.alpha), folds=found.each if found else [],
         )  # fmt: skip
 
 

@@ -19,9 +19,11 @@ from trainer.evaluation.probes import EvalResult, EvalSuite, lexicon_of
 from trainer.evaluation.report import JSON_FILE, make_report, verdict_of
 from trainer.evaluation.settling import settle
 from trainer.evaluation.training_log import TrainingLog, under_new_names
+from trainer.inference.known_words import known_words
+from trainer.inference.sampling import Sampling
 from trainer.model.checkpoint import Checkpoint, load_checkpoint, load_record
 from trainer.names import builtin_base
-from trainer.settings import HealthSettings, TrainerSettings
+from trainer.settings import HealthSettings, TrainerSettings, drawn_as
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,11 @@ def evaluate_checkpoint(
     none = np.zeros(0, np.uint16)
     text = base_text(parent or tuned, request.text) if parent or request.text else BaseText(none, none, "")
     dialogues = [*samples.train_dialogues, *samples.holdout_dialogues] if samples else []
+    drawn = drawn_as(tuned.record.sampling, settings.sampling)
     suite = EvalSuite(
         template=tuned.record.template, tokenizer=tuned.tokenizer, samples=samples, text=text.held,
         lexicon=lexicon_of(parent or tuned, dialogues), context=_context(tuned), settings=settings.health,
-        seed=request.seed,
+        seed=request.seed, drawn=Sampling.of(drawn, words=known_words(tuned) if drawn.known_words else None),
     )  # fmt: skip
     health = settings.health
     after = _measured(tuned, suite, health, health.training_replies, _named(progress, "the checkpoint"))

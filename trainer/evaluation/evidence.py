@@ -33,6 +33,19 @@ class Margins:
         }.get(budget)
 
 
+@dataclass(frozen=True)
+class Folds:
+    """A cross-validation: the mean losses of all held-out replies, nats a token, of the base and of the fine-tune.
+
+    `each` has them for every fold, which a training had not seen.
+    """
+
+    samples: int
+    base: float
+    tuned: float
+    each: list[tuple[float, float]]
+
+
 def ratio_deviations(counts: Sequence[tuple[int, int]]) -> list[float]:
     """Return how much each (hits, of how many) moves the ratio of the sums, times the number of pairs."""
     hits, total = (sum(column) for column in zip(*counts, strict=True)) if counts else (0, 0)

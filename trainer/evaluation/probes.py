@@ -32,6 +32,7 @@ from trainer.names import builtin_base
 from trainer.settings import HealthSettings
 
 _MICRO = 8  # rows in memory at a time
+_DRAWN = 64  # replies drawn as the checkpoint says
 _LEAST, _MOST = 48, 160  # tokens that a reply may have at least and at most before it counts as not stopped
 
 
@@ -61,6 +62,7 @@ class EvalResult:
     distinct_2: float
     length_ratio: float | None
     replies: tuple[Reply, ...]
+    drawn: WordCounts | None = None  # the words of replies as the checkpoint's own sampling draws them
 
 
 class EvalSuite:
@@ -68,7 +70,7 @@ class EvalSuite:
 
     def __init__(
         self, *, template: Template, tokenizer: Tokenizer, samples: Samples | None, text: Tokens, lexicon: Lexicon,
-        context: int, settings: HealthSettings, seed: int,
+        context: int, settings: HealthSettings, seed: int, drawn: Sampling | None = None,
     ) -> None:  # fmt: skip
         self.tokenizer, self._context, self._settings = tokenizer, context, settings
         train = samples.train_dialogues if samples else []
@@ -87,6 +89,7 @@ class EvalSuite:
         own_tags = bare(Tags(*pair) for pair in template.tags.values())
         self._tags = tuple(dict.fromkeys((*bare(BUILT_IN_MODES.values()), *own_tags)))
         self.sampling = replace(sampling, max_tokens=round(min(_MOST, context // 2, max(_LEAST, most))))
+        self._drawn = drawn and replace(drawn, stops=self.sampling.stops, max_tokens=self.sampling.max_tokens)
 
     @property
     def text_tokens(self) -> int:
@@ -124,14 +127,25 @@ class EvalSuite:
         unseen_replies = self.replies(decoder, self.unseen, replies, 0)
         progress("replies to training prompts", 2, 3)
         trained_replies = self.replies(decoder, self.trained, trained, 1 << 20)
-        return self._health(unseen_replies, trained_replies, held, train, text)
+        found = self._health(unseen_replies, trained_replies, held, train, text)
+        return replace(found, drawn=self._as_drawn(decoder)) if trained else found
+
+    def _as_drawn(self, decoder: Decoder) -> WordCounts | None:
+        """Return the words of a few replies to unseen prompts, drawn as the checkpoint's own sampling says."""
+        if self._drawn is None or not self.unseen:
+            return None
+        asked = self.unseen[:_DRAWN]
+        seeds = range(self._seed, self._seed + len(asked))
+        drawn = replies(decoder, self.tokenizer, [one.prompt for one in asked], self._drawn, seeds=seeds)
+        return self._lexicon.check(map(_whole_words, drawn))
 
     def extended(self, model: Llama, result: EvalResult, replies: int) -> EvalResult:
         """Return a model's figures with so many more replies to unseen prompts behind them."""
         done = len(result.replies)
         more = self.replies(Decoder(model), self.unseen, replies, done, done)
         losses = (result.reply_loss, result.train_loss, result.text_loss)
-        return replace(self._health([*result.replies, *more], [], *losses), trained=result.trained)
+        found = self._health([*result.replies, *more], [], *losses)
+        return replace(found, trained=result.trained, drawn=result.drawn)
 
     def margins(self, base: EvalResult, tuned: EvalResult) -> Margins:
         """Return how well the figures of replies are known: of invented words, the difference to the base's."""

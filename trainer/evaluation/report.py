@@ -70,6 +70,9 @@ class HealthReport(BaseModel):
     names: list[tuple[str, int]]
     longest_run: str = Field(description="words in a row from one training reply, to an unseen prompt")
     sizes: dict[str, int]
+    folds: list[tuple[float, float]] = Field(
+        default_factory=list, description="of a cross-validation, perplexity of the held-out replies: base, fine-tune"
+    )
     replies: list[dict[str, str | None]] = Field(description="prompt, reference, base, tuned")
     curves: list[dict[str, Any]] = Field(description="the lines of training/metrics.jsonl")
     sweep: list[dict[str, Any]] = Field(description="points between base (alpha 0) and tuned weights (alpha 1)")
@@ -169,6 +172,8 @@ _FIGURES: list[tuple[str, str, str, str, Any]] = [
      _perplexity("text_loss")),
     ("oov_rate", "invented words", "%", "words that neither corpus, dataset nor word list holds",
      lambda result: result.oov.rate),
+    ("drawn_oov_rate", "invented words, as chat draws", "%", "the same, drawn as the checkpoint has it stored",
+     lambda result: result.drawn.rate if result.drawn else None),
     ("names", "unknown names", "%", "unknown words with a capital; they are not counted as invented",
      lambda result: result.oov.name_rate),
     ("memorisation_unseen", "recited, unseen prompts", "%", "8-grams of its replies that stand in the training replies",
@@ -208,13 +213,14 @@ def sweep_rows(sweep: list[Point], base: EvalResult, chosen: float) -> list[dict
 def make_report(
     name: str, base_name: str | None, base: EvalResult | None, tuned: EvalResult, checks: list[BudgetCheck],
     suite: EvalSuite, *, verdict: str, sizes: dict[str, int], curves: list[dict[str, Any]],
-    sweep: list[dict[str, Any]], samples: list[dict[str, Any]],
+    sweep: list[dict[str, Any]], samples: list[dict[str, Any]], folds: Sequence[tuple[float, float]] = (),
 ) -> dict[str, Any]:  # fmt: skip
-    """Return the report as JSON has it."""
+    """Return the report as JSON has it. `folds` are losses, nats a token."""
+    held = max(sizes.get("held_out", 0), sizes.get("cross_validated", 0)) if sizes else None
     return HealthReport.model_validate({
         "checkpoint": name, "base": base_name, "verdict": verdict,
-        "headline": headline(verdict, checks, tuned, sizes.get("held_out")),
-        "doubts": doubts_of(verdict, tuned, sizes.get("held_out")), "calibration": calibration(tuned),
+        "headline": headline(verdict, checks, tuned, held),
+        "doubts": doubts_of(verdict, tuned, held), "calibration": calibration(tuned),
         "metrics": metrics(base, tuned, checks), "advice": advice(checks, tuned),
         "oov_words": [list(pair) for pair in tuned.oov.oov.most_common(_EXAMPLES)],
         "base_oov_words": [list(pair) for pair in base.oov.oov.most_common(_EXAMPLES)] if base else [],
@@ -223,6 +229,7 @@ def make_report(
         "sizes": {**sizes, "replies": len(tuned.replies), "words": tuned.oov.total},
         "replies": _side_by_side(suite, base, tuned),
         "curves": curves, "sweep": sweep, "samples": samples,
+        "folds": [[perplexity(loss) for loss in pair] for pair in folds],
     }).model_dump(mode="json")  # fmt: skip
 
 

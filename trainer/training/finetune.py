@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +24,7 @@ from curator.contract.settings_file import etc_file, today
 from trainer.data.batches import PackedDataset, ReplayDataset, TokenisedExample
 from trainer.data.dialogues import (
     Dataset,
+    Dialogue,
     Samples,
     emphasised,
     encode_dataset,
@@ -33,7 +35,9 @@ from trainer.data.dialogues import (
 from trainer.data.pretraining_replay import BaseText, base_text
 from trainer.evaluation.acceptance import AcceptanceGate
 from trainer.evaluation.evaluate_checkpoint import base_of
+from trainer.evaluation.evidence import Folds
 from trainer.evaluation.probes import EvalSuite, lexicon_of, words_of
+from trainer.inference.known_words import KnownWords
 from trainer.inference.sampling import Sampling
 from trainer.inference.text_stream import replies
 from trainer.model.checkpoint import Checkpoint, load_checkpoint
@@ -52,6 +56,7 @@ from trainer.settings import (
     with_options,
 )
 from trainer.training.advice import advise
+from trainer.training.folds import Schedule, cross_validate, fold_of
 from trainer.training.kl import KLRegulariser
 from trainer.training.loop import TrainerCallback, TrainingRun, memory_watched
 from trainer.training.run_dir import NO_PLAN, RunDir
@@ -79,6 +84,7 @@ class FinetuneRequest:
     keep_secrets: bool = False
     replay: Path | None = None
     accept_degraded: bool = False
+    folds: int | None = None
     options: dict[str, Any] | None = None
 
 
@@ -97,6 +103,7 @@ class _FinetunePlan(BaseModel):
     run: str | None = None
     data_file: str | None = None
     replay: str | None = None
+    folds: PositiveInt | None = None
 
 
 @dataclass
@@ -116,11 +123,14 @@ class FinetuneContext:
 
     def weighted(self) -> list[TokenisedExample]:
         """Return the training samples with the weights that they are trained with."""
+        return self.weighted_of(self.samples.train, self.samples.train_dialogues)
+
+    def weighted_of(self, samples: list[TokenisedExample], dialogues: list[Dialogue]) -> list[TokenisedExample]:
+        """Return samples with the weights that they are trained with."""
         loss_weights = self.settings.prompt_loss_weight, self.settings.eos_loss_weight
-        pairs = zip(self.samples.train, self.samples.train_dialogues, strict=True)
         return [
             emphasised(sample, dialogue, self.template, self.base.tokenizer, *loss_weights)
-            for sample, dialogue in pairs
+            for sample, dialogue in zip(samples, dialogues, strict=True)
         ]
 
 
@@ -302,7 +312,10 @@ def finetune(
     )
     callback.sampler = DialogueSampler(ready, drawn_as(ready.base.record.sampling, ready.trainer.sampling), RunDir(out))
     kl = KLRegulariser(ready.base.model().to(request.device), settings.kl_weight) if replayed else None
-    gate = _gate(ready, text, callback, request.accept_degraded)
+    folds = None
+    if request.folds:
+        folds = _cross_validation(ready, text, settings, steps, request.folds, callback, kl)
+    gate = _gate(ready, text, callback, request.accept_degraded, folds)
     callback.closing = gate.evaluations
     run = TrainingRun(
         model=model, data=data, settings=settings, steps=steps, device=request.device, callback=callback,
@@ -337,16 +350,63 @@ def _trained_model(ready: FinetuneContext, callback: TrainerCallback) -> tuple[L
     return model, settings
 
 
-def _gate(ready: FinetuneContext, text: BaseText, callback: TrainerCallback, accept: bool) -> AcceptanceGate:
+@dataclass(frozen=True)
+class _FoldParts:
+    """What each fold of a cross-validation is trained on and with; see `folds.Parts`."""
+
+    ready: FinetuneContext
+    text: BaseText
+    settings: FinetuneSettings
+
+    def data(self, train: list[TokenisedExample]) -> PackedDataset | ReplayDataset:
+        return _batches(self.ready, train, [], self.text, self.settings)[0]
+
+    def model(self) -> Llama:
+        model = (self.ready.begin or self.ready.base).model(self.settings.dropout)
+        if self.settings.method == "lora":
+            add_lora(model, self.settings.lora_rank, self.settings.lora_alpha, self.settings.seed)
+        return model
+
+
+def _cross_validation(
+    ready: FinetuneContext, text: BaseText, settings: FinetuneSettings, planned: int, count: int,
+    callback: TrainerCallback, kl: KLRegulariser | None,
+) -> Callable[[int, float, str], Folds]:  # fmt: skip
+    """Return what cross-validates a fine-tune once it is known how it ended. Raises UsageError for too many folds."""
     dialogues = [*ready.samples.train_dialogues, *ready.samples.holdout_dialogues]
+    samples = [*ready.samples.train, *ready.samples.holdout]
+    places = fold_of(dialogues, ready.base.tokenizer, count, settings.seed)
+
+    def validate(best_step: int, alpha: float, precision: str) -> Folds:
+        callback.log(
+            f"cross-validation: {count} trainings of {counted(best_step, 'step')}, each measured on conversations that "
+            "it has not seen"
+        )
+        weighted = ready.weighted_of(samples, dialogues)
+        return cross_validate(
+            ready.base.model(), _FoldParts(ready, text, settings), samples, weighted, places,
+            Schedule(best_step, planned, alpha, precision), settings, ready.context, kl=kl, tick=callback.measuring,
+        )  # fmt: skip
+
+    return validate
+
+
+def _gate(
+    ready: FinetuneContext, text: BaseText, callback: TrainerCallback, accept: bool,
+    folds: Callable[[int, float, str], Folds] | None,
+) -> AcceptanceGate:  # fmt: skip
+    dialogues = [*ready.samples.train_dialogues, *ready.samples.holdout_dialogues]
+    lexicon = lexicon_of(ready.base, dialogues, ready.begin)
+    drawn = drawn_as(ready.base.record.sampling, ready.trainer.sampling)
+    words = KnownWords(lexicon, ready.base.tokenizer) if drawn.known_words else None
     suite = EvalSuite(
         template=ready.template, tokenizer=ready.base.tokenizer, samples=ready.samples, text=text.held,
-        lexicon=lexicon_of(ready.base, dialogues, ready.begin), context=ready.context, settings=ready.trainer.health,
-        seed=ready.settings.seed,
+        lexicon=lexicon, context=ready.context, settings=ready.trainer.health, seed=ready.settings.seed,
+        drawn=Sampling.of(drawn, words=words),
     )  # fmt: skip
     return AcceptanceGate(
         ready.base, suite, ready.samples, ready.trainer, log=callback.log, detail=callback.detail,
-        measuring=callback.measuring, accept=accept,
+        measuring=callback.measuring, accept=accept, folds=folds,
     )  # fmt: skip
 
 
@@ -360,7 +420,7 @@ def _plan(
         "data_file": _text(request.data), "base": _text(ready.base.folder), "base_sha256": ready.base.sha256,
         "from": _text(request.begin), "from_sha256": ready.begin.sha256 if ready.begin else None,
         "replay": _text(request.replay), "context": _planned_context(request, ready),
-        "keep_secrets": request.keep_secrets, "settings": settings.model_dump(), "data": about,
+        "keep_secrets": request.keep_secrets, "folds": request.folds, "settings": settings.model_dump(), "data": about,
     }  # fmt: skip
 
 
@@ -373,8 +433,16 @@ def _data(
     ready: FinetuneContext, text: BaseText, settings: FinetuneSettings
 ) -> tuple[PackedDataset | ReplayDataset, PackedDataset]:
     """Return the batches of a fine-tune, and those of its dialogues alone."""
+    return _batches(ready, ready.weighted(), ready.samples.holdout, text, settings)
+
+
+def _batches(
+    ready: FinetuneContext, train: list[TokenisedExample], holdout: list[TokenisedExample], text: BaseText,
+    settings: FinetuneSettings,
+) -> tuple[PackedDataset | ReplayDataset, PackedDataset]:  # fmt: skip
+    """Return the batches of some samples, with the base's text, and those of the samples alone."""
     sequences = settings.per_device_batch_size * settings.gradient_accumulation_steps
-    packed = PackedDataset(ready.weighted(), ready.samples.holdout, sequences, ready.context, settings.seed)
+    packed = PackedDataset(train, holdout, sequences, ready.context, settings.seed)
     if not settings.replay_ratio or not settings.kl_weight:
         return packed, packed
     replayed = max(1, round(sequences * settings.replay_ratio))
@@ -406,6 +474,7 @@ def resume_finetune(
         home=home, run=run, data=data, base=base, begin=begin, out=out, steps=plan.steps, context=plan.context,
         device=plan.device,
         keep_secrets=plan.keep_secrets, options=options, replay=replay, accept_degraded=accept_degraded,
+        folds=plan.folds,
     )  # fmt: skip
     return finetune(request, callback, resuming=True, allow_drift=allow_drift)
 
