@@ -193,7 +193,8 @@ def _held(figures: Figures) -> Finding | None:
     if figures.held >= FEW_HELD:
         return None
     enough = SHARE_TO_HOLD * (figures.samples + figures.held) >= FEW_HELD
-    fix = f"hold out more ({figures.remedies['held']})" if enough else figures.remedies["more"]
+    more = f"hold out more ({figures.remedies['held']}), or cross-validate: --folds 5"
+    fix = more if enough else figures.remedies["more"]
     if not figures.held:
         return Finding(MODERATE, f"no sample is held out, so that memorising would go unseen: {fix}")
     return Finding(

@@ -25,6 +25,8 @@ LLISA = Template()
 USUAL, HALF = f"{advice.USUAL_EPOCHS:g}", f"{advice.USUAL_EPOCHS / 2:g}"
 TAGS = Template(tags={"dual": ["<thought>: ", "<world>: "], "agent": ["<instruction>: ", "<action>: "]})
 
+FOLDS = ", or cross-validate: --folds 5"
+
 
 def replies(number: int, length: int = 12) -> list[str]:
     """So many replies that have nothing in common."""
@@ -132,11 +134,11 @@ THRESHOLDS = {
     ),
     "few held out": (
         of(replies(100)), of(replies(100), held=15), 6, "low",
-        "15 held-out samples, fewer than 16: the figures are noise; hold out more (--holdout-share 0.2)",
+        f"15 held-out samples, fewer than 16: the figures are noise; hold out more (--holdout-share 0.2){FOLDS}",
     ),
     "none held out": (
         of(replies(100)), of(replies(100), held=0), 6, "moderate",
-        "no sample is held out, so that memorising would go unseen: hold out more (--holdout-share 0.2)",
+        f"no sample is held out, so that memorising would go unseen: hold out more (--holdout-share 0.2){FOLDS}",
     ),
     "prompts shortened": (
         of(replies(100), held=20, shortened=12), of(replies(100), held=20, shortened=13), 6, "low",
@@ -187,7 +189,7 @@ def test_a_high_risk_begins_at_its_threshold(moderate, high, epochs):
 
 
 def test_a_set_that_cannot_spare_samples_needs_more_of_them():
-    assert "hold out more (--holdout-share 0.2)" in lines(of(replies(79), held=1))[-1]
+    assert f"hold out more (--holdout-share 0.2){FOLDS}" in lines(of(replies(79), held=1))[-1]
     assert lines(of(replies(78), held=1))[-1] == (
         "advice: 1 held-out sample, fewer than 16: the figures are noise; add dialogues to the --data file"
     )
@@ -242,7 +244,7 @@ def test_a_curated_run_is_mended_by_curating_again():
     assert lines(bad)[1:] == [
         "advice: 79 of 100 replies repeat another (79 word for word, 0 in 12 tokens or more) and will be known by "
         f"heart first: lower near_duplicates.threshold in etc/curate.json, or --epochs {HALF}",
-        "advice: 9 held-out samples, fewer than 16: the figures are noise; hold out more (curate run --holdout 0.2)",
+        f"advice: 9 held-out samples, fewer than 16: the figures are noise; hold out more (curate run --holdout 0.2){FOLDS}",
         "advice: replies of 121 tokens at p90, cut at 120 in use: lower reply.long_words or "
         "pairing.tool_outcome_characters in etc/curate.json, or trainer chat --max-tokens 121",
         "advice: replies of 2 words at the median: it will learn to be curt; raise reply.min_words in etc/curate.json",
