@@ -244,7 +244,8 @@ def test_a_curated_run_is_mended_by_curating_again():
     assert lines(bad)[1:] == [
         "advice: 79 of 100 replies repeat another (79 word for word, 0 in 12 tokens or more) and will be known by "
         f"heart first: lower near_duplicates.threshold in etc/curate.json, or --epochs {HALF}",
-        f"advice: 9 held-out samples, fewer than 16: the figures are noise; hold out more (curate run --holdout 0.2){FOLDS}",
+        "advice: 9 held-out samples, fewer than 16: the figures are noise; "
+        f"hold out more (curate run --holdout 0.2){FOLDS}",
         "advice: replies of 121 tokens at p90, cut at 120 in use: lower reply.long_words or "
         "pairing.tool_outcome_characters in etc/curate.json, or trainer chat --max-tokens 121",
         "advice: replies of 2 words at the median: it will learn to be curt; raise reply.min_words in etc/curate.json",
