@@ -69,7 +69,7 @@ class FinetuneSettings(TrainSettings):
     gradient_accumulation_steps: int = Field(1, ge=1, le=4096, description="micro-batches that make one step")
     learning_rate: float = Field(2.5e-4, gt=0, le=1, description="highest learning rate")
     embedding_lr_scale: float = Field(
-        3.0, gt=0, le=100, description="learning rate of the embedding, as a multiple of it"
+        2.0, gt=0, le=100, description="learning rate of the embedding, as a multiple of it"
     )
     warmup_steps: int = Field(5, ge=0, description="steps over which it rises, half of all steps at most")
     weight_decay: float = Field(0.01, ge=0, le=10, description="of matrices; norms are not decayed")
