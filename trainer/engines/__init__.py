@@ -69,5 +69,5 @@ def fitting(name: str, sampling: Sampling, asked: set[str]) -> tuple[Sampling, s
         )
     if not off:
         return sampling, ""
-    note = f"{name} draws without the {', '.join(shown.values())} that is stored with the checkpoint"
+    note = f"{name} draws without what the checkpoint has stored of {', '.join(shown.values())}"
     return replace(sampling, **off), note  # type: ignore[arg-type]

@@ -105,8 +105,7 @@ def lines(description: dict[str, Any]) -> list[tuple[str, str]]:
         ("vocabulary", f"{counted(c['vocab_size'], 'piece')}, tokenizer {str(description['tokenizer_sha256'])[:12]}"),
         ("template", f"{template['name']}: {template['prompt']!r} + {template['reply']!r}"
                      + (f", modes {', '.join(template['tags'])}" if template["tags"] else "")),
-        ("drawn with", ", ".join(f"{name} {value:g}" for name, value in description["sampling"].items())
-                       if description["sampling"] else "what etc/trainer.json says"),
+        ("drawn with", _drawn(description["sampling"])),
         ("made by", origin),
         ("parent", f"{parent['name']} {parent['sha256'][:12]}" if parent else "none"),
         ("steps", f"{description['steps']:,}"),
@@ -119,6 +118,14 @@ def lines(description: dict[str, Any]) -> list[tuple[str, str]]:
         *(("problem", problem) for problem in description["problems"]),
         ("verified", "yes" if description["verified"] else "NO"),
     ]
+
+
+def _drawn(sampling: dict[str, Any] | None) -> str:
+    """Return the stored sampling in words."""
+    if not sampling:
+        return "what etc/trainer.json says"
+    numbers = [f"{name} {value:g}" for name, value in sampling.items() if not isinstance(value, bool)]
+    return ", ".join([*numbers, *(["known words alone"] if sampling.get("known_words") else [])])
 
 
 def _short(values: dict[str, Any]) -> str:

@@ -55,7 +55,7 @@ def test_what_an_engine_lacks_is_left_out_with_a_note() -> None:
     assert fitting("llama.cpp", stored, set()) == (stored, "")
     drawn, note = fitting("run.c", stored, set())
     assert drawn == replace(stored, repetition_penalty=1.0, top_k=0)
-    assert note == "run.c draws without the --top-k, --repetition-penalty that is stored with the checkpoint"
+    assert note == "run.c draws without what the checkpoint has stored of --top-k, --repetition-penalty"
     assert fitting("run.c", Sampling(temperature=0.6, top_p=0.9), set())[1] == ""
 
 
