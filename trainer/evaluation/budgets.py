@@ -32,6 +32,12 @@ class BudgetCheck:
     margin: float | None = None
 
     @property
+    def doubtful(self) -> bool:
+        """Say whether it counts as kept although its figure is past the limit: by less than is known."""
+        over = self.tuned < self.limit if self.name == "eos_rate" else self.tuned > self.limit
+        return self.kept and over
+
+    @property
     def settled(self) -> bool:
         """Say whether the figure's interval lies on one side of the limit."""
         return self.margin is None or abs(self.tuned - self.limit) > self.margin

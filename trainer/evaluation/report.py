@@ -88,10 +88,15 @@ def verdict_of(checks: Sequence[BudgetCheck], accepted: bool, judged: bool) -> s
     return "accepted" if accepted else "refused"
 
 
-def doubts_of(verdict: str, tuned: EvalResult, held: int | None) -> list[str]:
-    """Return why a verdict proves little: few samples `held` out, training replies known far better than others."""
+def doubts_of(verdict: str, checks: Sequence[BudgetCheck], tuned: EvalResult, held: int | None) -> list[str]:
+    """Return why a verdict proves little.
+
+    Few samples are `held` out, training replies are known far better than others, or a figure is past its limit by less
+    than is known.
+    """
     fit = calibration(tuned)
     doubts = [f"weak evidence: {held:,} held out"] if held and held < ENOUGH_HELD else []
+    doubts += [f"{_LABELS[check.name]} too near the limit to tell" for check in checks if check.doubtful]
     return doubts + ([fit.partition(":")[0]] if verdict == "passed" and fit.startswith(_TOO_WELL) else [])
 
 
@@ -100,7 +105,7 @@ def headline(verdict: str, checks: list[BudgetCheck], tuned: EvalResult, held: i
 
     `held` is the number of samples held out.
     """
-    fit, over, doubts = calibration(tuned), broken(checks), doubts_of(verdict, tuned, held)
+    fit, over, doubts = calibration(tuned), broken(checks), doubts_of(verdict, checks, tuned, held)
     if verdict == "measured":
         return [line for line in ("measured alone: there is no base to compare it with", fit) if line]
     if verdict == "passed":
@@ -193,6 +198,9 @@ _FIGURES: list[tuple[str, str, str, str, Any]] = [
 ]  # fmt: skip
 
 
+_LABELS = {name: label for name, label, *_ in _FIGURES}
+
+
 def sweep_rows(sweep: list[Point], base: EvalResult, chosen: float) -> list[dict[str, Any]]:
     """Return the points between base and tuned weights, as the page draws them."""
     before = perplexity(base.text_loss)
@@ -220,7 +228,7 @@ def make_report(
     return HealthReport.model_validate({
         "checkpoint": name, "base": base_name, "verdict": verdict,
         "headline": headline(verdict, checks, tuned, held),
-        "doubts": doubts_of(verdict, tuned, held), "calibration": calibration(tuned),
+        "doubts": doubts_of(verdict, checks, tuned, held), "calibration": calibration(tuned),
         "metrics": metrics(base, tuned, checks), "advice": advice(checks, tuned),
         "oov_words": [list(pair) for pair in tuned.oov.oov.most_common(_EXAMPLES)],
         "base_oov_words": [list(pair) for pair in base.oov.oov.most_common(_EXAMPLES)] if base else [],

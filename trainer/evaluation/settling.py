@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from curator.contract.errors import counted
 from trainer.evaluation.budgets import BudgetCheck, broken, check_budgets
 from trainer.evaluation.probes import EvalResult, EvalSuite
 from trainer.model.llama import Llama
 from trainer.settings import BudgetSettings
+
+# From so many replies on, a figure whose interval still holds its limit is not shown to be over it, and counts as kept.
+# Of fewer, an interval is so wide that it would excuse anything: there the figure itself decides.
+ENOUGH_REPLIES = 1000
 
 
 @dataclass(frozen=True)
@@ -28,8 +32,9 @@ def settle(
     """Return the figures of two models and the checks, from as many replies as it takes to tell.
 
     While a figure's interval holds its limit, both write twice as many replies, `most` at most; a budget that is broken
-    for sure ends it. `models` gives the base and the fine-tune; `tick` is told of replies that were written. `base` may
-    have more replies than `tuned`; the base that is returned has them all.
+    for sure ends it. What is not settled by the most replies counts as kept where these are ENOUGH_REPLIES. `models`
+    gives the base and the fine-tune; `tick` is told of replies that were written. `base` may have more replies than
+    `tuned`; the base that is returned has them all.
     """
     while True:
         checks = check_budgets(suite.beside(base, tuned), tuned, budgets, suite.margins(base, tuned))
@@ -37,8 +42,11 @@ def settle(
         more = min(there, most - there)
         unsure = [check for check in checks if not check.settled]
         known = broken([check for check in checks if check.settled])
-        if not unsure or known or more <= 0:
+        if not unsure or known:
             return Settled(base, tuned, checks)
+        if more <= 0:
+            enough = there >= ENOUGH_REPLIES
+            return Settled(base, tuned, [_not_shown(check) if enough else check for check in checks])
         near = ", ".join(check.name for check in unsure)
         log(f"{near} too near the limit to tell: {counted(more, 'more reply', 'more replies')}")
         base_model, tuned_model = models()
@@ -48,3 +56,10 @@ def settle(
             tick(missing)
         tuned = suite.extended(tuned_model, tuned, more)
         tick(more)
+
+
+def _not_shown(check: BudgetCheck) -> BudgetCheck:
+    """Return a check that counts as kept where its figure is over the limit by less than is known."""
+    if check.kept or check.settled:
+        return check
+    return replace(check, kept=True, says=f"{check.says}: not shown to be over it")

@@ -15,6 +15,7 @@ from test_budgets import BASE, BUDGETS, GOOD
 from trainer.evaluation.budgets import check_budgets
 from trainer.evaluation.evidence import Margins, Z, margin, ratio_deviations, share_margin
 from trainer.evaluation.probes import EvalResult
+from trainer.evaluation.report import headline
 from trainer.evaluation.settling import settle
 from trainer.inference.sampling import Reply
 
@@ -116,6 +117,37 @@ def test_it_ends_at_the_stated_maximum_and_says_that_it_is_not_sure() -> None:
     assert len(found.tuned.replies) == 200 and len(said) == 2
     check = next(one for one in found.checks if one.name == "oov_rate")
     assert check.says.endswith("points from 200 replies, too near the limit to be sure")
+
+
+def test_what_is_not_shown_to_be_over_its_limit_counts_as_kept_and_is_told() -> None:
+    """A true rate at the very limit: with a figure that decides by itself, the verdict is a coin's."""
+    verdicts, doubtful = [], 0
+    for seed in range(20):
+        suite = Suite(0.04, 0.01)  # of ten words: 0.4 and 0.1 points, and the budget is 0.3
+        suite.rng = np.random.default_rng(500 + seed)
+        before, after = suite.result("base", 192), suite.result("tuned", 192)
+        found = settle(
+            suite, before, after, models=lambda: ("base", "tuned"), budgets=BUDGETS, most=1536, log=str,  # type: ignore[arg-type, return-value]
+        )  # fmt: skip
+        check = next(one for one in found.checks if one.name == "oov_rate")
+        verdicts.append(check.kept)
+        doubtful += check.doubtful
+        if check.doubtful:
+            assert check.says.endswith("too near the limit to be sure: not shown to be over it")
+            first = headline("passed", found.checks, found.tuned)[0]
+            assert first.startswith("PASSED, invented words too near the limit to tell"), first
+    assert sum(verdicts) >= 19 and doubtful > 3
+
+
+def test_far_over_its_limit_it_is_refused_whatever_the_dice() -> None:
+    for seed in range(20):
+        suite = Suite(0.12, 0.01)
+        suite.rng = np.random.default_rng(700 + seed)
+        before, after = suite.result("base", 192), suite.result("tuned", 192)
+        found = settle(
+            suite, before, after, models=lambda: ("base", "tuned"), budgets=BUDGETS, most=1536, log=str,  # type: ignore[arg-type, return-value]
+        )  # fmt: skip
+        assert not next(one for one in found.checks if one.name == "oov_rate").kept
 
 
 def test_the_verdict_is_the_same_with_other_seeds_where_the_truth_is_clear() -> None:
