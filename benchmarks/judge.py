@@ -5,7 +5,8 @@
 
 SAMPLES are lines of model, prompt and reply, apart by tabs, as benchmarks/base.py --samples writes them. The sheet has
 them all in a drawn order, numbered, without the model. A reader writes before each number y (it makes sense as an
-answer to this prompt) or n, and w behind it where it holds a word that is none ("yw 17"). Read it twice, in two orders
+answer to this prompt) or n, w behind it where it holds a word that is none, and m where it could be what one particular
+person says, of whom the reader was told ("yw 17", "ym 18"). Read it twice, in two orders
 (--seed): both readings are scored, and how often they agree.
 """
 
@@ -19,7 +20,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-_LINE = re.compile(r"^([yn])(w?)\s+(\d+)\b")
+_LINE = re.compile(r"^([yn])(w?)(m?)\s+(\d+)\b")
 
 
 def rows(paths: list[Path]) -> list[tuple[str, str, str]]:
@@ -42,12 +43,12 @@ def sheet(options: argparse.Namespace) -> int:
     return 0
 
 
-def marks(path: Path) -> dict[str, tuple[bool, bool]]:
-    """Return (makes sense, holds a word that is none) of each number of a marked sheet."""
+def marks(path: Path) -> dict[str, tuple[bool, bool, bool]]:
+    """Return (makes sense, holds a word that is none, could be the person's) of each number of a marked sheet."""
     found = {}
     for line in path.read_text("utf-8").splitlines():
         if match := _LINE.match(line.strip()):
-            found[match[3]] = (match[1] == "y", bool(match[2]))
+            found[match[4]] = (match[1] == "y", bool(match[2]), bool(match[3]))
     return found
 
 
@@ -59,16 +60,19 @@ def score(options: argparse.Namespace) -> int:
         if missing:
             print(f"{path}: {len(missing)} lines are not judged, such as {min(missing, key=int)}", file=sys.stderr)
             return 2
-    by_model: dict[str, list[list[tuple[bool, bool]]]] = defaultdict(list)
+    by_model: dict[str, list[list[tuple[bool, bool, bool]]]] = defaultdict(list)
     for number, model in key.items():
         by_model[model].append([reading[number] for reading in readings])
     for model, judged in sorted(by_model.items()):
         sense = [sum(line[index][0] for line in judged) / len(judged) for index in range(len(readings))]
         words = [sum(not line[index][1] for line in judged) / len(judged) for index in range(len(readings))]
+        sensible = [[line[index] for line in judged if line[index][0]] for index in range(len(readings))]
+        theirs = [sum(mark[2] for mark in part) / max(1, len(part)) for part in sensible]
         agree = sum(len({mark[0] for mark in line}) == 1 for line in judged) / len(judged)
         print(
             f"{model:10} {len(judged)} replies: makes sense {', '.join(f'{share:.0%}' for share in sense)}; every word "
-            f"is one {', '.join(f'{share:.0%}' for share in words)}; the readings agree on {agree:.0%}"
+            f"is one {', '.join(f'{share:.0%}' for share in words)}; of what makes sense, could be the person's "
+            f"{', '.join(f'{share:.0%}' for share in theirs)}; the readings agree on {agree:.0%}"
         )
     return 0
 

@@ -97,6 +97,11 @@ def choose(collected: Collected, settings: Settings, options: Options, progress:
     all_rows = np.sort(np.concatenate([rows, learnt]))
     fixed = Fixed(standing.held[all_rows], standing.learnt[all_rows], standing.begun[all_rows])
     holdout = _held_out(store, all_rows, corrections, settings, options, fixed)
+    if options.since and not len(np.setdiff1d(rows, holdout.rows)):
+        raise JobError(
+            f"all that is new since {options.since} is near what is held out, so that nothing is left to train on",
+            "wait for more memories, or make the whole set again: curate run without --since",
+        )
     return Choice(rows, holdout, unique, unique_memories, screened, len(np.unique(corrections[:, 0])))
 
 

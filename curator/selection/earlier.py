@@ -55,7 +55,7 @@ def read_earlier(folder: Path) -> Earlier:
     """
     ids: tuple[set[str], set[str]] = (set(), set())
     events: tuple[set[str], set[str]] = (set(), set())
-    read, seen = set[str](), set[Path]()
+    read, turned_down, seen = set[str](), set[str](), set[Path]()
     place: Path | None = folder
     while place is not None and place not in seen:
         seen.add(place)
@@ -65,7 +65,10 @@ def read_earlier(folder: Path) -> Earlier:
                 side = int(line.file == HOLDOUT)
                 ids[side].add(line.sample_id)
                 events[side].update(line.events)
-            read.update(event for drop in _lines(place / DROPPED, Drop) for event in drop.event_ids)
+            for drop in _lines(place / DROPPED, Drop):
+                read.update(drop.event_ids)
+                if drop.sample_id:  # of a sample of several memories the line names the first alone
+                    turned_down.add(drop.sample_id)
         except UsageError as error:
             if place == folder:
                 raise
@@ -77,7 +80,8 @@ def read_earlier(folder: Path) -> Earlier:
         since = summary["options"].get("since", "None")
         place = None if since == "None" else Path(since)
     learnt, held, learnt_events, held_events = (frozenset(one) for one in (*ids, *events))
-    return Earlier(learnt, held, learnt_events, held_events, frozenset(read.union(*events)))
+    known = learnt.union(turned_down - held)
+    return Earlier(known, held, learnt_events, held_events, frozenset(read.union(*events)))
 
 
 def _lines(path: Path, kind: type[T]) -> list[T]:

@@ -199,7 +199,9 @@ class _Split:
             allowed[self._labels if only is None else self._labels[only]] = True
             kept = np.isin(self._labels, self._labels[self._fixed.held])
             allowed[self._labels[self._fixed.learnt | self._fixed.begun | kept]] = False
-            more = _fill(self._modes, self._labels, self._order[allowed[self._order]], wanted - int(kept.sum()))
+            new = ~(self._fixed.held | self._fixed.learnt)
+            order = self._order[allowed[self._order]]
+            more = _fill(self._modes, self._labels, order, wanted - int(kept.sum()), self._modes[new])
             taken = np.union1d(more, np.flatnonzero(kept & ~self._fixed.learnt))
             fresh = taken[~self._compared[taken]]
             if not len(fresh):
@@ -313,8 +315,10 @@ def _nearest_of_few(all_of: Candidates, taken: Rows, nearness: Nearness) -> floa
     return float(found.similarity.max(initial=0.0))
 
 
-def _fill(modes: npt.NDArray[np.int16], labels: Rows, order: Rows, wanted: int) -> Rows:
+def _fill(modes: npt.NDArray[np.int16], labels: Rows, order: Rows, wanted: int, shared: npt.NDArray[np.int16]) -> Rows:
     """Take samples of one label in this order while the share of each mode has room; return places, ascending.
+
+    `shared`, shape (samples,), are the modes of the samples by which the shares go: those that may be newly held out.
 
     Labels with samples of the rarest mode come first: else others would fill the room of what stands beside these.
     """
@@ -322,7 +326,8 @@ def _fill(modes: npt.NDArray[np.int16], labels: Rows, order: Rows, wanted: int) 
     sizes = np.bincount(labels * len(totals) + modes, minlength=count * len(totals)).reshape(count, len(totals))
     rank = np.argsort(np.argsort(totals, kind="stable"))
     rarest = np.where(sizes > 0, rank, len(totals)).min(axis=1)
-    room = [-(-wanted * total // len(modes)) for total in totals.tolist()]
+    of_new = np.bincount(shared, minlength=len(totals))
+    room = [-(-wanted * total // max(1, len(shared))) for total in of_new.tolist()]
     chosen, left = np.zeros(count, dtype=bool), wanted
     order = order[np.argsort(rarest[order], kind="stable")]
     for label, mine in zip(order.tolist(), sizes[order].tolist(), strict=True):

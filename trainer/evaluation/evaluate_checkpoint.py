@@ -61,7 +61,7 @@ def evaluate_checkpoint(
     drawn = drawn_as(tuned.record.sampling, settings.sampling)
     suite = EvalSuite(
         template=tuned.record.template, tokenizer=tuned.tokenizer, samples=samples, text=text.held,
-        lexicon=lexicon_of(parent or tuned, dialogues), context=_context(tuned), settings=settings.health,
+        lexicon=lexicon_of(parent or tuned, dialogues, tuned), context=_context(tuned), settings=settings.health,
         seed=request.seed, drawn=Sampling.of(drawn, words=known_words(tuned) if drawn.known_words else None),
     )  # fmt: skip
     health = settings.health

@@ -90,7 +90,9 @@ class Picker:
     def __init__(self, sampling: Sampling, vocab_size: int, prompt: Sequence[int] = ()) -> None:
         self._sampling, self._dice = sampling, np.random.default_rng(sampling.seed)
         self._written = np.zeros(vocab_size, np.bool_)
-        self._words, self._begun = sampling.words.behind(prompt) if sampling.words else None, ""
+        self._words, self._begun = None, ""
+        if sampling.words:
+            self._words, self._begun = sampling.words.behind(prompt), sampling.words.begun(prompt)
 
     def pick(self, logits: Floats) -> int:
         """Return the next token after logits (V,)."""

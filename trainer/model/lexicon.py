@@ -64,6 +64,11 @@ def _plain(word: str) -> str:
     return unicodedata.normalize("NFC", word.translate(_PLAIN))
 
 
+def plain_word(word: str) -> str:
+    """Return a word as lists have it: in lower case, apostrophes straight, accents composed, joiners left out."""
+    return _plain(word.lower())
+
+
 def words(text: str) -> list[str]:
     """Return the words of a text in lower case, apostrophes straight, accents composed (NFC)."""
     return _ascii_words(text) if text.isascii() else [_plain(word.lower()) for word in _read(text)]

@@ -61,6 +61,43 @@ def test_words_that_are_none_do_not(known: KnownWords, text: str) -> None:
     assert not passes(known, text), text
 
 
+SENTENCES = {
+    "en": "I don't know where the dog went.", "de": "Größere Äpfel liegen auf der Straße.",
+    "fr": "Où étais-tu l'été dernier ?",
+    "es": "El niño comió aquí mañana.", "it": "Perché è così?", "pt": "O coração não dorme de manhã.",
+    "ru": "Я не знаю, где собака.", "zh": "我不知道狗在哪里。", "ja": "犬はどこですか。",
+    "ko": "개가 어디 있는지 몰라요.",
+    "ar": "لا أعرف أين الكلب.", "hi": "मुझे नहीं पता कि कुत्ता कहाँ है।", "th": "ฉันไม่รู้ว่าสุนัขอยู่ไหน",
+}  # fmt: skip
+
+
+@needs_base
+@pytest.mark.parametrize("language", SENTENCES)
+def test_a_lexicon_of_any_language_lets_its_words_pass_and_no_others(language: str) -> None:
+    """Letters that the vocabulary has not come byte by byte, each as half a character."""
+    text, tokenizer = SENTENCES[language], load_checkpoint(builtin_base()).tokenizer
+    known = KnownWords(Lexicon(words(text)), tokenizer)
+    assert passes(known, text)
+    if language not in ("zh", "ja", "th"):  # words there have no spaces between them: they are not looked at
+        assert not passes(KnownWords(Lexicon(()), tokenizer), text)
+        first, *rest = text.split(" ")
+        assert not passes(known, f"{first}{rest[0].strip('.,?')} {' '.join(rest)}")  # two words written as one
+
+
+@needs_base
+def test_a_prompt_that_ends_within_a_word_is_gone_on_with(known: KnownWords) -> None:
+    tokenizer = load_checkpoint(builtin_base()).tokenizer
+    ids = tokenizer.encode("The cathed")
+    assert known.begun(ids) == "cathed"
+    allowed = known.allowed(known.begun(ids))
+    for text, fits in (("ral", True), ("ralph", False), ("ra", True)):
+        tokens, begun, good = tokenizer.encode_after(text), known.begun(ids), True
+        for token in tokens:
+            good, begun = good and bool(known.allowed(begun)[token]), known.after(begun, token)
+        assert (good and bool(known.allowed(begun)[1])) == (fits and text == "ral"), text
+    assert not allowed[1]  # it may not end there
+
+
 @needs_base
 def test_the_words_of_the_prompt_are_known_in_its_reply(known: KnownWords) -> None:
     prompt = load_checkpoint(builtin_base()).tokenizer.encode("Q: Do you like Zorrinx?\nA:")
