@@ -45,14 +45,20 @@ def _run(options: argparse.Namespace) -> int:
     if note:
         log(note)
     sampling = sampling_of(options, checkpoint, () if options.raw else checkpoint.record.template.stops)
-    drawn = _draw(options, checkpoint, text, sampling)
+    drawn, sampling = _draw(options, checkpoint, text, sampling)
     note = cut_note(drawn[0], checkpoint.config.max_seq_len)
     if note:
         log(note)
     if options.json:
         rows = [asdict(reply) | {"seed": sampling.seed + number} for number, reply in enumerate(drawn)]
         print_json(
-            {"checkpoint": str(options.checkpoint), "prompt": text, "sampling": sampling.as_json(), "replies": rows}
+            {
+                "checkpoint": str(options.checkpoint),
+                "prompt": text,
+                "engine": options.engine,
+                "sampling": sampling.as_json(),
+                "replies": rows,
+            }
         )
     next_step(command_line("trainer", "chat", options.checkpoint), "talks with the model")
     return 0
@@ -70,20 +76,25 @@ def _prompt(options: argparse.Namespace, checkpoint: Checkpoint) -> tuple[str, s
     return template.wrap(text, mode=options.mode), note
 
 
-def _draw(options: argparse.Namespace, checkpoint: Checkpoint, text: str, sampling: Sampling) -> list[Reply]:
-    """Return the replies. Without --json they are printed too, a single one while it is written."""
+def _draw(
+    options: argparse.Namespace, checkpoint: Checkpoint, text: str, sampling: Sampling
+) -> tuple[list[Reply], Sampling]:
+    """Return the replies, and the sampling as far as the engine can draw so.
+
+    Without --json they are printed too, a single one while it is written.
+    """
     from trainer.inference.text_stream import replies, write_reply
 
     tokenizer, strip, alone = checkpoint.tokenizer, not options.raw, options.number == 1 and not options.json
     numbers = range(options.number)
-    if options.engine == "torch" and not alone:  # PyTorch writes many side by side
+    if options.engine == "torch" and not options.runner and not alone:  # PyTorch writes many side by side
         decoder, seeds = decoder_of(checkpoint, options.threads), [sampling.seed + number for number in numbers]
         drawn = replies(decoder, tokenizer, [text] * options.number, sampling, seeds, strip)
     else:
-        with engine_for(options, checkpoint, sampling) as (engine, fitting):
+        with engine_for(options, checkpoint, sampling) as (engine, sampling):
             drawn = [
                 write_reply(
-                    engine, tokenizer, tokenizer.encode(text), replace(fitting, seed=fitting.seed + number), strip,
+                    engine, tokenizer, tokenizer.encode(text), replace(sampling, seed=sampling.seed + number), strip,
                     (lambda part: show_text(harmless(part))) if alone else str,
                 )
                 for number in numbers
@@ -92,4 +103,4 @@ def _draw(options: argparse.Namespace, checkpoint: Checkpoint, text: str, sampli
         print()
     elif not options.json:
         print("\n\n".join(harmless(reply.text) for reply in drawn))
-    return drawn
+    return drawn, sampling

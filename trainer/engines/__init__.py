@@ -1,7 +1,8 @@
 """Engines: what computes a reply, PyTorch, numpy, llama.cpp or llama2.c's run.c.
 
-In: a checkpoint. Out: a stream of tokens behind a prompt, the same greedy ones whichever engine computes them. The
-engines in C get the checkpoint as `trainer export` writes it, in a temporary folder. It knows no training.
+In: a checkpoint. Out: a stream of tokens behind a prompt; greedy, without a penalty and without known words, which not
+all of them have, the same ones. The engines in C get the checkpoint as `trainer export` writes it, in a temporary
+folder. It knows no training.
 """
 
 from __future__ import annotations

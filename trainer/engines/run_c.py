@@ -49,7 +49,8 @@ class RunC:
         """
         text = self._tokenizer.decode(prompt)
         words = [str(self._runner), str(self._files.main), "-z", str(self._files.beside("tokenizer.bin")),
-                 "-t", f"{sampling.temperature:g}", "-p", f"{sampling.top_p:g}", "-n", "0",
+                 # a top-p of 0, which leaves the likeliest alone, means "from all" to it
+                 "-t", f"{sampling.temperature if sampling.top_p else 0:g}", "-p", f"{sampling.top_p:g}", "-n", "0",
                  "-s", str(1 + sampling.seed % _SEEDS), "-i", text]  # fmt: skip
         try:
             # A session of its own: Ctrl-C is for the chat, which ends the program by closing this generator.

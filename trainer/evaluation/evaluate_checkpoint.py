@@ -126,8 +126,8 @@ def base_of(tuned: Checkpoint, named: Path | None, notes: list[str]) -> Checkpoi
                 "compare the two"
             )
         return None
-    planned = _planned(tuned).get("base")
-    for folder in (*([Path(planned)] if isinstance(planned, str) else []), builtin_base()):
+    begun = planned(tuned).get("base")
+    for folder in (*([Path(begun)] if isinstance(begun, str) else []), builtin_base()):
         if (folder / "trainer.json").is_file():
             _, record = load_record(folder)
             if record.sha256.get("model.safetensors") == parent.sha256:
@@ -144,7 +144,8 @@ def _fitting(base: Checkpoint, tuned: Checkpoint) -> Checkpoint:
     return base
 
 
-def _planned(tuned: Checkpoint) -> dict[str, Any]:
+def planned(tuned: Checkpoint) -> dict[str, Any]:
+    """Return the plan of the training that made a checkpoint; empty where it is gone."""
     try:
         plan = read_json(tuned.folder / "training" / "plan.json")
     except CuratorError:
@@ -154,7 +155,7 @@ def _planned(tuned: Checkpoint) -> dict[str, Any]:
 
 def _dialogues_of(tuned: Checkpoint, request: CheckpointRequest, notes: list[str]) -> Dataset | None:
     """Return the dialogues that are named, else those of its own training; None where they are gone."""
-    plan, run, data = _planned(tuned), request.run, request.data
+    plan, run, data = planned(tuned), request.run, request.data
     if not (request.profile or run or data):
         paths = {name: Path(plan[name]) for name in ("run", "data_file") if isinstance(plan.get(name), str)}
         if not paths or not all(path.exists() for path in paths.values()):
@@ -184,7 +185,7 @@ def _samples(tuned: Checkpoint, dataset: Dataset | None, settings: TrainerSettin
 
 def _context(tuned: Checkpoint) -> int:
     """Return the tokens of a sample that it was fine-tuned with, at most the model's own."""
-    context = _planned(tuned).get("context")
+    context = planned(tuned).get("context")
     return (
         min(context, tuned.config.max_seq_len) if isinstance(context, int) and context > 0 else tuned.config.max_seq_len
     )

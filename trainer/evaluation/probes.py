@@ -71,6 +71,7 @@ class EvalSuite:
     def __init__(
         self, *, template: Template, tokenizer: Tokenizer, samples: Samples | None, text: Tokens, lexicon: Lexicon,
         context: int, settings: HealthSettings, seed: int, drawn: Sampling | None = None,
+        told: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self.tokenizer, self._context, self._settings = tokenizer, context, settings
         train = samples.train_dialogues if samples else []
@@ -82,7 +83,7 @@ class EvalSuite:
         self._held = PackedDataset([], samples.holdout if samples else [], 1, context, 0).validation()
         self._train = PackedDataset([], samples.train if samples else [], 1, context, 0).validation()
         self._text, self._lexicon, self._seed = text, lexicon, seed
-        self._recited = TrainingNgrams([dialogue.reply for dialogue in train]) if train else None
+        self._recited = TrainingNgrams([*(dialogue.reply for dialogue in train), *told]) if train else None
         lengths = [sum(weight > 0 for weight in sample.weights) for sample in samples.train] if samples else []
         most = 1.5 * float(np.quantile(lengths, 0.95)) if lengths else _LEAST * 2
         sampling = Sampling(temperature=settings.temperature, stops=tuple(template.stops))

@@ -125,7 +125,7 @@ class KnownWords:
 
 def _halves(prefixes: frozenset[str]) -> frozenset[tuple[str, bytes]]:
     """Return (what stands before, the first bytes) of each letter of known words that is no ASCII, in either case."""
-    found = set()
+    found: set[tuple[str, bytes]] = set()
     for prefix in prefixes:
         if not prefix[-1].isascii():
             for letter in {prefix[-1], prefix[-1].upper()}:
@@ -137,7 +137,7 @@ def _halves(prefixes: frozenset[str]) -> frozenset[tuple[str, bytes]]:
 @cache
 def _ending_halves() -> frozenset[bytes]:
     """Return the first bytes of every character that is in no word: dashes, quotes, emoji, scripts without spaces."""
-    found = set()
+    found: set[bytes] = set()
     for code in (*range(0x80, 0xD800), *range(0xE000, 0xF700), *range(0xF900, 0x10000), *range(0x1F000, 0x1FB00)):
         if not _grows(chr(code), chr(code)):
             raw = chr(code).encode()

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from curator.contract.cli_frame import command_line, free_name
-from curator.contract.errors import UsageError, counted
+from curator.contract.errors import CuratorError, JobError, UsageError, counted
 from curator.contract.files import write_whole
 from curator.contract.finetune_config import load_fine_tune, require_mode, size_note
 from curator.contract.homes import CHECKPOINTS, find_profile
@@ -34,8 +34,9 @@ from trainer.data.dialogues import (
 )
 from trainer.data.pretraining_replay import BaseText, base_text
 from trainer.evaluation.acceptance import AcceptanceGate
-from trainer.evaluation.evaluate_checkpoint import base_of
+from trainer.evaluation.evaluate_checkpoint import base_of, planned
 from trainer.evaluation.evidence import Folds
+from trainer.evaluation.perplexity import recorded_share
 from trainer.evaluation.probes import EvalSuite, lexicon_of, words_of
 from trainer.inference.known_words import KnownWords
 from trainer.inference.sampling import Sampling
@@ -117,6 +118,7 @@ class FinetuneContext:
     template: Template
     settings: FinetuneSettings
     trainer: TrainerSettings
+    learnt: set[tuple[str, str]]
     context: int
     prompts: list[str]
     notes: list[str]
@@ -134,8 +136,11 @@ class FinetuneContext:
         ]
 
 
-def prepare(request: FinetuneRequest) -> FinetuneContext:
-    """Read base, settings and dialogues, and encode the dialogues as tokens."""
+def prepare(request: FinetuneRequest, *, resuming: bool = False) -> FinetuneContext:
+    """Read base, settings and dialogues, and encode the dialogues as tokens.
+
+    A training that is resumed has the context that it began with, whatever memory is free now.
+    """
     trainer = load_settings(request.home)
     begin = load_checkpoint(request.begin) if request.begin else None
     base = _base_of(begin, request.base) if begin else load_checkpoint(request.base or builtin_base())
@@ -151,14 +156,30 @@ def prepare(request: FinetuneRequest) -> FinetuneContext:
         template = _template_of(begin, dataset)
     longest = min(longest, base.config.max_seq_len)
     rows = settings.per_device_batch_size * (1 + math.ceil(settings.replay_ratio))
-    context = min(request.context or fitting_context(base.config, rows, longest), base.config.max_seq_len)
+    by_memory = request.device == "cpu" and not resuming
+    fitting = fitting_context(base.config, rows, longest) if by_memory else longest
+    context = min(request.context or fitting, base.config.max_seq_len)
     if not request.context and context < longest:
         notes.append(
             f"samples may have {context:,} of the base's {base.config.max_seq_len:,} tokens of context: more would not "
             "fit the memory; --context N asks for another"
         )
     samples = encode_dataset(dataset, template, base.tokenizer, context, settings.holdout_share)
-    notes += dataset.notes + _sample_notes(samples)
+    learnt = _learnt_by(begin, trainer) if begin else set()
+    notes += dataset.notes
+    if learnt is None:
+        notes.append(
+            f"what {request.begin} was trained on is gone: it may have learnt what is held out here, "
+            "and look better for it"
+        )
+    elif learnt:
+        samples, left = _not_learnt(samples, learnt)
+        if left:
+            notes.append(
+                f"{counted(left, 'held-out sample is', 'held-out samples are')} left out, since {request.begin} was "
+                "trained on them: curate run --since keeps what is held out apart"
+            )
+    notes += _sample_notes(samples)
     prompts = [*trainer.preview_prompts, *(dialogue.prompt for dialogue in samples.holdout_dialogues[:_OWN_PROMPTS])]
     return FinetuneContext(
         base=base,
@@ -168,6 +189,7 @@ def prepare(request: FinetuneRequest) -> FinetuneContext:
         template=template,
         settings=settings,
         trainer=trainer,
+        learnt=learnt or set(),
         context=context,
         prompts=prompts,
         notes=notes,
@@ -187,6 +209,37 @@ def _base_of(begin: Checkpoint, named: Path | None) -> Checkpoint:
             f"{base.folder} has another size than {begin.folder}", "name the base that it was trained from"
         )
     return base
+
+
+def _learnt_by(begin: Checkpoint, settings: TrainerSettings) -> set[tuple[str, str]] | None:
+    """Return (prompt, reply) of all that an earlier fine-tune was trained on, and those that it went on from.
+
+    None where that is no longer there.
+    """
+    found: set[tuple[str, str]] = set()
+    place: Checkpoint | None = begin
+    while place is not None:
+        plan, record = planned(place), place.record
+        run, data, earlier = (Path(plan[key]) if plan.get(key) else None for key in ("run", "data_file", "from"))
+        try:
+            dataset = read_dialogues(None, None, run, data, record.template)
+            share = recorded_share(record, "finetune", settings.finetune.holdout_share)
+            samples = encode_dataset(dataset, record.template, place.tokenizer, place.config.max_seq_len, share)
+            place = load_checkpoint(earlier) if earlier else None
+        except CuratorError:
+            return None
+        found.update((one.prompt, one.reply) for one in samples.train_dialogues)
+    return found
+
+
+def _not_learnt(samples: Samples, learnt: set[tuple[str, str]]) -> tuple[Samples, int]:
+    """Return samples without the held-out ones that were learnt before, and how many those are."""
+    pairs = [
+        (sample, one) for sample, one in zip(samples.holdout, samples.holdout_dialogues, strict=True)
+        if (one.prompt, one.reply) not in learnt
+    ]  # fmt: skip
+    kept = replace(samples, holdout=[sample for sample, _ in pairs], holdout_dialogues=[one for _, one in pairs])
+    return kept, len(samples.holdout) - len(pairs)
 
 
 def _template_of(begin: Checkpoint, dataset: Dataset) -> Template:
@@ -289,7 +342,7 @@ def finetune(
     use_device(request.device)
     if request.out and not resuming:
         RunDir(request.out).refuse_taken()
-    ready = prepare(request)
+    ready = prepare(request, resuming=resuming)
     out = place_of(request, ready)
     for note in ready.notes:
         callback.log(note)
@@ -314,7 +367,9 @@ def finetune(
     kl = KLRegulariser(ready.base.model().to(request.device), settings.kl_weight) if replayed else None
     folds = None
     if request.folds:
-        folds = _cross_validation(ready, text, settings, steps, request.folds, callback, kl)
+        folds = _cross_validation(
+            ready, text, settings, steps, request.folds, callback=callback, kl=kl, device=request.device
+        )
     gate = _gate(ready, text, callback, request.accept_degraded, folds)
     callback.closing = gate.evaluations
     run = TrainingRun(
@@ -327,7 +382,11 @@ def finetune(
         template=ready.template, parent=ready.base.as_parent(), acceptance=gate, sampling=ready.base.record.sampling,
         begun_from=ready.begin.folder.name if ready.begin else None,
     )  # fmt: skip
-    run_training(job, resuming=resuming, allow_drift=allow_drift)
+    try:
+        run_training(job, resuming=resuming, allow_drift=allow_drift)
+    except JobError:
+        _say_which_run(ready, callback)
+        raise
     if (ready.base.folder / LEXICON).is_file():  # what its replies may hold: its base's words, and the person's
         known = words_of([*ready.samples.train_dialogues, *ready.samples.holdout_dialogues])
         for earlier in (ready.base, ready.begin):
@@ -335,6 +394,16 @@ def finetune(
                 known |= read_words(earlier.folder / LEXICON)
         write_whole(out / LEXICON, pack_words(known))
     return out, ready
+
+
+def _say_which_run(ready: FinetuneContext, callback: TrainerCallback) -> None:
+    """Say from which run on memories are not learnt yet, where an update came to nothing."""
+    run = planned(ready.begin).get("run") if ready.begin else None
+    if run:
+        callback.log(
+            "what is new in this run stays unlearnt; that it comes again with the next memories, make the next "
+            f"run with: {command_line('curate', 'run', '--since', run)}"
+        )
 
 
 def _trained_model(ready: FinetuneContext, callback: TrainerCallback) -> tuple[Llama, FinetuneSettings]:
@@ -369,8 +438,8 @@ class _FoldParts:
 
 
 def _cross_validation(
-    ready: FinetuneContext, text: BaseText, settings: FinetuneSettings, planned: int, count: int,
-    callback: TrainerCallback, kl: KLRegulariser | None,
+    ready: FinetuneContext, text: BaseText, settings: FinetuneSettings, steps: int, count: int, *,
+    callback: TrainerCallback, kl: KLRegulariser | None, device: str,
 ) -> Callable[[int, float, str], Folds]:  # fmt: skip
     """Return what cross-validates a fine-tune once it is known how it ended. Raises UsageError for too many folds."""
     dialogues = [*ready.samples.train_dialogues, *ready.samples.holdout_dialogues]
@@ -385,7 +454,8 @@ def _cross_validation(
         weighted = ready.weighted_of(samples, dialogues)
         return cross_validate(
             ready.base.model(), _FoldParts(ready, text, settings), samples, weighted, places,
-            Schedule(best_step, planned, alpha, precision), settings, ready.context, kl=kl, tick=callback.measuring,
+            Schedule(best_step, steps, alpha, precision), settings, ready.context, kl=kl,
+            device=device, tick=callback.measuring,
         )  # fmt: skip
 
     return validate
@@ -402,7 +472,7 @@ def _gate(
     suite = EvalSuite(
         template=ready.template, tokenizer=ready.base.tokenizer, samples=ready.samples, text=text.held,
         lexicon=lexicon, context=ready.context, settings=ready.trainer.health, seed=ready.settings.seed,
-        drawn=Sampling.of(drawn, words=words),
+        drawn=Sampling.of(drawn, words=words), told=[reply for _, reply in sorted(ready.learnt)],
     )  # fmt: skip
     return AcceptanceGate(
         ready.base, suite, ready.samples, ready.trainer, log=callback.log, detail=callback.detail,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -25,10 +26,10 @@ from trainer.model.lora import merged_state
 from trainer.model.tokenizer import Tokenizer
 from trainer.settings import FinetuneSettings
 from trainer.training.kl import KLRegulariser
-from trainer.training.loop import gradients
+from trainer.training.loop import gradients, memory_watched
 from trainer.training.optimizer import learning_rate, make_optimizer
 
-_MICRO = 8  # rows in memory at a time
+_MICRO = 4  # rows in memory at a time
 
 
 class Parts(Protocol):
@@ -83,7 +84,7 @@ def fold_of(dialogues: Sequence[Dialogue], tokenizer: Tokenizer, folds: int, see
 def cross_validate(
     base: Llama, parts: Parts, samples: Sequence[TokenisedExample], weighted: Sequence[TokenisedExample],
     places: Sequence[int], schedule: Schedule, settings: FinetuneSettings, context: int, *, kl: KLRegulariser | None,
-    tick: Callable[[int, int], None],
+    device: str, tick: Callable[[int, int], None],
 ) -> Folds:  # fmt: skip
     """Return the losses of all samples, each measured by a training that had not seen its fold.
 
@@ -96,8 +97,9 @@ def cross_validate(
         batch = PackedDataset([], held, 1, context, settings.seed).validation()
         assert batch is not None
         tuned = Llama(base.config)
-        state = _trained(parts, train, schedule, settings, kl=kl, tick=lambda done, at=fold: tick(  # type: ignore[misc]
-            at * schedule.steps + done, count * schedule.steps))  # fmt: skip
+        with memory_watched():
+            state = _trained(parts, train, schedule, settings, kl=kl, device=device, tick=partial(
+                lambda done, at: tick(at * schedule.steps + done, count * schedule.steps), at=fold))  # fmt: skip
         tuned.load_state_dict(mixed(base.state_dict(), state, schedule.alpha))
         tokens = float((batch.weights > 0).sum())
         losses = [mean_loss(model, batch, _MICRO, schedule.precision) for model in (base, tuned.eval())]
@@ -108,19 +110,19 @@ def cross_validate(
 
 def _trained(
     parts: Parts, train: list[TokenisedExample], schedule: Schedule, settings: FinetuneSettings, *,
-    kl: KLRegulariser | None, tick: Callable[[int], None],
+    kl: KLRegulariser | None, device: str, tick: Callable[[int], None],
 ) -> dict[str, torch.Tensor]:  # fmt: skip
-    """Train on all folds but one, as the loop of a fine-tune does; return the weights."""
-    model, data = parts.model().train(), parts.data(train)
+    """Train on all folds but one, as the loop of a fine-tune does; return the weights, on the CPU."""
+    model, data = parts.model().to(device).train(), parts.data(train)
     optimizer = make_optimizer(model, settings)
     for step in range(schedule.steps):
         rate = learning_rate(step, schedule.planned, settings)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["scale"]
         torch.manual_seed((settings.seed * 1_000_003 + step) % 2**63)
-        gradients(model, model.sparse_loss, data.batch(step), _MICRO, schedule.precision, kl=kl)
+        gradients(model, model.sparse_loss, data.batch(step), _MICRO, schedule.precision, device=device, kl=kl)
         trained = [weight for weight in model.parameters() if weight.requires_grad]
         torch.nn.utils.clip_grad_norm_(trained, settings.max_grad_norm, foreach=True)
         optimizer.step()
         tick(step + 1)
-    return merged_state(model)
+    return {name: weight.cpu() for name, weight in merged_state(model).items()}

@@ -94,7 +94,7 @@ def run(chosen: argparse.Namespace) -> None:
     if is_main() and not chosen.tiny:
         print_memory(config, training, rows, chosen)
         if cpu and not chosen.dry_run:
-            check_memory(config, training, rows)
+            check_memory(config, training, rows, chosen)
     if chosen.dry_run:
         try_a_step(config, tokenizer, training, rows)
         print("dry run passed")
@@ -126,6 +126,11 @@ def cpu_half() -> bool:
 
     names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return any(getattr(torch.cpu, name, bool)() for name in names)
+
+
+def in_bf16(training: Training, chosen: argparse.Namespace) -> bool:
+    """Tell whether training on the processor computes in bf16; a trial of a tiny model would gain nothing."""
+    return training.bf16 and not chosen.tiny and cpu_half()
 
 
 def check_machine(training: Training, cpu: bool, chosen: argparse.Namespace) -> None:
@@ -306,12 +311,12 @@ def print_memory(config: Any, training: Training, rows: Sequence[Row], chosen: a
         print(f"this GPU        {torch.cuda.get_device_properties(0).total_memory / GB:,.0f} GB")
 
 
-def check_memory(config: Any, training: Training, rows: Sequence[Row]) -> None:
+def check_memory(config: Any, training: Training, rows: Sequence[Row], chosen: argparse.Namespace) -> None:
     """Print what training on the processor takes, and how. Raises Stop where main memory is too short for it."""
-    sizes, half = model_sizes(config, training), training.bf16 and cpu_half()
+    sizes, half = model_sizes(config, training), in_bf16(training, chosen)
     length = max(len(row.ids) for row in rows) * training.per_device_train_batch_size
     plain = dataclasses.replace(training, load_in_4bit=False, optim=plain_optimizer(training))
-    parts = memory(sizes, plain, config.get_text_config(), length, 1, False)
+    parts = memory(sizes, plain, config.get_text_config(), length, 1, chosen.bf16_weights)
     del parts["CUDA itself"]
     if METHOD == "lora" and not half:
         parts["weights"] *= 2  # in 32 bits
@@ -423,14 +428,14 @@ def trainer_arguments(
     given = common_arguments(chosen, training, len(rows), len(held_out))
     # Mixed precision, where the device has it; weights that are in 16 bits themselves need none.
     half = torch.cuda.is_available() and not cpu and not (METHOD == "full" and chosen.bf16_weights)
-    on_processor = cpu and not chosen.tiny and cpu_half()  # a trial of a tiny model gains nothing
+    on_processor = cpu and in_bf16(training, chosen)
     # Each epoch is judged by the held-out rows; where each is saved too, the best of them is kept.
     best = bool(held_out) and given["save_strategy"] == "epoch" and processes() == 1
     return SFTConfig(
         **given,
         completion_only_loss=True,
         optim=optimizer(training, cpu),
-        bf16=training.bf16 and (half or on_processor),
+        bf16=(training.bf16 and half) or on_processor,
         fp16=training.fp16 and half,
         use_cpu=cpu,
         gradient_checkpointing=True,
@@ -468,7 +473,7 @@ def load_model(base: str, training: Training, chosen: argparse.Namespace, cpu: b
     from transformers import AutoConfig, BitsAndBytesConfig
 
     half = torch.float16 if training.fp16 else torch.bfloat16
-    exact = (cpu and (chosen.tiny or not cpu_half())) or (METHOD == "full" and not chosen.bf16_weights)
+    exact = (cpu and not in_bf16(training, chosen)) or (METHOD == "full" and not chosen.bf16_weights)
     more: dict[str, Any] = {}
     if METHOD == "lora" and training.load_in_4bit and not cpu:
         more["quantization_config"] = BitsAndBytesConfig(
@@ -530,13 +535,14 @@ def step_clock() -> Any:
     from transformers import TrainerCallback
 
     class Clock(TrainerCallback):  # type: ignore[misc]
-        begun = 0.0
+        begun, steps = 0.0, 0
 
         def on_step_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
             self.begun = time.monotonic()
 
         def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-            if state.global_step == min(2, state.max_steps) and is_main():
+            self.steps += 1  # of this session
+            if self.steps == min(2, state.max_steps) and is_main():
                 seconds, left = time.monotonic() - self.begun, state.max_steps - state.global_step
                 print(f"a step takes    {seconds / 60:.2f} minutes; the {left:,} left, about {seconds * left / 60:,.0f}"
                       f"{peak_memory()}", flush=True)  # fmt: skip

@@ -101,9 +101,10 @@ def test_where_nothing_is_new_nothing_is_made(person: Person) -> None:
     assert len(list(first.run.parent.glob("[0-9]*"))) == 1
 
 
-def test_what_a_limit_left_out_before_is_not_new(person: Person) -> None:
-    first = person.run("--max", 60)
-    again = person.run("--since", first.run)
+@pytest.mark.parametrize("turns", [(), ("--turns", 3)])
+def test_what_a_limit_left_out_before_is_not_new(person: Person, turns: tuple[object, ...]) -> None:
+    first = person.run("--max", 60, *turns)
+    again = person.run("--since", first.run, *turns)
     assert again.status == 1 and "there is nothing new" in again.err
 
 
@@ -161,6 +162,20 @@ def test_an_older_twin_that_comes_late_is_held_out_in_its_place(person: Person) 
             if sample["metadata"].get("split")}  # fmt: skip
     assert not trained & set(twins)
     assert sum(kept.get(answered) == name for answered, name in twins.items()) >= len(twins) // 2  # the twin itself
+
+
+def test_where_all_that_is_new_is_held_out_nothing_is_made(person: Person) -> None:
+    first = person.run()
+    place = person.home / "profiles" / "greggles" / "memory" / "episodic" / "2001"
+    place.mkdir(parents=True)
+    (told, *_) = (one for one in samples(first.run) if one["metadata"].get("split") and not one.get("context")
+                  and len(one["assistant_text"].split()) > 14)  # fmt: skip
+    memory = {"id": "evt-2001", "timestamp": "2001-01-01T10:00:00.000Z", "type": "conversation",
+              "content": told["user_text"], "response": told["assistant_text"],
+              "metadata": {"cognitiveMode": told["mode"]}}  # fmt: skip
+    (place / "evt-2001.json").write_text(json.dumps(memory), "utf-8")
+    again = person.run("--since", first.run)
+    assert again.status == 1 and ("nothing is left to train on" in again.err or "nothing new" in again.err), again.err
 
 
 @pytest.mark.parametrize("name", ["nothing-here", "latest"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -182,3 +183,17 @@ def test_so_is_what_stands_there_as_context_alone() -> None:
             candidates, HoldoutConfig(share=0.25, minimum=0), nearness, seed, Fixed.nothing(len(candidates.rows))
         ).rows.tolist()
         assert held in ([1], [2])
+
+
+def test_the_share_of_a_mode_goes_by_what_is_new() -> None:
+    """A thousand samples that an earlier run learnt leave the new ones of another mode their whole share."""
+    rng = np.random.default_rng(3)
+    texts = [" ".join(f"w{word}" for word in rng.integers(0, 100_000, 14)) for _ in range(300)]
+    numbers, modes = np.arange(300), np.array([0] * 200 + [1] * 100, dtype=np.int16)
+    sets = shingle_sets(texts, 2)
+    learnt = np.arange(300) < 200
+    fixed = replace(Fixed.nothing(300), learnt=learnt)
+    all_of = Candidates(modes, numbers, numbers, numbers, sets, sets, *NO_PARTS)
+    nearness = Nearness(0.6, 2, lambda place: ("", texts[place]))
+    held = hold_out(all_of, HoldoutConfig(share=0.1, minimum=0), nearness, seed=1, fixed=fixed)
+    assert held.wanted == len(held.rows) == 10 and not learnt[held.rows].any()

@@ -13,6 +13,7 @@ from core_fixtures import Result, home_with, trainer, wide_open_home
 from test_finetune import FAST, base, dialogues, stopped, tree_hash  # noqa: F401 - base is a fixture
 
 from trainer.data.dialogues import Dataset
+from trainer.evaluation.probes import lexicon_of
 from trainer.model.checkpoint import load_checkpoint, load_record
 from trainer.model.lexicon import LEXICON, read_words
 from trainer.model.prompt_template import Template
@@ -125,3 +126,24 @@ def test_mode_tags_stay_and_new_ones_come(monday: Folders) -> None:
     dataset = Dataset(Path("run"), [], tags)
     assert _template_of(with_one, dataset).tags == {**tags, "agent": ["<do>: ", "<done>: "]}
     assert _template_of(begun, dataset).tags == {}
+
+
+def test_what_it_has_learnt_is_not_held_out_for_it(monday: Folders, tmp_path: Path) -> None:
+    """A file that has grown holds out what the earlier fine-tune was trained on: that would flatter it."""
+    _, begun, first, second = monday
+    grown = tmp_path / "grown.jsonl"
+    grown.write_text(second.read_text("utf-8") + first.read_text("utf-8"), "utf-8")
+    done = tune(tmp_path / "out", grown, "--from", begun, "--holdout-share", 0.5)
+    told = " ".join(done.err.split())
+    assert done.status == 0 and f"left out, since {begun} was trained on them: curate run --since keeps" in told, told
+    record = load_record(tmp_path / "out")[1]
+    assert record.data["samples_held_out"] < 30
+
+
+def test_words_of_before_are_known_to_health(monday: Folders, tmp_path: Path) -> None:
+    _, begun, first, second = monday
+    assert tune(tmp_path / "tuesday", second, "--from", begun).status == 0
+    tuesday = load_checkpoint(tmp_path / "tuesday")
+    word = json.loads(first.read_text("utf-8").splitlines()[0])["output"].split()[0]
+    assert word in lexicon_of(load_checkpoint(monday[0]), [], tuesday)
+    assert word not in lexicon_of(load_checkpoint(monday[0]), [])
