@@ -152,9 +152,10 @@ def _refuse_others(source: Path, tokenizer: Path | None) -> None:
     name = str(raw.get("_name_or_path") or shown_name(source))
     size = sum(path.stat().st_size for path in source.glob("model*.safetensors"))
     what = f"a model of the kind {kind!r}" if kind != "llama" else "a Llama whose tokenizer is no SentencePiece model"
-    export = command_line("curate", "export", "--to", "trl", "--base-model", name, "--out", "my-export")
+    words = ("--to", "trl", "--base-model", name, "--out", "my-export")
+    export = command_line("curate", "export", *words)
     raise UsageError(
-        f"{source} is {what} ({size / 1e9:,.1f} GB of weights); trainer trains plain Llamas with a tokenizer.model",
+        f"{source} is {what} ({size / 1e9:,.1f} GB of weights); only plain Llamas with a tokenizer.model are trained",
         f"tune it with TRL: {export}\n"
         f"  then in my-export: python train_lora.py --device cpu --model {shlex.quote(str(source.resolve()))}",
     )

@@ -69,7 +69,10 @@ class Meanings:
 
 
 def choose(collected: Collected, settings: Settings, options: Options, progress: Progress) -> Choice:
-    """Take out near-duplicates, apply the choices of the command line and of etc/, and hold out a part."""
+    """Take out near-duplicates, apply the choices of the command line and of etc/, and hold out a part.
+
+    Raises JobError where, since an earlier run, there is nothing new to train on.
+    """
     store = collected.store
     progress("finding near-duplicates", 0, 1)
     near = settings.curate.near_duplicates

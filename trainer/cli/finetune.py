@@ -52,7 +52,7 @@ def add(commands: Any) -> None:
 
 
 def folds(text: str) -> int:
-    """Return a number of folds, 2 to 20."""
+    """Return a number of folds, 2 to 20. Raises ArgumentTypeError for another."""
     number = whole_number(2)(text)
     if number > 20:
         raise argparse.ArgumentTypeError("expected a number from 2 to 20")

@@ -45,7 +45,7 @@ class RunC:
     def stream(self, prompt: list[int], sampling: Sampling) -> Generator[int]:
         """Yield tokens with the text that run.c writes after a prompt; where it cuts a word otherwise, they differ.
 
-        Raises JobError where the program fails, or writes what is no answer to the prompt.
+        Raises UsageError where the runner is no program, JobError where it fails, or does not begin with the prompt.
         """
         text = self._tokenizer.decode(prompt)
         words = [str(self._runner), str(self._files.main), "-z", str(self._files.beside("tokenizer.bin")),

@@ -454,7 +454,7 @@ def _cross_validation(
         weighted = ready.weighted_of(samples, dialogues)
         return cross_validate(
             ready.base.model(), _FoldParts(ready, text, settings), samples, weighted, places,
-            Schedule(best_step, steps, alpha, precision), settings, ready.context, kl=kl,
+            Schedule(best_step, steps, alpha, precision), settings=settings, context=ready.context, kl=kl,
             device=device, tick=callback.measuring,
         )  # fmt: skip
 

@@ -83,7 +83,7 @@ def fold_of(dialogues: Sequence[Dialogue], tokenizer: Tokenizer, folds: int, see
 
 def cross_validate(
     base: Llama, parts: Parts, samples: Sequence[TokenisedExample], weighted: Sequence[TokenisedExample],
-    places: Sequence[int], schedule: Schedule, settings: FinetuneSettings, context: int, *, kl: KLRegulariser | None,
+    places: Sequence[int], schedule: Schedule, *, settings: FinetuneSettings, context: int, kl: KLRegulariser | None,
     device: str, tick: Callable[[int, int], None],
 ) -> Folds:  # fmt: skip
     """Return the losses of all samples, each measured by a training that had not seen its fold.

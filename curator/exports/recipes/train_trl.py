@@ -543,9 +543,11 @@ def step_clock() -> Any:
         def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
             self.steps += 1  # of this session
             if self.steps == min(2, state.max_steps) and is_main():
-                seconds, left = time.monotonic() - self.begun, state.max_steps - state.global_step
-                print(f"a step takes    {seconds / 60:.2f} minutes; the {left:,} left, about {seconds * left / 60:,.0f}"
-                      f"{peak_memory()}", flush=True)  # fmt: skip
+                seconds = time.monotonic() - self.begun
+                rest = seconds * (state.max_steps - state.global_step)
+                print(
+                    f"a step takes    {seconds / 60:.2f} min, the rest {rest / 60:.0f} min{peak_memory()}", flush=True
+                )
 
     return Clock()
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -17,7 +18,14 @@ import pytest
 from use_fixtures import CONFIG, after, save, says, scripted, tokenizer
 
 pty = pytest.importorskip("pty", reason="there are no pseudo-terminals here")
+fcntl, termios = pytest.importorskip("fcntl"), pytest.importorskip("termios")
 pytest.importorskip("readline", reason="this Python has no readline")
+
+
+def own_terminal() -> None:
+    """In the child: the terminal is its own, and Ctrl-C comes, which a job in the background has switched off."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Terminal:
@@ -31,7 +39,7 @@ class Terminal:
         command = [sys.executable, "-m", "trainer", *map(str, words)]
         self.process = subprocess.Popen(
             command, stdin=theirs, stdout=theirs, stderr=theirs, env=env, start_new_session=True, close_fds=True,
-            preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
+            preexec_fn=own_terminal,
         )  # fmt: skip
         os.close(theirs)
 
