@@ -35,11 +35,12 @@ class KnownWords:
         self._tokenizer = tokenizer
         self._texts = [_text(tokenizer, index) for index in range(tokenizer.vocab_size)]
         self._halves, self._more_halves = _halves(self._prefixes), frozenset[tuple[str, bytes]]()
-        self._inside = [
-            index for index, text in enumerate(self._texts) if text and (_joins(text[0]) or _is_byte(text[0]))
-        ]
+        self._by_first: dict[str, list[int]] = {}  # tokens that go on with a word, by their first character
         self._joining = np.zeros(tokenizer.vocab_size, np.bool_)
-        self._joining[self._inside] = True
+        for index, text in enumerate(self._texts):
+            if text and (_joins(text[0]) or _is_byte(text[0])):
+                self._by_first.setdefault(text[0], []).append(index)
+                self._joining[index] = True
         self._masks: dict[str, NDArray[np.bool_]] = {}
 
     def behind(self, prompt: Sequence[int]) -> KnownWords:
@@ -73,7 +74,9 @@ class KnownWords:
         mask = self._masks.get(begun)
         if mask is None:
             mask = self._between & ~self._joining if self._whole(begun) else np.zeros(len(self._texts), np.bool_)
-            mask[self._inside] = [self._goes_on(begun, self._texts[index]) for index in self._inside]
+            for first, tokens in self._by_first.items():  # what cannot begin so cannot go on either: few are left
+                if self._goes_on(begun, first):
+                    mask[tokens] = [self._goes_on(begun, self._texts[index]) for index in tokens]
             if not mask.any():
                 mask[:] = True
             if len(self._masks) >= _KEPT:

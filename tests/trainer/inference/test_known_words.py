@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,15 @@ from trainer.inference.decoder import Decoder
 from trainer.inference.known_words import KnownWords, known_words
 from trainer.inference.sampling import Sampling
 from trainer.inference.text_stream import replies
-from trainer.model.checkpoint import load_checkpoint
+from trainer.model.checkpoint import Checkpoint, load_checkpoint
 from trainer.model.lexicon import LEXICON, Lexicon, english, read_words, words
 from trainer.names import builtin_base
+
+
+@functools.cache
+def the_base() -> Checkpoint:
+    return load_checkpoint(builtin_base())
+
 
 needs_base = pytest.mark.skipif(
     not (builtin_base() / "model.safetensors").is_file(), reason="the built-in base is not there"
@@ -24,14 +31,14 @@ needs_base = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def known() -> KnownWords:
-    found = known_words(load_checkpoint(builtin_base()))
+    found = known_words(the_base())
     assert found
     return found
 
 
 def passes(known: KnownWords, text: str) -> bool:
     """Whether every token of a text may be written, and the text may end there."""
-    tokenizer, begun = load_checkpoint(builtin_base()).tokenizer, ""
+    tokenizer, begun = the_base().tokenizer, ""
     for token in tokenizer.encode(text)[1:]:
         if not known.allowed(begun)[token]:
             return False
@@ -75,7 +82,7 @@ SENTENCES = {
 @pytest.mark.parametrize("language", SENTENCES)
 def test_a_lexicon_of_any_language_lets_its_words_pass_and_no_others(language: str) -> None:
     """Letters that the vocabulary has not come byte by byte, each as half a character."""
-    text, tokenizer = SENTENCES[language], load_checkpoint(builtin_base()).tokenizer
+    text, tokenizer = SENTENCES[language], the_base().tokenizer
     known = KnownWords(Lexicon(words(text)), tokenizer)
     assert passes(known, text)
     if language not in ("zh", "ja", "th"):  # words there have no spaces between them: they are not looked at
@@ -86,7 +93,7 @@ def test_a_lexicon_of_any_language_lets_its_words_pass_and_no_others(language: s
 
 @needs_base
 def test_a_prompt_that_ends_within_a_word_is_gone_on_with(known: KnownWords) -> None:
-    tokenizer = load_checkpoint(builtin_base()).tokenizer
+    tokenizer = the_base().tokenizer
     ids = tokenizer.encode("The cathed")
     assert known.begun(ids) == "cathed"
     allowed = known.allowed(known.begun(ids))
@@ -100,18 +107,18 @@ def test_a_prompt_that_ends_within_a_word_is_gone_on_with(known: KnownWords) -> 
 
 @needs_base
 def test_the_words_of_the_prompt_are_known_in_its_reply(known: KnownWords) -> None:
-    prompt = load_checkpoint(builtin_base()).tokenizer.encode("Q: Do you like Zorrinx?\nA:")
+    prompt = the_base().tokenizer.encode("Q: Do you like Zorrinx?\nA:")
     assert not passes(known, "Zorrinx's house")
     wider = known.behind(prompt)
     assert passes(wider, "Zorrinx's house") and passes(wider, "the sea") and not passes(wider, "surfive")
     assert not passes(known, "Zorrinx")  # of this reply alone
-    assert known.behind(load_checkpoint(builtin_base()).tokenizer.encode("Q: How are you?\nA:")) is known
+    assert known.behind(the_base().tokenizer.encode("Q: How are you?\nA:")) is known
 
 
 @needs_base
 def test_at_a_wild_temperature_known_words_alone_are_written() -> None:
     """The base itself, drawn so that it invents; held to the list it invents nothing."""
-    base = load_checkpoint(builtin_base())
+    base = the_base()
     lexicon = Lexicon(read_words(builtin_base() / LEXICON) | read_words(english()))
     prompts = [base.record.template.wrap(f"Is it {number}?") for number in range(24)]
     free = Sampling(temperature=2.5, top_p=1.0, max_tokens=40)
