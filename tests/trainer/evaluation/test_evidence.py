@@ -12,11 +12,11 @@ import pytest
 from health_fixtures import base
 from test_budgets import BASE, BUDGETS, GOOD
 
-from trainer.evaluation.budgets import check_budgets
+from trainer.evaluation.budgets import BudgetCheck, check_budgets
 from trainer.evaluation.evidence import Margins, Z, margin, ratio_deviations, share_margin
 from trainer.evaluation.probes import EvalResult
 from trainer.evaluation.report import headline
-from trainer.evaluation.settling import settle
+from trainer.evaluation.settling import _not_shown, settle
 from trainer.inference.sampling import Reply
 
 
@@ -137,6 +137,15 @@ def test_what_is_not_shown_to_be_over_its_limit_counts_as_kept_and_is_told() -> 
             first = headline("passed", found.checks, found.tuned)[0]
             assert first.startswith("PASSED, invented words too near the limit to tell"), first
     assert sum(verdicts) >= 19 and doubtful > 3
+
+
+def test_a_wide_interval_does_not_excuse_what_is_over_by_more_than_the_budget() -> None:
+    near = BudgetCheck("oov_rate", 0.004, 0.009, 0.007, False, "near", margin=0.005)
+    far = replace(near, tuned=0.0115)
+    assert not near.settled and not far.settled
+    assert _not_shown(near).kept and not _not_shown(far).kept
+    stops = BudgetCheck("eos_rate", 0.03, 0.79, 0.8, False, "stops", margin=0.02)
+    assert _not_shown(stops).kept and not _not_shown(replace(stops, margin=0.005)).kept
 
 
 def test_far_over_its_limit_it_is_refused_whatever_the_dice() -> None:
