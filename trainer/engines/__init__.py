@@ -7,7 +7,7 @@ folder. It knows no training.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -30,9 +30,8 @@ LACKS: dict[str, dict[str, float | None]] = {
 
 @contextmanager
 def engine_of(
-    checkpoint: Checkpoint, name: str, *, threads: int = 0, runner: Path | None = None,
-    log: Callable[[str], None] = lambda text: None,
-) -> Iterator[TokenSource]:  # fmt: skip
+    checkpoint: Checkpoint, name: str, *, threads: int = 0, runner: Path | None = None
+) -> Iterator[TokenSource]:
     """Give the engine of this name (one of names.ENGINES); what it wrote to the disk is removed at the end.
 
     `runner` is run.c, compiled. Raises UsageError for a runner that is missing or not wanted, an engine that is not
