@@ -67,7 +67,7 @@ class Terminal:
 
 
 PROMPT = r"you › "
-UP, CTRL_C, CTRL_D = "\x1b[A", "\x03", "\x04"
+UP, CTRL_A, CTRL_C, CTRL_D = "\x1b[A", "\x01", "\x03", "\x04"
 
 
 def test_a_conversation_by_keys(tmp_path: Path) -> None:
@@ -95,6 +95,8 @@ def test_a_conversation_by_keys(tmp_path: Path) -> None:
         terminal.keys("half a line")
         terminal.wait_for("half a line")  # readline waits for keys by then; a signal before that it sees at the next
         terminal.keys(CTRL_C)
+        time.sleep(0.5)
+        terminal.keys(CTRL_A)  # wakes a readline that the signal came to between two keys
         terminal.wait_for(r"Ctrl-C again, Ctrl-D or /quit ends the chat\s+" + PROMPT)
         terminal.keys("again\r")  # the line that was begun is gone, the chat is not
         terminal.wait_for(r"ann › bako[\s\S]*?" + PROMPT)
