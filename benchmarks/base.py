@@ -26,7 +26,7 @@ import json
 import math
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,9 @@ from curator.contract.files import pretty_json, read_text
 from trainer.data.batches import rows_of
 from trainer.data.documents import split_text
 from trainer.evaluation.perplexity import mean_loss
+from trainer.inference.best_of import best_replies
 from trainer.inference.decoder import Decoder
+from trainer.inference.known_words import known_words
 from trainer.inference.sampling import Sampling
 from trainer.inference.text_stream import replies
 from trainer.model.checkpoint import Checkpoint, load_checkpoint
@@ -141,13 +143,17 @@ def measure(
     sampling = Sampling.of(drawn, stops=base.record.template.stops)
     prompts = PROMPTS.read_text("utf-8").split("\n")[: 8 if options.quick else None]
     prompts = [prompt for prompt in prompts if prompt]
-    wrapped = [base.record.template.wrap(prompt) for prompt in prompts]
-    said = draw(base, wrapped, 2, sampling)
     asked = [prompt for prompt in prompts for _ in range(2)]
+    shipped = replace(
+        sampling, words=known_words(base) if drawn.known_words else None,
+        others=tuple(load_settings(None).health.prompts),
+    )  # fmt: skip
+    seeds = range(1000, 1000 + len(asked))
+    said = best_replies(Decoder(base.model()), base.tokenizer, base.record.template, asked, shipped, seeds)
     return Figures(
         {name: read(base, texts) for name, texts in documents.items()},
         write(base, lexicon, prompts, options.words, sampling),
-        list(zip(asked, said, strict=True)),
+        [(prompt, reply.text) for prompt, reply in zip(asked, said, strict=True)],
     )
 
 

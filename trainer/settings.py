@@ -119,6 +119,7 @@ class SamplingSettings(ConfigModel):
     repetition_penalty: float = Field(1.1, gt=0, le=10, description="divides the score of what was written already")
     max_tokens: int = Field(120, ge=1, description="tokens of a reply at most")
     known_words: bool = Field(False, description="write no word that is not in the checkpoint's lexicon.txt.gz")
+    best_of: int = Field(1, ge=1, le=64, description="replies drawn to a prompt, of which the best answer is given")
 
 
 def drawn_as(stored: SamplingSettings | None, settings: SamplingSettings) -> SamplingSettings:

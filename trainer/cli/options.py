@@ -88,7 +88,7 @@ _SETTINGS = (
     "steps", "learning_rate", "per_device_batch_size", "gradient_accumulation_steps", "precision", "compile", "threads",
     "seed", "eval_steps", "save_steps", "patience", "dropout", "holdout_share",
 )  # fmt: skip
-_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "max_tokens", "known_words")
+_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "max_tokens", "known_words", "best_of")
 
 
 def given(options: argparse.Namespace, *more: str) -> dict[str, Any]:
@@ -173,7 +173,9 @@ def show_tuned(out: Path, ready: FinetuneContext, as_json: bool) -> int:
     if not as_json:
         tuned = load_checkpoint(out)
         drawn = drawn_as(tuned.record.sampling, ready.trainer.sampling).model_copy(update={"max_tokens": 60})
-        sampling = Sampling.of(drawn, ready.settings.seed, ready.template.stops, words_for(tuned, drawn))
+        sampling = Sampling.of(
+            drawn, ready.settings.seed, ready.template.stops, words_for(tuned, drawn), ready.trainer.health.prompts
+        )
         print_comparison(compare(ready.base, tuned, ready.prompts, sampling), ready.base, tuned)
     print_result(out, as_json)
     say_made(out)
@@ -283,6 +285,9 @@ def drawing_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--known-words", action=argparse.BooleanOptionalAction, help="write no word that is not in its lexicon"
     )
+    parser.add_argument(
+        "--best-of", type=positive, metavar="N", help="replies drawn, of which the best answer is given"
+    )
     parser.add_argument("--repetition-penalty", type=float, metavar="R", help="against what the reply holds; 1: none")
 
 
@@ -337,9 +342,9 @@ def sampling_of(options: argparse.Namespace, checkpoint: Checkpoint, stops: Sequ
     from trainer.inference.sampling import Sampling
     from trainer.settings import drawn_as, with_options
 
-    drawn = drawn_as(checkpoint.record.sampling, settings_of(options).sampling)
-    settings = with_options(drawn, chosen_sampling(options))
-    return Sampling.of(settings, options.seed, stops, words_for(checkpoint, settings))
+    stored = settings_of(options)
+    settings = with_options(drawn_as(checkpoint.record.sampling, stored.sampling), chosen_sampling(options))
+    return Sampling.of(settings, options.seed, stops, words_for(checkpoint, settings), stored.health.prompts)
 
 
 def words_for(checkpoint: Checkpoint, settings: SamplingSettings) -> KnownWords | None:

@@ -83,13 +83,24 @@ def _draw(
 
     Without --json they are printed too, a single one while it is written.
     """
+    from trainer.inference.best_of import best_reply, others
     from trainer.inference.text_stream import replies, write_reply
 
+    if options.raw:  # a text that is gone on with asks nothing that could be answered better
+        sampling = replace(sampling, best_of=1)
     tokenizer, strip, alone = checkpoint.tokenizer, not options.raw, options.number == 1 and not options.json
     numbers = range(options.number)
-    if options.engine == "torch" and not options.runner and not alone:  # PyTorch writes many side by side
+    by_torch = options.engine == "torch" and not options.runner
+    if by_torch and not (alone and sampling.best_of == 1):  # PyTorch writes many side by side
         decoder, seeds = decoder_of(checkpoint, options.threads), [sampling.seed + number for number in numbers]
-        drawn = replies(decoder, tokenizer, [text] * options.number, sampling, seeds, strip)
+        if sampling.best_of == 1:
+            drawn = replies(decoder, tokenizer, [text] * options.number, sampling, seeds, strip)
+        else:
+            behind = others(checkpoint.record.template, options.prompt, sampling, mode=options.mode)
+            own = (replace(sampling, seed=seed) for seed in seeds)
+            drawn = [best_reply(decoder, tokenizer, text, behind, one) for one in own]
+        if alone:
+            show_text(harmless(drawn[0].text))
     else:
         with engine_for(options, checkpoint, sampling) as (engine, sampling):
             drawn = [

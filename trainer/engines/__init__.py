@@ -1,8 +1,8 @@
 """Engines: what computes a reply, PyTorch, numpy, llama.cpp or llama2.c's run.c.
 
 In: a checkpoint. Out: a stream of tokens behind a prompt; greedy, without a penalty and without known words, which not
-all of them have, the same ones. The engines in C get the checkpoint as `trainer export` writes it, in a temporary
-folder. It knows no training.
+all of them have, the same ones. Only PyTorch writes several replies side by side, of which the best is given. The
+engines in C get the checkpoint as `trainer export` writes it, in a temporary folder. It knows no training.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from trainer.inference.decoder import Decoder, settle_threads
 from trainer.inference.sampling import Sampling
 from trainer.inference.text_stream import TokenSource
 from trainer.model.checkpoint import Checkpoint
+from trainer.names import ENGINES
 
 # What an engine cannot do of the ways to draw text (fields of Sampling), and the value for "off".
 LACKS: dict[str, dict[str, float | None]] = {
-    "llama.cpp": {"words": None},
-    "run.c": {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "words": None},
+    "numpy": {"best_of": 1},
+    "llama.cpp": {"words": None, "best_of": 1},
+    "run.c": {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "words": None, "best_of": 1},
 }
 
 
@@ -63,9 +65,11 @@ def fitting(name: str, sampling: Sampling, asked: set[str]) -> tuple[Sampling, s
     off = {key: value for key, value in LACKS.get(name, {}).items() if getattr(sampling, key) != value}
     options = {key: "known_words" if key == "words" else key for key in off}
     shown = {key: f"--{option.replace('_', '-')}" for key, option in options.items()}
-    if wanted := [shown[key] for key, option in options.items() if option in asked]:
+    if wanted := {key: shown[key] for key, option in options.items() if option in asked}:
+        able = [other for other in ENGINES if wanted.keys().isdisjoint(LACKS.get(other, {}))]
         raise UsageError(
-            f"--engine {name} has no {', '.join(wanted)}", "leave it out, or use another engine: torch, numpy"
+            f"--engine {name} has no {', '.join(wanted.values())}",
+            f"leave it out, or use another engine: {', '.join(able)}",
         )
     if not off:
         return sampling, ""

@@ -93,7 +93,7 @@ def export(
         check_export(checkpoint, lambda: runtime.read(files), rounded, kind, log)
         if target == "ollama":
             check_modelfile(files, checkpoint.record.template, checkpoint.config.max_seq_len)
-    for note in [*_about_template(target, checkpoint.record.template), *_about_words(checkpoint)]:
+    for note in [*_about_template(target, checkpoint.record.template), *_about_drawing(checkpoint)]:
         log(note)
     return out
 
@@ -113,9 +113,15 @@ def _about_template(target: str, template: Template) -> Iterator[str]:
         )
 
 
-def _about_words(checkpoint: Checkpoint) -> Iterator[str]:
-    """Yield a note where trainer chat holds the model to known words, which no runtime does."""
-    if checkpoint.record.sampling and checkpoint.record.sampling.known_words:
+def _about_drawing(checkpoint: Checkpoint) -> Iterator[str]:
+    """Yield notes where trainer chat holds the model to known words or picks a reply, which no runtime does."""
+    drawn = checkpoint.record.sampling
+    if drawn and drawn.best_of > 1:
+        yield (
+            f"trainer chat draws {drawn.best_of} replies and gives the one that answers best; the runtime gives the "
+            "first, so there the model will be beside the question more often"
+        )
+    if drawn and drawn.known_words:
         yield (
             "trainer chat writes known words alone, by the checkpoint's lexicon.txt.gz; the runtime has no such list, "
             "so there the model may invent a word now and then"

@@ -10,6 +10,8 @@ from pathlib import Path
 from curator.contract.cli_frame import harmless
 from curator.contract.errors import CuratorError, UsageError, counted
 from curator.contract.files import refuse_existing, write_whole
+from trainer.inference.best_of import best_reply, others
+from trainer.inference.decoder import Decoder
 from trainer.inference.sampling import Reply, Sampling
 from trainer.inference.text_stream import TokenSource, write_reply
 from trainer.model.checkpoint import Checkpoint
@@ -88,7 +90,7 @@ class Chat:
 
         note = ""
         try:
-            reply = write_reply(self.decoder, self.tokenizer, ids, sampling, show=both)
+            reply = self._reply(text, ids, sampling, both)
             answer = reply.text
             note = cut_note(reply, self.decoder.config.max_seq_len) or ("" if answer else "(the reply is empty)")
         except KeyboardInterrupt:
@@ -100,6 +102,17 @@ class Chat:
         if note:
             log(note)
         return answer
+
+    def _reply(self, text: str, ids: list[int], sampling: Sampling, show: Show) -> Reply:
+        """Return the reply to a text, whose prompt is `ids`; the best of several is shown once it is known."""
+        if sampling.best_of == 1 or not isinstance(self.decoder, Decoder):
+            return write_reply(self.decoder, self.tokenizer, ids, sampling, show=show)
+        history, before = tuple(self.history), self._before()
+        asked = before + self.template.wrap(text, history, self.mode)
+        behind = [before + other for other in others(self.template, text, sampling, history, self.mode)]
+        reply = best_reply(self.decoder, self.tokenizer, asked, behind, sampling)
+        show(reply.text)
+        return reply
 
     def again(self, show: Show, log: Show) -> None:
         """Take the last exchange back and reply to its prompt anew, with other dice."""

@@ -9,10 +9,11 @@ from typing import Any
 
 from curator.contract.errors import UsageError
 from curator.contract.files import read_text
+from trainer.inference.best_of import best_replies
 from trainer.inference.chat import whole_text
+from trainer.inference.decoder import Decoder
 from trainer.inference.known_words import known_words
 from trainer.inference.sampling import Reply, Sampling
-from trainer.inference.text_stream import replies
 from trainer.model.checkpoint import Checkpoint
 
 
@@ -33,10 +34,9 @@ def compare(base: Checkpoint, tuned: Checkpoint, prompts: Sequence[str], samplin
 
 def _replies(checkpoint: Checkpoint, prompts: Sequence[str], sampling: Sampling) -> list[Reply]:
     template = checkpoint.record.template
-    texts = [prompt if template.is_wrapped(prompt) else template.wrap(prompt) for prompt in prompts]
     words = known_words(checkpoint) if sampling.words else None  # each has its own list, and its own tokens
     own = replace(sampling, stops=tuple(template.stops), words=words)
-    return replies(checkpoint.model(), checkpoint.tokenizer, texts, own)
+    return best_replies(Decoder(checkpoint.model()), checkpoint.tokenizer, template, prompts, own)
 
 
 def read_prompts(path: Path) -> list[str]:

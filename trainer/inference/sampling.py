@@ -22,7 +22,11 @@ Why = Literal["end", "stop", "length", "context"]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are drawn. The penalty counts what the reply holds already, not the prompt."""
+    """How tokens are drawn. The penalty counts what the reply holds already, not the prompt.
+
+    `best_of` is how many replies `best_of.py` draws and ranks by how much likelier each is behind its prompt than
+    behind `others`, texts of a person; what draws a single reply does not look at either.
+    """
 
     temperature: float = 0.8
     top_k: int = 0
@@ -34,18 +38,22 @@ class Sampling:
     stops: tuple[str, ...] = ()
     ends: tuple[int, ...] = (BOS, EOS)
     words: KnownWords | None = field(default=None, repr=False, compare=False)
+    best_of: int = 1
+    others: tuple[str, ...] = ()
 
     @classmethod
     def of(
-        cls, settings: SamplingSettings, seed: int = 42, stops: Sequence[str] = (), words: KnownWords | None = None
-    ) -> Sampling:
+        cls, settings: SamplingSettings, seed: int = 42, stops: Sequence[str] = (), words: KnownWords | None = None,
+        others: Sequence[str] = (),
+    ) -> Sampling:  # fmt: skip
         """Return the sampling of the settings, with a seed and stop texts; with `words`, replies hold no others."""
         drawn = settings.model_dump(exclude={"known_words"})
-        return cls(**drawn, seed=seed, stops=tuple(stops), words=words if settings.known_words else None)
+        return cls(**drawn, seed=seed, stops=tuple(stops), words=words if settings.known_words else None,
+                   others=tuple(others))  # fmt: skip
 
     def as_json(self) -> dict[str, Any]:
         """Return the settings as JSON has them; of the words, whether replies are held to them."""
-        values = {name: value for name, value in vars(self).items() if name != "words"}
+        values = {name: value for name, value in vars(self).items() if name not in ("words", "others")}
         return {**values, "known_words": self.words is not None}
 
 

@@ -555,7 +555,8 @@ class DialogueSampler:
     def __init__(self, ready: FinetuneContext, settings: SamplingSettings, run_dir: RunDir) -> None:
         self._ready, self._run_dir = ready, run_dir
         sampling = Sampling.of(settings, ready.settings.seed, ready.template.stops)
-        self._sampling = replace(sampling, max_tokens=min(_SHORT, settings.max_tokens))
+        # One each: several, of which the best is told, would take longer than the steps between two evaluations.
+        self._sampling = replace(sampling, max_tokens=min(_SHORT, settings.max_tokens), best_of=1)
         self._base = self._replies(ready.base.model())
 
     def _replies(self, model: Llama) -> list[str]:
