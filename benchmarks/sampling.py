@@ -59,7 +59,8 @@ def main() -> int:
     options = parser.parse_args()
     checkpoint, trainer = load_checkpoint(options.checkpoint), load_settings(None)
     template, tokenizer = checkpoint.record.template, checkpoint.tokenizer
-    lexicon = Lexicon(set().union(*map(read_words, (english(), options.checkpoint / LEXICON))))
+    lists = [path for path in (english(), options.checkpoint / LEXICON) if path.is_file()]  # an old one has none
+    lexicon = Lexicon(set().union(*map(read_words, lists)))
     prompts = [line for line in options.prompts.read_text("utf-8").split("\n") if line]
     asked_for = prompts * options.draws
     decoder, lines, words = Decoder(checkpoint.model()), [], None if options.free else known_words(checkpoint)
