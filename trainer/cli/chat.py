@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,17 @@ from typing import Any
 from curator.contract.cli_frame import command_line, harmless, log, next_step
 from curator.contract.errors import UsageError
 from trainer.cli.models import folder_of
-from trainer.cli.options import add_command, engine_for, engine_options, sampling_of, sampling_options, show_text
+from trainer.cli.options import (
+    add_command,
+    asked_sources,
+    engine_for,
+    engine_options,
+    sampling_of,
+    sampling_options,
+    show_text,
+    sources_of,
+    sources_option,
+)
 from trainer.names import checkpoint_path
 
 
@@ -26,6 +37,7 @@ def add(commands: Any) -> None:
     )  # fmt: skip
     chat.add_argument("--profile", metavar="P", help="whose, where none is named (default: the only profile's)")
     chat.add_argument("--mode", metavar="M", help="cognitive mode, where the model was trained with their tags")
+    sources_option(chat)
     engine_options(chat)
     sampling_options(chat)
 
@@ -37,9 +49,12 @@ def _run(options: argparse.Namespace) -> int:
 
     place = options.checkpoint or _in_use(options)
     checkpoint = load_checkpoint(place)
+    ready = asked_sources(options, checkpoint) if options.sources else None
+    sources = functools.cache(lambda: ready or sources_of(options, checkpoint))  # read when first asked for
     sampling = sampling_of(options, checkpoint)
     with engine_for(options, checkpoint, sampling) as (engine, sampling):
         chat = Chat.of(checkpoint, engine, sampling, options.mode)
+        chat.find, chat.finds_always = (lambda reply: sources().of(reply)), options.sources
         show = show_text
         if sys.stdin.isatty():
             log("/help lists the commands; Ctrl-C stops a reply, Ctrl-D ends the chat")

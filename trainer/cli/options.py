@@ -23,7 +23,7 @@ from curator.contract.cli_frame import (
     positive,
     print_json,
 )
-from curator.contract.errors import UsageError
+from curator.contract.errors import CuratorError, UsageError
 from curator.contract.homes import CHECKPOINTS, chosen_profile, find_home, find_profile, optional_home
 from trainer.names import ENGINES, PAGE_FILE, TARGETS, builtin_base, checkpoint_path
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from trainer.inference.decoder import Decoder
     from trainer.inference.known_words import KnownWords
     from trainer.inference.sampling import Sampling
+    from trainer.inference.sources import Sources
     from trainer.inference.text_stream import TokenSource
     from trainer.model.checkpoint import Checkpoint
     from trainer.settings import SamplingSettings, TrainerSettings
@@ -382,3 +383,31 @@ def dialogues_of(options: argparse.Namespace, checkpoint: Checkpoint) -> Dataset
 
     home = optional_home(options.home)
     return read_dialogues(home, options.profile, options.run, options.data, checkpoint.record.template)
+
+
+def sources_option(parser: argparse.ArgumentParser) -> None:
+    """Add --sources."""
+    parser.add_argument("--sources", action="store_true", help="say of each reply which training samples it is near to")
+
+
+def sources_of(options: argparse.Namespace, checkpoint: Checkpoint) -> Sources:
+    """Return the samples that a fine-tune was trained on, to find replies in; notes on them go to stderr.
+
+    Raises UsageError or JobError where there are none any more.
+    """
+    from trainer.inference.sources import Sources
+    from trainer.settings import load_settings
+    from trainer.training.finetune import learnt_dialogues
+
+    dialogues, notes = learnt_dialogues(checkpoint, load_settings(optional_home(options.home)))
+    for note in notes:
+        log(note)
+    return Sources(dialogues)
+
+
+def asked_sources(options: argparse.Namespace, checkpoint: Checkpoint) -> Sources:
+    """Return the same for --sources. Raises UsageError, which names the option, where there are none any more."""
+    try:
+        return sources_of(options, checkpoint)
+    except CuratorError as error:
+        raise UsageError(f"--sources: {error.what}", error.next_step) from None

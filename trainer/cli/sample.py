@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from curator.contract.cli_frame import command_line, harmless, json_option, log, next_step, positive, print_json
 from trainer.cli.options import (
     add_command,
+    asked_sources,
     checkpoint_argument,
     decoder_of,
     engine_for,
@@ -16,6 +17,7 @@ from trainer.cli.options import (
     sampling_of,
     sampling_options,
     show_text,
+    sources_option,
 )
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ def add(commands: Any) -> None:
     sample.add_argument("--raw", action="store_true", help="go on from the prompt as it is, in no template")
     sample.add_argument("--mode", metavar="M", help="cognitive mode, where the model was trained with their tags")
     sample.add_argument("-n", "--number", type=positive, default=1, metavar="N", help="replies, each with its own seed")
+    sources_option(sample)
     engine_options(sample)
     json_option(sample)
     sampling_options(sample)
@@ -41,6 +44,7 @@ def _run(options: argparse.Namespace) -> int:
     from trainer.model.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(options.checkpoint)
+    sources = asked_sources(options, checkpoint) if options.sources else None
     text, note = _prompt(options, checkpoint)
     if note:
         log(note)
@@ -49,8 +53,11 @@ def _run(options: argparse.Namespace) -> int:
     note = cut_note(drawn[0], checkpoint.config.max_seq_len)
     if note:
         log(note)
+    found = [sources.of(reply.text) for reply in drawn] if sources else []
     if options.json:
         rows = [asdict(reply) | {"seed": sampling.seed + number} for number, reply in enumerate(drawn)]
+        for row, one in zip(rows, found, strict=False):
+            row["sources"] = one.as_json()
         print_json(
             {
                 "checkpoint": str(options.checkpoint),
@@ -60,6 +67,10 @@ def _run(options: argparse.Namespace) -> int:
                 "replies": rows,
             }
         )
+    else:
+        for number, one in enumerate(found, 1):
+            for line in one.lines():
+                log(f"reply {number}: {line}" if len(found) > 1 else line)
     next_step(command_line("trainer", "chat", options.checkpoint), "talks with the model")
     return 0
 

@@ -13,6 +13,7 @@ from curator.contract.files import refuse_existing, write_whole
 from trainer.inference.best_of import best_reply, others
 from trainer.inference.decoder import Decoder
 from trainer.inference.sampling import Reply, Sampling
+from trainer.inference.sources import Find
 from trainer.inference.text_stream import TokenSource, write_reply
 from trainer.model.checkpoint import Checkpoint
 from trainer.model.prompt_template import Exchange, Template
@@ -25,6 +26,7 @@ HELP = """\
 /system TEXT    put a text before the conversation; without a text, take it away
 /temp T         how freely replies are drawn: 0 always the likeliest word, 0.8 as usual
 /seed N         other dice
+/sources        the training samples that the last reply is near to
 /save FILE      write the conversation as JSONL, as trainer finetune --data reads it
 /help           this
 /quit           end it, as Ctrl-D does; Ctrl-C stops a reply"""
@@ -53,7 +55,8 @@ def cut_note(reply: Reply, context: int) -> str:
 class Chat:
     """A conversation: what computes its tokens, and the exchanges so far.
 
-    `said` holds all of them, `history` what still fits.
+    `said` holds all of them, `history` what still fits, `last` the last reply. `find` looks up the training samples
+    that a reply is near to: for /sources, and with `finds_always` for each reply.
     """
 
     decoder: TokenSource
@@ -66,6 +69,9 @@ class Chat:
     system: str = ""
     turn: int = 0
     dropped: bool = False
+    last: str = ""
+    find: Find | None = None
+    finds_always: bool = False
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, decoder: TokenSource, sampling: Sampling, mode: str | None = None) -> Chat:
@@ -96,6 +102,7 @@ class Chat:
         except KeyboardInterrupt:
             answer, note = "".join(shown).strip(), "(stopped)"
         self.turn += 1
+        self.last = answer
         if answer:
             self.history.append((text, answer))
             self.said.append((text, answer))
@@ -157,7 +164,7 @@ class Chat:
         if name == "/reset" and not value:
             self.history.clear()
             self.said.clear()
-            self.turn, self.dropped = 0, False
+            self.turn, self.dropped, self.last = 0, False, ""
             return "what was said is forgotten"
         if name == "/system":
             self.system = whole_text(value)
@@ -168,9 +175,22 @@ class Chat:
         if name in ("/temp", "/temperature") and 0 <= float(value) <= 10:
             self.sampling = replace(self.sampling, temperature=float(value))
             return f"temperature {float(value):g}"
+        if name == "/sources" and not value:
+            return "\n".join(self.sources()) or "there is no reply yet"
         if name == "/save" and value:
             return self.save(Path(value).expanduser())
         return None
+
+    def sources(self) -> list[str]:
+        """Return lines on where the last reply may come from; none where it is empty.
+
+        Raises UsageError or JobError where nothing is known of what the model was trained on.
+        """
+        if not self.last:
+            return []
+        if self.find is None:
+            raise UsageError("it is not known what this model was trained on")
+        return self.find(self.last).lines()
 
     def save(self, path: Path) -> str:
         """Write what was said as one line of JSON: {"messages": [{"role", "content"}, ...]}.
@@ -193,11 +213,16 @@ def talk(chat: Chat, lines: Iterable[str], show: Show, log: Show) -> None:
     for line in (text.strip() for text in lines):
         if line in ("/quit", "/exit", "/bye"):
             return
+        if line.startswith("/") and line != "/again":
+            log(harmless(chat.command(line)))
+            continue
         if line == "/again":
             chat.again(show, log)
-            show("\n\n")
-        elif line.startswith("/"):
-            log(harmless(chat.command(line)))
         elif line:
             chat.ask(whole_text(line), show, log)
-            show("\n\n")
+        else:
+            continue
+        show("\n\n")
+        if chat.finds_always:  # behind the end of the reply's line
+            for told in chat.sources():
+                log(told)

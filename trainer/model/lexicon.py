@@ -53,11 +53,17 @@ class _Kinds(dict[int, str]):
 _KINDS = _Kinds()
 
 
+def spans(text: str, numbers: bool = False) -> Iterator[tuple[int, int]]:
+    """Yield where each word begins and ends in the text; with `numbers`, those too, and letters that touch a digit."""
+    for match in _WORD.finditer(text.translate(_KINDS)):
+        if numbers or "n" not in match[0]:
+            yield match.span()
+
+
 def _read(text: str) -> Iterator[str]:
     """Yield every word as it is spelt in the text."""
-    for match in _WORD.finditer(text.translate(_KINDS)):
-        if "n" not in match[0]:
-            yield text[match.start() : match.end()]
+    for begin, end in spans(text):
+        yield text[begin:end]
 
 
 def _plain(word: str) -> str:

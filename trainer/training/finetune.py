@@ -216,20 +216,60 @@ def _learnt_by(begin: Checkpoint, settings: TrainerSettings) -> set[tuple[str, s
 
     None where that is no longer there.
     """
-    found: set[tuple[str, str]] = set()
-    place: Checkpoint | None = begin
+    try:
+        return {(one.prompt, one.reply) for one in learnt_dialogues(begin, settings)[0]}
+    except CuratorError:
+        return None
+
+
+def learnt_dialogues(tuned: Checkpoint, settings: TrainerSettings) -> tuple[list[Dialogue], list[str]]:
+    """Return what a fine-tune was trained on, then what those were that it went on from; and notes for the person.
+
+    The name of a dialogue of a file begins with the file's. Raises UsageError where it is no fine-tune, or a run or
+    file is gone or cannot be read, JobError where one is empty.
+    """
+    found: list[Dialogue] = []
+    notes: list[str] = []
+    place: Checkpoint | None = tuned
     while place is not None:
         plan, record = planned(place), place.record
-        run, data, earlier = (Path(plan[key]) if plan.get(key) else None for key in ("run", "data_file", "from"))
-        try:
-            dataset = read_dialogues(None, None, run, data, record.template)
-            share = recorded_share(record, "finetune", settings.finetune.holdout_share)
-            samples = encode_dataset(dataset, record.template, place.tokenizer, place.config.max_seq_len, share)
-            place = load_checkpoint(earlier) if earlier else None
-        except CuratorError:
-            return None
-        found.update((one.prompt, one.reply) for one in samples.train_dialogues)
-    return found
+        texts = (plan.get(key) for key in ("run", "data_file", "from"))
+        run, data, earlier = (Path(text) if text and isinstance(text, str) else None for text in texts)
+        _require_there(place, run or data)
+        dataset = read_dialogues(None, None, run, data, record.template)
+        digest = "samples_sha256" if run else "sha256"
+        if record.data.get(digest, dataset.about[digest]) != dataset.about[digest]:
+            notes.append(
+                f"{dataset.source} has changed since {place.folder.name} was trained on it: it is read as it is now"
+            )
+        if not plan.get("keep_secrets"):
+            dataset, _ = without_secrets(dataset)
+        longest, planned_context = place.config.max_seq_len, plan.get("context")
+        context = min(planned_context, longest) if isinstance(planned_context, int) and planned_context > 0 else longest
+        share = recorded_share(record, "finetune", settings.finetune.holdout_share)
+        samples = encode_dataset(dataset, record.template, place.tokenizer, context, share)
+        trained = samples.train_dialogues
+        found += trained if run else [replace(one, name=f"{dataset.source.name} {one.name}") for one in trained]
+        place = load_checkpoint(earlier) if earlier else None
+    return found, notes
+
+
+def _require_there(tuned: Checkpoint, source: Path | None) -> None:
+    """Raise UsageError where a checkpoint is no fine-tune, or the run or file that it was trained on is gone."""
+    if tuned.record.made_by != "finetune":
+        raise UsageError(
+            f"{tuned.folder} is no fine-tune: it has no samples that it was trained on",
+            "name a fine-tune; trainer models lists those of a person",
+        )
+    if source is None:
+        raise UsageError(
+            f"{tuned.folder} does not say what it was trained on: training/plan.json is missing there",
+            "name the folder that trainer finetune made, or copy its training/ there",
+        )
+    if not source.exists():
+        raise UsageError(
+            f"{source} is gone, which {tuned.folder.name} was trained on", "put it back there, then ask again"
+        )
 
 
 def _not_learnt(samples: Samples, learnt: set[tuple[str, str]]) -> tuple[Samples, int]:

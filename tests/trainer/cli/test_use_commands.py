@@ -314,7 +314,7 @@ def test_help_names_every_command() -> None:
     _, said = run(conversation(says("")), "/help", "/hepl")
     assert said[1] == "cannot use '/hepl'; /help lists what there is"
     named = [line.split()[0] for line in said[0].splitlines()]
-    assert named == ["/again", "/reset", "/system", "/temp", "/seed", "/save", "/help", "/quit"]
+    assert named == ["/again", "/reset", "/system", "/temp", "/seed", "/sources", "/save", "/help", "/quit"]
 
 
 @pytest.mark.parametrize(
