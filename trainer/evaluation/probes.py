@@ -156,12 +156,14 @@ class EvalSuite:
         before = [self._invented(text, limit) for text, limit in zip(theirs, limits, strict=False)]
         moved = ratio_deviations(counts)
         base_moved = [*ratio_deviations(before), *[0.0] * (len(moved) - len(before))]
-        number, all_words = len(counts), sum(many for _, many in counts)
+        number, all_words, base_words = len(counts), *(sum(many for _, many in side) for side in (counts, before))
         recited = self._recited.counts(reply.text for reply in tuned.replies) if self._recited else None
         grams = sum(many for _, many in recited) if recited else 0
         return Margins(
             oov_rate=margin(
-                [one - other for one, other in zip(moved, base_moved, strict=True)], number / max(1, all_words)
+                [one - other for one, other in zip(moved, base_moved, strict=True)],
+                # A base that hardly says a word behind prompts that are strange to it proves no rate of 0 by that.
+                math.hypot(number / max(1, all_words), number / max(1, base_words)),
             ),
             eos_rate=share_margin(sum(reply.stopped == "end" for reply in tuned.replies), number),
             memorisation=margin(ratio_deviations(recited), number / max(1, grams)) if recited else None,

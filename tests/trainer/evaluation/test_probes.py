@@ -18,6 +18,7 @@ from use_fixtures import after, scripted
 from trainer.data.batches import PackedDataset, TokenisedExample
 from trainer.data.dialogues import Dialogue, Samples, encode
 from trainer.data.token_shards import list_shards
+from trainer.evaluation.evidence import Z
 from trainer.evaluation.metrics import NgramOverlap
 from trainer.evaluation.perplexity import mean_loss, windows
 from trainer.evaluation.probes import EvalResult, EvalSuite, lexicon_of, perplexity
@@ -216,6 +217,16 @@ def test_the_base_s_words_count_only_as_far_as_the_tuned_ones_go() -> None:
     assert probes.beside(before, longer).oov == before.oov
     silent = replace(longer, replies=())
     assert probes.beside(before, silent).oov == WordCounts(0)
+
+
+def test_a_base_that_hardly_says_a_word_proves_no_rate_of_nothing() -> None:
+    probes = asked()
+    before, after = (probes.measure(says(text), 100, 0, 8) for text in (" ko.", " ba ko ti re mu san lor vi en da."))
+    width = probes.margins(before, after).oov_rate
+    assert width == pytest.approx(Z * math.hypot(1 / 1000, 1 / 100), rel=1e-6), "one more hit in either's words"
+    assert probes.margins(after, after).oov_rate == pytest.approx(Z * math.hypot(1 / 1000, 1 / 1000), rel=1e-6)
+    mute = replace(before, replies=tuple(replace(reply, text="") for reply in before.replies))
+    assert probes.margins(mute, after).oov_rate > 1, "nothing said, nothing known"
 
 
 # --- what could not be measured ---
