@@ -14,6 +14,8 @@ _WHERE = {
     "Filter": "curator.hooks",
     "MemorySource": "curator.hooks",
     "Mode": "curator.hooks",
+    "Pack": "curator.hooks",
+    "PackJob": "curator.hooks",
     "Recipe": "curator.hooks",
     "Reject": "curator.hooks",
     "Change": "curator.records",
@@ -64,6 +66,9 @@ _WHERE = {
     "script_row": "curator.exports.scripts",
     "training_json": "curator.exports.scripts",
     "training_script": "curator.exports.scripts",
+    "persona_of": "curator.exports.pack.persona",
+    "skill_pack": "curator.exports.pack.skill",
+    "card_pack": "curator.exports.pack.card",
     "yaml_with_reasons": "curator.exports.yaml_text",
     "find_secrets": "curator.contract.secret_scan",
     "secrets_of": "curator.contract.secret_scan",
@@ -191,6 +196,9 @@ if TYPE_CHECKING:
     from curator.encryption.profile import Content as Content
     from curator.encryption.profile import Unlocked as Unlocked
     from curator.encryption.profile import read_plain as read_plain
+    from curator.exports.pack.card import card_pack as card_pack
+    from curator.exports.pack.persona import persona_of as persona_of
+    from curator.exports.pack.skill import skill_pack as skill_pack
     from curator.exports.scripts import launch_guide as launch_guide
     from curator.exports.scripts import read_recipe as read_recipe
     from curator.exports.scripts import script_notes as script_notes
@@ -204,6 +212,8 @@ if TYPE_CHECKING:
     from curator.hooks import Filter as Filter
     from curator.hooks import MemorySource as MemorySource
     from curator.hooks import Mode as Mode
+    from curator.hooks import Pack as Pack
+    from curator.hooks import PackJob as PackJob
     from curator.hooks import Pairing as Pairing
     from curator.hooks import Recipe as Recipe
     from curator.hooks import Reject as Reject

@@ -206,9 +206,45 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class PackJob:
+    """What an exporter of a persona pack may look at.
+
+    `folder` is the name of the pack's folder, `person` what the person is called, `run` the run's name. `samples` are
+    those of the run in its order, and may be gone through again; control tokens in them are spelled in braces.
+    `consent` is what etc/export.json says of it, "" for nothing.
+    """
+
+    folder: str
+    username: str
+    person: str
+    run: str
+    samples: Iterable[CuratedSample]
+    settings: Settings
+    consent: str = ""
+
+
+@dataclass(frozen=True)
+class Pack:
+    """A persona pack: `files` by name, text or bytes, and `first`, the one to open first.
+
+    A line that rests on a sample names it by its id: sources.jsonl is made from that, with the sample's files from the
+    run's lineage. `counts` are figures for export.json; `notes` and `warnings` as in a Recipe.
+    """
+
+    files: Mapping[str, str | bytes]
+    first: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Exporter:
-    """A tool that takes the set elsewhere. `row(conversation, job)` returns one row of its data, JSON's own types;
-    `recipe(job)` its configuration and commands. Every key of `job.keys` must be read there or be named in `unused`.
+    """A tool that takes the set elsewhere. Its `kind` says what is made for it.
+
+    "sft": training data. `row(conversation, job)` returns one row of its data, JSON's own types; `recipe(job)` its
+    configuration and commands. Every key of `job.keys` must be read there or be named in `unused`. "pack": a persona
+    pack for a chat model that is not trained: `pack(job)` returns it, and the other fields are not looked at.
 
     `per_message` is True where a row can say of each message whether it is trained; else each trained reply gets a row
     of its own, in which it comes last. `template` tells who renders a row: the base model's "tokenizer", the "tool"'s
@@ -217,13 +253,15 @@ class Exporter:
 
     name: str
     title: str
-    row: Callable[[Conversation, ExportJob], dict[str, Any]]
-    recipe: Callable[[ExportJob], Recipe]
+    row: Callable[[Conversation, ExportJob], dict[str, Any]] | None = None
+    recipe: Callable[[ExportJob], Recipe] | None = None
     per_message: bool = False
     methods: tuple[str, ...] = ("lora", "full")
     data: tuple[str, str] = ("train.jsonl", "validation.jsonl")
     template: Literal["tokenizer", "tool", "server"] = "tokenizer"
     ends: Literal["mark", "all"] = "all"
+    kind: Literal["sft", "pack"] = "sft"
+    pack: Callable[[PackJob], Pack] | None = None
 
 
 class CuratorSpec:
@@ -269,4 +307,4 @@ class CuratorSpec:
 
     @hookspec
     def register_exporters(self, settings: Settings) -> list[Exporter]:  # type: ignore[empty-body]
-        """Return exporters: each writes the set as one tool for fine-tuning large models takes it."""
+        """Return exporters: each writes the set as one tool for fine-tuning takes it, or a persona pack."""

@@ -83,6 +83,8 @@ BUILT_IN_PLUGINS = {
     "export_mlx": "exporters.mlx",
     "export_torchtune": "exporters.torchtune",
     "export_openai": "exporters.openai",
+    "export_skill": "exporters.skill",
+    "export_card": "exporters.card",
 }
 _REASON = re.compile(r"[a-z0-9_]+")
 

@@ -393,11 +393,21 @@ class ExportIndex(Record, frozen=True, gc=False):
     mode: str
 
 
+class PackSource(Record, frozen=True, gc=False):
+    """One line of a persona pack's sources.jsonl: a sample that the pack quotes or names, the files that it came from,
+    and for each file of the pack the lines (from 1) on which its id stands."""
+
+    sample_id: str
+    sources: tuple[Source, ...]
+    lines: dict[str, tuple[int, ...]]
+
+
 class ExportSummary(Record, frozen=True, gc=False, omit_defaults=False):
     """export.json, written last: without it there is no export. The only file of an export that carries the clock.
 
     `keys` are the hyperparameters that the tool was given, by MetaHuman's names, `unused` those it was not, and why.
-    `run_sha256` is that of the run's run-summary.json. `warnings` are what the user should do something about, `notes`
+    `run_sha256` is that of the run's run-summary.json. A persona pack trains nothing: its `method`, `base_model` and
+    `family` are "". `warnings` are what the user should do something about, `notes`
     facts beside.
     """
 

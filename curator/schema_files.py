@@ -27,6 +27,7 @@ _LINES = {
     "family": contract.Family,
     "export_index_line": records.ExportIndex,
     "export_summary": records.ExportSummary,
+    "pack_source_line": records.PackSource,
     "imported_message": records.ImportedMessage,
     "import_skip": records.Skip,
     "import_summary": records.ImportSummary,

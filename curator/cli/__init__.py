@@ -11,12 +11,29 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from curator.cli import docs, doctor, explain, export, import_, init, people, plugins, preview, report, run, validate
+from curator.cli import (
+    docs,
+    doctor,
+    explain,
+    export,
+    import_,
+    init,
+    pack_prompt,
+    people,
+    plugins,
+    preview,
+    report,
+    run,
+    validate,
+    voice,
+)
 from curator.contract import __version__
 from curator.contract.cli_frame import completion_option, guarded, log
 from curator.contract.errors import PluginError
 
-_COMMANDS = (import_, run, report, validate, explain, export, preview, people, plugins, doctor, init, docs)
+_COMMANDS = (
+    import_, run, report, validate, explain, export, preview, pack_prompt, voice, people, plugins, doctor, init, docs,
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

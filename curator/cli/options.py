@@ -12,9 +12,10 @@ from curator.contract.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from curator.encryption.profile import Unlocked
-    from curator.exports.plan import Plan
+    from curator.exports.plan import PackPlan, Plan
 
 TOOLS = ("llama-factory", "axolotl", "trl", "unsloth", "mlx", "torchtune", "openai")
+PACKS = ("skill", "card")  # persona packs, for a chat model that is not trained
 
 
 def run_options(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +53,10 @@ def debug_option(parser: argparse.ArgumentParser) -> None:
 def export_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that name an export."""
     run_options(parser)
-    parser.add_argument("--to", required=True, metavar="TOOL", help=f"{', '.join(TOOLS)}, or a plugin's tool")
+    parser.add_argument(
+        "--to", required=True, metavar="TOOL",
+        help=f"{', '.join(TOOLS)}; {' or '.join(PACKS)} for a persona pack; or a plugin's tool",
+    )  # fmt: skip
     parser.add_argument("--method", choices=("lora", "full"), help="default: training_mode of etc/")
     parser.add_argument("--base-model", metavar="NAME", help="model to fine-tune (default: base_model of etc/)")
     parser.add_argument("--family", metavar="F", help="the base model's family (default: found by its name)")
@@ -113,7 +117,7 @@ def named_run(options: argparse.Namespace) -> NamedRun:
     return NamedRun(latest_run(find_profile(home, username)), username, home)
 
 
-def planned_export(options: argparse.Namespace, run: NamedRun, out: Path | None) -> Plan:
+def planned_export(options: argparse.Namespace, run: NamedRun, out: Path | None) -> Plan | PackPlan:
     """Return the plan of an export of `run`; `out` is None for a preview."""
     from curator.exports.plan import ExportRequest, plan_export
 

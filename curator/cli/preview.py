@@ -29,13 +29,19 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from curator.contract.errors import counted
-    from curator.exports.plan import cut_note
+    from curator.contract.errors import UsageError, counted
+    from curator.exports.plan import PackPlan, cut_note
     from curator.exports.preview import HOW_TO_MEND, preview, require_clean, require_rows, rows_note, show
     from curator.exports.tokenizer import ChatTokenizer
 
     run = named_run(options)
     plan = planned_export(options, run, None)
+    if isinstance(plan, PackPlan):
+        words = ("export", *run.for_curate, "--to", options.to, "--out", export_place(run, options.to))
+        raise UsageError(
+            f"--to {options.to} makes a persona pack, which has no rows: there is nothing to preview",
+            f"make it: {command_line('curate', *words)}",
+        )
     tokenizer = ChatTokenizer(options.tokenizer) if options.tokenizer else None
     with progress_bar() as progress:
         result = preview(plan, tokenizer, options.sample, options.samples, progress)

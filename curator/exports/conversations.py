@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -68,21 +68,8 @@ class ConversationReader:
     def __iter__(self) -> Iterator[Conversation]:
         """Yield every conversation in the order of the run. Raises JobError where the file is not the run's."""
         self.samples = self.braced = self.cut = 0
-        digest = hashlib.sha256()
-        try:
-            with (self.folder / self.name).open("rb") as file:
-                for number, line in enumerate(file, 1):
-                    digest.update(line)
-                    text = line.strip().removesuffix(b",")
-                    if text not in (b"[", b"]", b"[]", b""):
-                        yield self._conversation(text, number)
-        except OSError as error:
-            raise JobError(f"{printable(str(self.folder / self.name))}: {error.strerror}", MAKE_AGAIN) from None
-        if digest.hexdigest() != self.summary["files"].get(self.name):
-            raise JobError(
-                f"{printable(str(self.folder / self.name))}: its sha256 is not that of run-summary.json",
-                "the run was changed after it was made: make it again with curate run",
-            )
+        for number, line in run_lines(self.folder, self.name, self.summary):
+            yield self._conversation(line, number)
 
     def _conversation(self, line: bytes, number: int) -> Conversation:
         try:
@@ -114,11 +101,38 @@ class ConversationReader:
     def _plain(self, text: str, tagged: bool = False) -> str:
         """Spell control tokens in braces; the tag before a `tagged` text is the run's own and stays."""
         tag, body = untag(text) if tagged else ("", text)
-        if "<" not in body and "[" not in body and "&" not in body and body.isascii():
-            return text
-        plain, count = in_braces(body, self.tokens)
+        plain, count = without_tokens(body, self.tokens)
         self.braced += count
         return tag + plain if count else text
+
+
+def without_tokens(text: str, tokens: tuple[str, ...]) -> tuple[str, int]:
+    """Return a text with its control tokens spelled in braces, and how many it had; most texts need no closer look."""
+    if "<" not in text and "[" not in text and "&" not in text and text.isascii():
+        return text, 0
+    return in_braces(text, tokens)
+
+
+def run_lines(folder: Path, name: str, summary: Mapping[str, Any]) -> Iterator[tuple[int, bytes]]:
+    """Yield the records of a run's file, one a line, each with its line's number.
+
+    Raises JobError where the file cannot be read or, at its end, is not the one that the run's `summary` names.
+    """
+    shown, digest = printable(str(folder / name)), hashlib.sha256()
+    try:
+        with (folder / name).open("rb") as file:
+            for number, line in enumerate(file, 1):
+                digest.update(line)
+                text = line.strip().removesuffix(b",")
+                if text not in (b"[", b"]", b"[]", b""):
+                    yield number, text
+    except OSError as error:
+        raise JobError(f"{shown}: {error.strerror}", MAKE_AGAIN) from None
+    if digest.hexdigest() != summary["files"].get(name):
+        raise JobError(
+            f"{shown}: its sha256 is not that of run-summary.json",
+            "the run was changed after it was made: make it again with curate run",
+        )
 
 
 def row_tokens(messages: Sequence[Message], characters_per_token: float) -> int:

@@ -150,6 +150,7 @@ def _write_rows(plan: Plan, folder: Path, progress: Progress) -> tuple[_Counts, 
 
 
 def _row(plan: Plan, conversation: Conversation, job: ExportJob) -> dict[str, Any]:
+    assert plan.exporter.row is not None
     try:
         return plan.exporter.row(conversation, job)
     except (KeyboardInterrupt, UsageError):
@@ -190,6 +191,7 @@ class _Lines:
 
 def _recipe(plan: Plan, job: ExportJob) -> Recipe:
     """Ask the exporter for its recipe, and hold it to its contract: every key is used or named."""
+    assert plan.exporter.recipe is not None
     recipe = call_plugin(plan.plugin, "recipe", "", plan.exporter.recipe, job)
     where = defined(plan.exporter.recipe)
     if not isinstance(recipe, Recipe):
@@ -233,8 +235,7 @@ def _set_warnings(plan: Plan, counts: _Counts) -> Iterator[str]:
     """Yield what a user should do something about, in this set with this configuration."""
     samples = plan.reader.samples
     if opened := plan.reader.summary.get("encrypted"):
-        memories = counted(opened, "memory", "memories")
-        yield f"the set holds in the clear what was encrypted: {memories} of encrypted files; keep this export as safe"
+        yield encrypted_warning(opened)
     if counts.long:
         yield (
             f"{counted(counts.long, 'row')} probably longer than max_seq_length {plan.config.max_seq_length:,}, as "
@@ -249,6 +250,12 @@ def _set_warnings(plan: Plan, counts: _Counts) -> Iterator[str]:
             "nothing is held out, so the tool cannot tell whether the model learns or memorises: make a run with "
             "curate run --holdout 0.05"
         )
+
+
+def encrypted_warning(opened: int) -> str:
+    """Return what the user of an encrypted profile must know of an export; `opened` counts its memories."""
+    memories = counted(opened, "memory", "memories")
+    return f"the set holds in the clear what was encrypted: {memories} of encrypted files; keep this export as safe"
 
 
 def _summary(plan: Plan, job: ExportJob, recipe: Recipe, counts: _Counts) -> ExportSummary:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
+
+import msgspec
 
 from curator.config import ExportConfig, Settings, load_export, load_settings
-from curator.contract.chat_format import ChatFormat, detect_family, named_family
-from curator.contract.errors import UsageError, counted, unknown_name
+from curator.contract.chat_format import ChatFormat, detect_family, named_family, pick_family
+from curator.contract.errors import CuratorError, UsageError, counted, unknown_name
 from curator.contract.finetune_config import FineTuneConfig, load_fine_tune
+from curator.contract.homes import CORE, find_profile
 from curator.contract.jinja_chat import family_template
 from curator.contract.records import Family, read_summary
 from curator.exports.conversations import (
@@ -22,9 +25,12 @@ from curator.exports.conversations import (
     system_in_user_turn,
 )
 from curator.exports.hyperparameters import keys_for
-from curator.hooks import Exporter, ExportJob
-from curator.plugin_manager import fill, load_plugins, switched_off
+from curator.exports.run_samples import RunSamples
+from curator.hooks import Exporter, ExportJob, PackJob
+from curator.plugin_manager import Registry, fill, load_plugins, switched_off
 from curator.records import Conversation
+
+_MOST_LETTERS: Final = 64  # of the person's name
 
 
 @dataclass(frozen=True)
@@ -57,23 +63,88 @@ class Plan:
     warnings: list[str] = field(default_factory=list)
 
 
-def plan_export(request: ExportRequest) -> Plan:
+@dataclass(frozen=True)
+class PackPlan:
+    """A persona pack as it was resolved: the exporter, its plugin, and the run that it is made from."""
+
+    request: ExportRequest
+    exporter: Exporter
+    plugin: str
+    samples: RunSamples
+    job: PackJob
+
+
+def plan_export(request: ExportRequest) -> Plan | PackPlan:
     """Find everything that an export needs. Raises UsageError for an unknown run, tool, method, model or key."""
     summary = read_summary(request.run, NEEDED)
     settings = load_settings(request.home)
-    registry = load_plugins(settings, request.home)
-    config, _ = load_fine_tune(request.home, _one_mode(summary))
-    base_model = _base_model(request.base_model or config.base_model, request.tool)
-    warnings: list[str] = []
-
-    def family_of(families: dict[str, Family]) -> Family:
-        return _family(families, request.family, base_model, summary["family"], warnings)
-
-    family = fill(registry, settings, family_of)
+    registry = _registry(settings, request.home, str(summary["family"]))
     if request.tool not in registry.exporters:
         off = switched_off(settings, request.home, request.tool)
         raise unknown_name("tool", request.tool, registry.exporters, off or "curate plugins lists who gives them")
     exporter, plugin = registry.exporters[request.tool], registry.owners[f"export {request.tool}"]
+    if exporter.kind == "pack":
+        _refuse_options(request)
+        samples = RunSamples(request.run, registry.control_tokens)
+        folder = request.out.absolute().name if request.out else ""
+        return PackPlan(request, exporter, plugin, samples, _pack_job(samples, settings, request.home, folder))
+    return _plan_rows(request, settings, registry, (exporter, plugin))
+
+
+def plan_persona(run: Path, home: Path | None) -> tuple[RunSamples, PackJob]:
+    """Return what a persona is made from, for what writes no folder. Raises UsageError where `run` is no run."""
+    summary = read_summary(run, NEEDED)
+    settings = load_settings(home)
+    samples = RunSamples(run, _registry(settings, home, str(summary["family"])).control_tokens)
+    return samples, _pack_job(samples, settings, home, "")
+
+
+def _registry(settings: Settings, home: Path | None, family: str) -> Registry:
+    """Load the plugins; which family the filters are given does not matter here, since an export filters nothing."""
+    registry = load_plugins(settings, home)
+    default = settings.curate.default_family
+    fill(registry, settings, lambda families: families.get(family) or pick_family(families, None, None, default))
+    return registry
+
+
+def _pack_job(samples: RunSamples, settings: Settings, home: Path | None, folder: str) -> PackJob:
+    username = str(samples.summary["username"])
+    return PackJob(
+        folder=folder, username=username, person=_person(home, username), run=str(samples.summary["label"]),
+        samples=samples, settings=settings, consent=load_export(home).consent.strip(),
+    )  # fmt: skip
+
+
+def _person(home: Path | None, username: str) -> str:
+    """Return what the person is called, by persona/core.json (identity.humanName); else the user name."""
+    try:
+        core = msgspec.json.decode((find_profile(home, username) / CORE).read_bytes()) if home else {}
+        name = " ".join(core["identity"]["humanName"].split())
+    except (CuratorError, OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return username
+    return name if 0 < len(name) <= _MOST_LETTERS and name.isprintable() else username
+
+
+def _refuse_options(request: ExportRequest) -> None:
+    """Raise UsageError for an option that says how a model is trained: a persona pack trains none."""
+    given = {"--method": request.method, "--base-model": request.base_model, "--family": request.family}
+    named = [option for option, value in given.items() if value is not None]
+    named += ["--tags"] if request.tags != "content" else []
+    if named:
+        raise UsageError(
+            f"--to {request.tool} makes a persona pack, which trains no model: {named[0]} means nothing there",
+            f"leave out {' and '.join(named)}",
+        )
+
+
+def _plan_rows(request: ExportRequest, settings: Settings, registry: Registry, given: tuple[Exporter, str]) -> Plan:
+    """Find what training data needs beside the run: the model, its family, the configuration."""
+    exporter, plugin = given
+    summary = read_summary(request.run, NEEDED)
+    config, _ = load_fine_tune(request.home, _one_mode(summary))
+    base_model = _base_model(request.base_model or config.base_model, request.tool)
+    warnings: list[str] = []
+    family = _family(registry.families, request.family, base_model, summary["family"], warnings)
     if exporter.template == "server":
         warnings.clear()  # the service knows its models' template by itself
     method = request.method or ("lora" if config.training_mode == "lora" else "full")

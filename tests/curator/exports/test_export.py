@@ -387,7 +387,7 @@ def test_what_a_killed_export_left_is_taken_away(made: tuple[Home, Path], curate
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--to", "llamafactory"], "unknown tool 'llamafactory': expected one of axolotl, each, "),
+        (["--to", "llamafactory"], "unknown tool 'llamafactory': expected one of axolotl, card, each, "),
         (["--to", "plain", "--family", "qwem"], "unknown family 'qwem'"),
         (
             ["--to", "plain", "--base-model", "ft:gpt-4.1-mini-2025-04-14:me::a1"],

@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 from conftest import ROOT, Home, Result, curate_once, rows
 
-from curator.cli.options import TOOLS
+from curator.cli.options import PACKS, TOOLS
 from curator.config import load_settings
 from curator.plugin_manager import BUILT_IN_PLUGINS
 
@@ -461,7 +461,7 @@ def test_an_unknown_id_is_a_usage_error(home: Home, curate: Curate, done: Result
 def test_plugins_lists_every_plugin_with_what_it_gives(home: Home, curate: Curate) -> None:
     listed = {one["name"]: one for one in json.loads(curate("plugins", "--home", home.folder, "--json").out)}
     importers = {name for name in BUILT_IN_PLUGINS if name.startswith("import_")}
-    exporters = {"export_" + name.replace("-", "_"): name for name in TOOLS}
+    exporters = {"export_" + name.replace("-", "_"): name for name in (*TOOLS, *PACKS)}
     assert set(listed) == {
         "metahuman", "jsonl", "imports", "modes", "metadata", "type", "mapping", "cleaners", "filters", "secrets",
         "families", *exporters, *importers,

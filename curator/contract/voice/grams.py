@@ -1,0 +1,152 @@
+"""A text as hashed n-grams: two to five characters, one and two words; topic-free where rare words are masked first."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+CHARACTERS, WORDS = (2, 3, 4, 5), (1, 2)
+STREAMS = len(CHARACTERS) + len(WORDS)
+BUCKETS = 1 << 18  # of each stream
+COMMON = 500  # words of a language that are not masked
+DOCUMENT = 250  # words of a document
+_BLANKLESS = "\u0e01-\u0e5b\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # Thai, kana, Chinese characters
+_MARKS = "\u0300-\u036f\u064b-\u0655\u0900-\u0903\u093a-\u094f\u0951-\u0957"  # that Python counts to no word
+# A word, its apostrophes with it; of a script without blanks each character, which Thai's marks are too.
+_WORD = re.compile(
+    f"[{_BLANKLESS}]|(?:[^\\W_{_BLANKLESS}]|[{_MARKS}])+(?:['\u2019](?:[^\\W_{_BLANKLESS}]|[{_MARKS}])+)*"
+)
+_ALONE = re.compile(f"[{_BLANKLESS}]")
+_CHARACTERS = 2  # of a script without blanks that count as a word
+_SPACE = re.compile(r"\s+")
+_TOKEN = re.compile(f"{_WORD.pattern}|[^\\w\\s]")
+_FIRST, _LAST = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9)
+Grams = tuple[NDArray[np.int32], ...]  # of each stream the bucket of each n-gram
+Counts = NDArray[np.int64]  # (STREAMS, BUCKETS)
+
+
+def plain(text: str) -> str:
+    """Return a text with composed characters (NFC), one kind of apostrophe and single blanks."""
+    return _SPACE.sub(" ", unicodedata.normalize("NFC", text).replace("\u2019", "'")).strip()
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a plain text in lower case; of a script without blanks, its characters."""
+    return [word.lower() for word in _WORD.findall(text)]
+
+
+def number_of_words(words: Sequence[str]) -> int:
+    """Return how many words these are, where two characters of a script without blanks count as one."""
+    alone = sum(1 for word in words if _ALONE.match(word))
+    return len(words) - alone + -(-alone // _CHARACTERS)
+
+
+def word_key(word: str) -> int:
+    """Return a word as a number of 64 bits, so that a list of common words holds no text."""
+    return int.from_bytes(blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+def common_words(sides: Iterable[Iterable[str]]) -> frozenset[int]:
+    """Return the keys of the words that every side uses most, by its smallest share of any side's words.
+
+    A name that one side alone is full of is not common: it tells of what somebody speaks, not how.
+    """
+    counts = [Counter(words) for words in sides]
+    totals = [max(1, sum(count.values())) for count in counts]
+    first, *rest = counts
+    shares = {
+        word: min(count[word] / total for count, total in zip(counts, totals, strict=True))
+        for word in first
+        if all(word in count for count in rest)
+    }
+    return frozenset(word_key(word) for word, _ in sorted(shares.items(), key=lambda one: (-one[1], one[0]))[:COMMON])
+
+
+class Masker:
+    """Writes `*` for every word that is not among the common ones."""
+
+    def __init__(self, common: frozenset[int]) -> None:
+        self._common = common
+        self._known: dict[str, str] = {}
+
+    def __call__(self, text: str) -> str:
+        """Return a plain text with its uncommon words masked."""
+        return _WORD.sub(lambda match: self._of(match[0]), text)
+
+    def _of(self, word: str) -> str:
+        found = self._known.get(word)
+        if found is None:
+            found = self._known[word] = word if word_key(word.lower()) in self._common else "*"
+        return found
+
+
+def grams(text: str) -> Grams:
+    """Return the buckets of the n-grams of a plain text, (N,) for each stream; a blank stands before and behind it."""
+    points = np.frombuffer(f" {text} ".encode("utf-32-le", "surrogatepass"), np.uint32)
+    tokens = np.array(
+        [crc32(token.lower().encode("utf-8", "surrogatepass")) for token in _TOKEN.findall(text)], np.uint32
+    )
+    return tuple(_buckets(points, order) for order in CHARACTERS) + tuple(_buckets(tokens, order) for order in WORDS)
+
+
+def _buckets(values: NDArray[np.uint32], order: int) -> NDArray[np.int32]:
+    """Return the bucket of each run of `order` values, by a multiplicative hash."""
+    many = len(values) - order + 1
+    if many < 1:
+        return np.zeros(0, np.int32)
+    out = np.full(many, order, np.uint64)
+    for place in range(order):
+        out = out * _FIRST + values[place : place + many]
+    out ^= out >> np.uint64(29)
+    out *= _LAST
+    return (out >> np.uint64(64 - (BUCKETS.bit_length() - 1))).astype(np.int32)
+
+
+def count(documents: Sequence[Grams]) -> Counts:
+    """Return how often each bucket occurs in documents, (STREAMS, BUCKETS)."""
+    out = np.zeros((STREAMS, BUCKETS), np.int64)
+    for stream in range(STREAMS if documents else 0):
+        out[stream] = np.bincount(np.concatenate([document[stream] for document in documents]), minlength=BUCKETS)
+    return out
+
+
+def documents_of(texts: Iterable[str], size: int = DOCUMENT) -> list[str]:
+    """Return texts as documents of about `size` words: short ones joined, long ones cut; a rest joins the last."""
+    out: list[str] = []
+    parts: list[str] = []
+    held = 0
+    for text in texts:
+        for piece in _pieces(plain(text), size):
+            parts.append(piece)
+            held += number_of_words(words_of(piece))
+            if held >= size:
+                out.append(" ".join(parts))
+                parts, held = [], 0
+    if parts and (held >= size // 2 or not out):
+        out.append(" ".join(parts))
+    elif parts:
+        out[-1] += " " + " ".join(parts)
+    return out
+
+
+def _pieces(text: str, size: int) -> Iterable[str]:
+    """Yield a text in pieces of `size` words, cut before a word."""
+    begin, held, alone = 0, 0, 0
+    for match in _WORD.finditer(text):
+        if _ALONE.match(match[0]):
+            alone += 1
+            held += alone % _CHARACTERS
+        else:
+            held += 1
+        if held > size:
+            yield text[begin : match.start()].strip()
+            begin, held, alone = match.start(), 1, 0
+    if text[begin:].strip():
+        yield text[begin:].strip()

@@ -1,0 +1,259 @@
+"""What is known of how a person writes, beside others, and where a text stands between the two.
+
+The measure of a document is the mean, over its n-grams, of log(p_person / p_others), the person's counts shrunk to the
+others' (SHRINK pseudo-counts a stream). 0 is where others' documents lie, 100 where the person's own do that were left
+out of the counts; both are found by leaving a fifth of the documents out in turn, neighbours together, so that no
+document is judged by the words of its own day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curator.contract.voice.grams import (
+    DOCUMENT,
+    Counts,
+    Grams,
+    Masker,
+    common_words,
+    count,
+    documents_of,
+    grams,
+    number_of_words,
+    plain,
+    words_of,
+)
+
+KNOWN = 2000  # words that are known of the person, and of the others, at least
+JUDGED = 100  # words of a text that is judged, at least
+SHRINK = 8000.0
+_UNSEEN = 0.05  # added to every bucket of the others
+_FOLDS = 5
+_RESAMPLES = 1000
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a text stands: 0 the others, 100 the person, with the bounds of 95%; None and why, where nothing tells."""
+
+    score: float | None
+    low: float | None
+    high: float | None
+    words: int
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class View:
+    """The counts of both sides (STREAMS, BUCKETS) and the measures of their documents that were left out of them."""
+
+    person: Counts
+    others: Counts
+    floor: Floats
+    ceiling: Floats
+
+    def ratios(self) -> NDArray[np.float32]:
+        """Return log(p_person / p_others) of each bucket, (STREAMS, BUCKETS), nats."""
+        return _ratios(self.person, self.others)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A person's way to write in one language; `words` are how many are known of the person and of the others."""
+
+    words: tuple[int, int]
+    common: frozenset[int]
+    topic_free: View
+    full: View
+
+    def lacking(self) -> str:
+        """Return what is missing before it can tell anything, or ''."""
+        known, others = self.words
+        if known < KNOWN:
+            return f"{known:,} words are known of the person: {KNOWN - known:,} more are needed"
+        if others < KNOWN:
+            return f"{others:,} words are known of others: {KNOWN - others:,} more are needed"
+        return ""
+
+
+class Judge:
+    """Places texts by a reference; topic-free unless `full`."""
+
+    def __init__(self, reference: Reference, *, full: bool = False) -> None:
+        self.reference = reference
+        self._view = reference.full if full else reference.topic_free
+        self._ratios = self._view.ratios()
+        self._mask = None if full else Masker(reference.common)
+
+    def measure(self, text: str) -> float:
+        """Return the measure of one document: the mean log ratio of its n-grams, nats."""
+        return self.measure_grams(self.grams(text))
+
+    def measure_grams(self, document: Grams) -> float:
+        """Return the measure of a document's n-grams; references with the same common words read the same ones."""
+        return _measure(self._ratios, document)
+
+    def grams(self, text: str) -> Grams:
+        """Return the n-grams of a text as this reference reads it."""
+        text = plain(text)
+        return grams(self._mask(text) if self._mask else text)
+
+    def scaled(self, measures: Floats | float) -> Floats:
+        """Return measures (N,), nats, as shares of the way from the others (0) to the person (100), (N,)."""
+        floor, ceiling = self._view.floor.mean(), self._view.ceiling.mean()
+        return np.asarray(100 * (np.asarray(measures) - floor) / (ceiling - floor))
+
+    @property
+    def least(self) -> int:
+        """Return how many words a text must have to be judged."""
+        return JUDGED
+
+    def lacking(self) -> str:
+        """Return why nothing can be told of any text, or ''."""
+        return self.reference.lacking() or self._apart()
+
+    def place(self, texts: Sequence[str], seed: int = 0) -> Place:
+        """Return where texts of one author stand together; the interval is by bootstrap over documents."""
+        words = sum(number_of_words(words_of(plain(text))) for text in texts)
+        lacking = self.lacking()
+        if not lacking and words < JUDGED:
+            lacking = f"{words:,} words are judged: {JUDGED - words:,} more are needed"
+        if lacking:
+            return Place(None, None, None, words, lacking)
+        found = np.array([self.measure(text) for text in documents_of(texts)])
+        low, high = self._interval(found, words, np.random.default_rng(seed))
+        return Place(float(self.scaled(found.mean())), low, high, words)
+
+    def _apart(self) -> str:
+        """Return why the reference cannot tell the person from the others, or ''."""
+        floor, ceiling = self._view.floor, self._view.ceiling
+        error = np.hypot(floor.std() / len(floor) ** 0.5, ceiling.std() / len(ceiling) ** 0.5)
+        if ceiling.mean() - floor.mean() > 3 * error:
+            return ""
+        return "the person's words cannot be told from the others'"
+
+    def _interval(self, found: Floats, words: int, dice: np.random.Generator) -> tuple[float, float]:
+        """Return the bounds of 95% of the score. Few documents are given the spread that the person's have."""
+        floor, ceiling = self._view.floor, self._view.ceiling
+        if len(found) < _FOLDS:
+            spread = ceiling.std(ddof=1) if len(ceiling) > 1 else 0.0
+            drawn = found.mean() + dice.normal(0.0, spread * (DOCUMENT / max(words, 1)) ** 0.5, _RESAMPLES)
+        else:
+            drawn = _means(found, dice)
+        bottom, top = _means(floor, dice), _means(ceiling, dice)
+        low, high = np.percentile(100 * (drawn - bottom) / np.maximum(top - bottom, 1e-9), [2.5, 97.5])
+        return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Background:
+    """Others' writing, counted: `documents` of theirs are in none of the counts (STREAMS, BUCKETS)."""
+
+    words: int
+    common: frozenset[int]
+    topic_free: Counts
+    full: Counts
+    documents: tuple[str, ...]
+
+
+def build_reference(
+    person: Sequence[str], others: Sequence[str] | Background, common: frozenset[int] | None = None
+) -> Reference:
+    """Return the reference of a person's texts, in the order of their time, beside others' texts or a background.
+
+    `common` are the words that are not masked (see `common_words`), by default the background's, or those that both
+    sides use most.
+    """
+    ours = documents_of(person)
+    theirs = list(others.documents) if isinstance(others, Background) else documents_of(others)
+    words = [[words_of(document) for document in side] for side in (ours, theirs)]
+    known, beside = (sum(map(number_of_words, side)) for side in words)
+    if isinstance(others, Background):
+        common, beside = common or others.common, others.words
+    if common is None:
+        common = common_words([word for document in side for word in document] for side in words)
+    mask, views = Masker(common), []
+    for read, name in ((mask, "topic_free"), (str, "full")):
+        counts: Counts | None = getattr(others, name) if isinstance(others, Background) else None
+        first, second = ([grams(read(document)) for document in side] for side in (ours, theirs))
+        views.append(_view(first, second, counts))
+    return Reference((known, beside), common, *views)
+
+
+def left_out(
+    person: Sequence[str], others: Sequence[str] | Background, beside: Sequence[str] = (), *, full: bool = False,
+    most: float | None = None,
+) -> tuple[list[float], list[float]]:  # fmt: skip
+    """Return the measures of a person's texts, and of texts of others `beside` them, nats; topic-free unless `full`.
+
+    A fifth of a side is left out of its counts in turn, and measured by the rest. Of a list of `others`, `beside` are
+    these themselves. A measure of few words says little by itself. With `most`, no n-gram counts for more nats: a name
+    that a stranger's texts repeat makes them known otherwise.
+    """
+    reference = build_reference(person, others)
+    judge = Judge(reference, full=full)
+    theirs = (reference.full if full else reference.topic_free).others
+    mine, rest = ([judge.grams(text) for text in side] for side in (person, beside))
+    ours, found, apart = count(mine), list[float](), list[float]()
+    for part in _parts(mine):
+        found += _measures(_clipped(_ratios(ours - count(part), theirs), most), part)
+    for part in _parts(rest):
+        left = theirs if isinstance(others, Background) else np.maximum(theirs - count(part), 0)
+        apart += _measures(_clipped(_ratios(ours, left), most), part)
+    return found, apart
+
+
+def _clipped(ratios: NDArray[np.float32], most: float | None) -> NDArray[np.float32]:
+    return ratios if most is None else np.clip(ratios, -most, most)
+
+
+def _measures(ratios: NDArray[np.float32], documents: Sequence[Grams]) -> list[float]:
+    return [_measure(ratios, document) for document in documents]
+
+
+def _view(person: list[Grams], others: list[Grams], background: Counts | None = None) -> View:
+    """Return the counts and the measures of what was left out; with a `background`, the others are in none of it."""
+    ours, theirs = count(person), count(others) if background is None else background
+    ceiling, floor = list[float](), list[float]()
+    for part in _parts(person):
+        ratios = _ratios(ours - count(part), theirs)
+        ceiling += _measures(ratios, part)
+    for part in _parts(others):
+        ratios = _ratios(ours, theirs - count(part) if background is None else theirs)
+        floor += _measures(ratios, part)
+    return View(ours, theirs, np.array(floor), np.array(ceiling))
+
+
+def _parts(documents: list[Grams]) -> Iterator[list[Grams]]:
+    """Yield the documents in up to five runs of neighbours."""
+    bounds = np.linspace(0, len(documents), min(_FOLDS, len(documents)) + 1).astype(int)
+    for begin, end in pairwise(bounds.tolist()):
+        yield documents[begin:end]
+
+
+def _ratios(person: Counts, others: Counts) -> NDArray[np.float32]:
+    """Return log(p_person / p_others), both shrunk to what both sides have together: the smaller side has no bonus.
+
+    What neither side has says nothing: it is rarer in the greater side only because that is greater.
+    """
+    both = person + others
+    prior = both + _UNSEEN
+    prior *= SHRINK / prior.sum(1, keepdims=True)
+    ours, theirs = ((side + prior) / (side.sum(1, keepdims=True) + SHRINK) for side in (person, others))
+    return np.asarray(np.where(both > 0, np.log(ours / theirs), 0.0), np.float32)
+
+
+def _measure(ratios: NDArray[np.float32], document: Grams) -> float:
+    means = [float(ratios[stream, buckets].mean()) for stream, buckets in enumerate(document) if len(buckets)]
+    return sum(means) / len(means) if means else 0.0
+
+
+def _means(values: Floats, dice: np.random.Generator) -> Floats:
+    """Return the means of values drawn again, with repetition."""
+    return np.asarray(values[dice.integers(0, len(values), (_RESAMPLES, len(values)))].mean(1))

@@ -1,0 +1,108 @@
+"""How much each text sounds like the person, measured by counts in which it does not stand itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+
+from curator.contract.voice.grams import Masker, count, grams, plain
+from curator.contract.voice.reference import Judge, Reference, build_reference
+from curator.exports.pack.texts import Said, Texts
+from curator.language.identify import UNDETERMINED
+
+_FOLDS: Final = 5
+_BAR: Final = 55  # percentile of the person's own texts: above the median beside a somewhat different background too
+_MOST_CHARACTERS: Final = 1_000_000  # of a side: as many as tell the voice, in seconds
+_MOST_TEXTS: Final = 4_000  # of the person that are measured
+
+
+@dataclass(frozen=True)
+class Voice:
+    """The measures of the person's texts by sample and text, and the `bars` that an example must pass, by language.
+
+    Each text has two: with it in the counts, and with it and its neighbours left out; so has each bar, a little above
+    the median of the person's own. `lacking` says, by language, why nothing is measured.
+    """
+
+    measures: dict[tuple[str, str], tuple[float, float]]
+    bars: dict[str, tuple[float, float]]
+    lacking: dict[str, str]
+
+    def above(self, said: Said, language: str) -> float | None:
+        """Return by how much a text passes its bar, the less of both measures (nats); None where its language has none.
+
+        Of very many texts not all are measured: those that are not pass none.
+        """
+        found, bar = self.measures.get((said.sample_id, said.text)), self.bars.get(language)
+        if bar is None:
+            return None
+        return min(found[0] - bar[0], found[1] - bar[1]) if found else float("-inf")
+
+
+def languages_of(texts: Texts) -> Counter[str]:
+    """Return how many of the person's texts are in each language; short ones that tell none count with the most."""
+    found = Counter(said.language for said in texts.person)
+    unknown = found.pop(UNDETERMINED, 0)
+    if not found:
+        return Counter({UNDETERMINED: unknown}) if unknown else found
+    found[found.most_common(1)[0][0]] += unknown
+    return Counter(dict(found.most_common()))
+
+
+def voice_of(texts: Texts) -> Voice:
+    """Return the measures of the person's texts, language by language."""
+    voice, known = Voice({}, {}, {}), languages_of(texts)
+    for language in known:
+        person = [said for said in texts.person if in_language(said.language, language, known)]
+        others = [text for other, text in texts.others if in_language(other, language, known)]
+        _measure(voice, language, _spread(person), _evenly(others, sum(map(len, others))))
+    return voice
+
+
+def in_language(of_text: str, language: str, known: Counter[str]) -> bool:
+    """Tell whether a text of one language belongs to another; one that tells none belongs to the most frequent."""
+    return of_text == language or (of_text == UNDETERMINED and language == next(iter(known)))
+
+
+def _measure(voice: Voice, language: str, person: list[Said], others: list[str]) -> None:
+    lacking = "" if others else "no text of others beside them"
+    if not lacking:
+        reference = build_reference([said.text for said in person], others)
+        lacking = reference.lacking()
+    if lacking:
+        voice.lacking[language] = lacking
+        return
+    whole, found = Judge(reference), np.zeros((len(person), 2))
+    bounds = np.linspace(0, len(person), _FOLDS + 1).astype(int).tolist()
+    for begin, end in pairwise(bounds):
+        part = [said.text for said in person[begin:end]]
+        held_out = _without(reference, part)
+        found[begin:end] = [(whole.measure(text), held_out.measure(text)) for text in part]
+    for said, (with_it, without_it) in zip(person, found.tolist(), strict=True):
+        voice.measures[said.sample_id, said.text] = with_it, without_it
+    inside, outside = np.percentile(found, _BAR, axis=0).tolist()
+    voice.bars[language] = inside, outside
+
+
+def _without(reference: Reference, texts: Sequence[str]) -> Judge:
+    """Return a judge that knows the person without these texts, which lie side by side in time."""
+    mask, view = Masker(reference.common), reference.topic_free
+    left = np.maximum(view.person - count([grams(mask(plain(text))) for text in texts]), 0)
+    return Judge(replace(reference, topic_free=replace(view, person=left)))
+
+
+def _spread(said: list[Said]) -> list[Said]:
+    """Return so many of the texts as can be measured in seconds, evenly over time."""
+    size = sum(len(one.text) for one in said)
+    share = min(1.0, _MOST_TEXTS / max(len(said), 1), _MOST_CHARACTERS / max(size, 1))
+    return [said[int(place / share)] for place in range(int(len(said) * share))]
+
+
+def _evenly(texts: list[str], size: int) -> list[str]:
+    share = min(1.0, _MOST_CHARACTERS / max(size, 1))
+    return [texts[int(place / share)] for place in range(int(len(texts) * share))]

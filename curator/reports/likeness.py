@@ -1,0 +1,213 @@
+"""How much of a set sounds like the person: its replies, as groups and one by one, by the score of docs/voice.md.
+
+What is known of the person are their own words in the set: their replies, and what they said before another's reply.
+No reply is judged by itself: a fifth of the person's texts is left out of the counts in turn.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from curator.contract.voice.grams import number_of_words, plain, words_of
+from curator.contract.voice.reference import KNOWN, Background, Judge, Place, build_reference, left_out
+from curator.contract.voice.stored import english
+from curator.language.identify import UNDETERMINED, language_of
+from curator.records import CuratedSample
+
+LEAST = 10  # samples that are named as least like the person
+GROUPED = ("author", "mode", "source", "year")
+_MOST = 1.0  # nats of an n-gram in the ranking
+_SHORT = 8  # words of a reply that is ranked, at least: fewer say nothing
+_RESAMPLES = 1000
+_TALK = "the other side of the person's own chats"
+_BOOKS = "English of books and talk"
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A sample's reply and its score by itself, which says little of few words."""
+
+    sample_id: str
+    score: float
+    words: int
+    reply: str
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """The scores of a set in one language: of all its replies, of groups, and the person's replies least like them.
+
+    `known` are the words of the person and of the others. `why` says what is missing where nothing can be told.
+    """
+
+    language: str
+    known: tuple[int, int]
+    others: str
+    whole: Place
+    groups: dict[str, dict[str, Place]]
+    least: tuple[Ranked, ...]
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A text of a sample: whose it is, and whether it is the reply."""
+
+    sample: CuratedSample
+    text: str
+    person: bool
+    reply: bool
+
+
+def likeness(samples: Iterable[CuratedSample]) -> Likeness:
+    """Return how much of a set's replies sound like the person, in the language that most of their words are in."""
+    sides = _sides(samples)
+    own, theirs = sides.own, sides.theirs
+    own_texts, beside = ([one.text for one in side] for side in (own, theirs))
+    others, name = sides.others, sides.name
+    judge = Judge(build_reference(own_texts, others))
+    if judge.lacking() and sides.language == "en":  # the other side writes as they do, or is too small
+        others, name = english(), _BOOKS
+        judge = Judge(build_reference(own_texts, others))
+    replies = [one for one in sides.texts if one.reply]
+    known = judge.reference.words
+    if why := judge.lacking():
+        nothing = Place(None, None, None, _words(one.text for one in replies), why)
+        return Likeness(sides.language, known, name, whole=nothing, groups={}, least=(), why=why)
+    mine, rest = left_out(own_texts, others, beside)
+    measures = dict(zip(map(id, [*own, *theirs]), [*mine, *rest], strict=True))
+    found = np.array([measures[id(one)] for one in replies])
+    sizes = np.array([number_of_words(words_of(plain(one.text))) for one in replies])
+    groups = {
+        kind: {group: _place(judge, found[rows], sizes[rows]) for group, rows in sorted(_rows(replies, kind).items())}
+        for kind in GROUPED
+    }
+    whole, least = _place(judge, found, sizes), _least(own, theirs, sides.language)
+    return Likeness(sides.language, known, name, whole=whole, groups=groups, least=least)
+
+
+def judge_texts(
+    samples: Iterable[CuratedSample], texts: Mapping[str, str]
+) -> tuple[str, tuple[int, int], str, dict[str, dict[str, Place]]]:
+    """Return where texts stand, topic-free and in full, by the words of a set; with the language, words and others."""
+    sides = _sides(samples)
+    # A text from anywhere is to be told from anybody's: a diary is more like a person's journal than their chats are.
+    others, name = (english(), _BOOKS) if sides.language == "en" else (sides.others, sides.name)
+    reference = build_reference([one.text for one in sides.own], others)
+    judges = {"topic-free": Judge(reference), "full text": Judge(reference, full=True)}
+    placed: dict[str, dict[str, Place]] = {}
+    for title, text in texts.items():
+        language = language_of(text)
+        if language in (sides.language, UNDETERMINED):
+            placed[title] = {way: judge.place([text]) for way, judge in judges.items()}
+        else:
+            words = _words([text])
+            why = f"it is in {language!r}, and what is known of the person in {sides.language!r}"
+            placed[title] = {"topic-free": Place(None, None, None, words, why)}
+    return sides.language, reference.words, name, placed
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """The texts of a set in its main language, in the order of their time: whose they are, and who the others are."""
+
+    language: str
+    texts: list[_Text]
+    others: list[str] | Background
+    name: str
+
+    @property
+    def own(self) -> list[_Text]:
+        """The person's."""
+        return [one for one in self.texts if one.person]
+
+    @property
+    def theirs(self) -> list[_Text]:
+        """The other side's."""
+        return [one for one in self.texts if not one.person]
+
+
+def _sides(samples: Iterable[CuratedSample]) -> _Sides:
+    everything = list(samples)
+    language = _main_language(everything)
+    kept = sorted(
+        (sample for sample in everything if sample.metadata.language in (language, UNDETERMINED)),
+        key=lambda sample: (sample.metadata.timestamp, sample.metadata.sample_id),
+    )
+    texts = [text for sample in kept for text in _texts(sample)]
+    beside = [one.text for one in texts if not one.person]
+    if language == "en" and _words(beside) < KNOWN:
+        return _Sides(language, texts, english(), _BOOKS)
+    return _Sides(language, texts, beside, _TALK)
+
+
+def _main_language(samples: list[CuratedSample]) -> str:
+    words: defaultdict[str, int] = defaultdict(int)
+    for sample in samples:
+        words[sample.metadata.language] += len(sample.assistant_text)
+    words.pop(UNDETERMINED, None)
+    return max(words, key=lambda name: (words[name], name)) if words else UNDETERMINED
+
+
+def _texts(sample: CuratedSample) -> Iterator[_Text]:
+    """Yield the texts of a sample that somebody wrote: questions of ours and tools' output are nobody's words."""
+    data = sample.metadata
+    mine = data.reply_author == "person"
+    if not data.prompted and sample.user_text.strip():
+        # What was said before another's reply is the person's, and so is their own thought; before theirs, another's.
+        yield _Text(sample, sample.user_text, not mine or data.thought, reply=False)
+    if data.reply_author != "tool" and sample.assistant_text.strip():
+        yield _Text(sample, sample.assistant_text, mine, reply=True)
+
+
+def _words(texts: Iterable[str]) -> int:
+    return sum(number_of_words(words_of(plain(text))) for text in texts)
+
+
+def _rows(replies: list[_Text], kind: str) -> Mapping[str, list[int]]:
+    """Return which replies each group of this kind holds."""
+    rows: defaultdict[str, list[int]] = defaultdict(list)
+    for place, one in enumerate(replies):
+        data = one.sample.metadata
+        group = {
+            "author": data.reply_author, "mode": one.sample.mode, "source": data.source_type,
+            "year": data.timestamp[:4] or "unknown",
+        }[kind]  # fmt: skip
+        rows[group].append(place)
+    return rows
+
+
+def _place(judge: Judge, found: np.ndarray, sizes: np.ndarray) -> Place:
+    """Return where replies stand together, each by its words; the interval is by drawing replies anew."""
+    words = int(sizes.sum())
+    if words < judge.least:
+        return Place(None, None, None, words, f"{words:,} words, {judge.least - words:,} too few to tell")
+    scores, dice = judge.scaled(found), np.random.default_rng(0)
+    drawn = dice.integers(0, len(scores), (_RESAMPLES, len(scores)))
+    means = (scores[drawn] * sizes[drawn]).sum(1) / np.maximum(1, sizes[drawn].sum(1))
+    low, high = np.percentile(means, [2.5, 97.5])
+    return Place(float((scores * sizes).sum() / words), float(low), float(high), words)
+
+
+def _least(own: list[_Text], theirs: list[_Text], language: str) -> tuple[Ranked, ...]:
+    """Return the replies that are taken for the person's and are least like them.
+
+    A stranger among them is no more like the other side than like the person: in English, books and talk tell. And
+    what a reply speaks of tells more than how, where it has few words.
+    """
+    others: list[str] | Background = english() if language == "en" else [one.text for one in theirs]
+    beside = others.documents if isinstance(others, Background) else others
+    found, rest = left_out([one.text for one in own], others, beside, full=True, most=_MOST)
+    floor, ceiling = float(np.mean(rest)), float(np.mean(found))
+    ranked = [
+        Ranked(
+            one.sample.metadata.sample_id, round(100 * (nats - floor) / max(ceiling - floor, 1e-9), 1), size, one.text
+        )
+        for one, nats in zip(own, found, strict=True)
+        if one.reply and (size := _words([one.text])) >= _SHORT
+    ]
+    return tuple(sorted(ranked, key=lambda one: (one.score, one.sample_id))[:LEAST])
