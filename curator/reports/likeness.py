@@ -23,6 +23,7 @@ GROUPED = ("author", "mode", "source", "year")
 _MOST = 1.0  # nats of an n-gram in the ranking
 _SHORT = 8  # words of a reply that is ranked, at least: fewer say nothing
 _RESAMPLES = 1000
+_TALKS = ("conversation",)  # memories whose user side is the person's for certain
 _TALK = "the other side of the person's own chats"
 _BOOKS = "English of books and talk"
 
@@ -154,14 +155,33 @@ def _main_language(samples: list[CuratedSample]) -> str:
 
 
 def _texts(sample: CuratedSample) -> Iterator[_Text]:
-    """Yield the texts of a sample that somebody wrote: questions of ours and tools' output are nobody's words."""
+    """Yield the texts of a sample that somebody wrote, the replies that are joined to it too.
+
+    Questions of ours, tools' output, and what a model may have asked itself are nobody's words.
+    """
     data = sample.metadata
     mine = data.reply_author == "person"
-    if not data.prompted and sample.user_text.strip():
-        # What was said before another's reply is the person's, and so is their own thought; before theirs, another's.
-        yield _Text(sample, sample.user_text, not mine or data.thought, reply=False)
-    if data.reply_author != "tool" and sample.assistant_text.strip():
-        yield _Text(sample, sample.assistant_text, mine, reply=True)
+    joined = [(exchange.user_text, exchange.assistant_text) for exchange in sample.context if exchange.trained]
+    for asked, answered in (*joined, (sample.user_text, sample.assistant_text)):
+        if asked.strip() and asked_by_person(sample):
+            yield _Text(sample, asked, person=True, reply=False)
+        elif asked.strip() and mine and not (data.prompted or data.thought):
+            yield _Text(sample, asked, person=False, reply=False)
+        if answered.strip() and data.reply_author != "tool":
+            yield _Text(sample, answered, mine, reply=True)
+
+
+def asked_by_person(sample: CuratedSample) -> bool:
+    """Tell whether the user side is the person's: what they said to an assistant or, in dual mode, to another human.
+
+    Of other kinds of memory that an assistant answers, a model may have asked itself.
+    """
+    data = sample.metadata
+    if data.prompted or data.thought or data.pair_flipped:
+        return False
+    if data.reply_author == "assistant":
+        return data.source_type in _TALKS
+    return data.reply_author == "other_human" and sample.mode == "dual"
 
 
 def _words(texts: Iterable[str]) -> int:

@@ -9,11 +9,10 @@ from typing import Final, Literal
 
 from curator.contract.secret_scan import secrets_of
 from curator.records import CuratedSample
+from curator.reports.likeness import asked_by_person
 
 # "answer": said to somebody; "entry": from a diary, a note, a thought; "asked": said to an assistant.
 Kind = Literal["answer", "entry", "asked"]
-# Only of these is it certain that their user side is the person's: in others a model may have asked itself.
-_TALKS: Final = ("conversation",)
 _YEARS: Final = range(1500, 2100)
 # What is no way to speak, or nobody's business: code, links, addresses, long numbers, tags, macros of chat programs,
 # and signs that steer a terminal or turn a line round.
@@ -81,18 +80,8 @@ def _persons(sample: CuratedSample) -> Iterator[Said]:
             yield _said(sample, sample.assistant_text, "entry")
         else:
             yield _said(sample, sample.assistant_text, "answer", sample.user_text)
-    elif _asked_by_person(sample):
+    elif asked_by_person(sample):
         yield _said(sample, sample.user_text, "asked" if data.reply_author == "assistant" else "answer")
-
-
-def _asked_by_person(sample: CuratedSample) -> bool:
-    """Tell whether the user side is the person's: what they said to an assistant or, in dual mode, to another human."""
-    data = sample.metadata
-    if data.prompted or data.thought or data.pair_flipped:
-        return False
-    if data.reply_author == "assistant":
-        return data.source_type in _TALKS
-    return data.reply_author == "other_human" and sample.mode == "dual"
 
 
 def _said(sample: CuratedSample, text: str, kind: Kind, before: str = "") -> Said:
