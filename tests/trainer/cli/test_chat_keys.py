@@ -43,12 +43,17 @@ class Terminal:
         )  # fmt: skip
         os.close(theirs)
 
-    def wait_for(self, pattern: str, seconds: float = 60) -> str:
-        """Read until a pattern comes; return what came up to its end, without the terminal's own codes."""
+    def wait_for(self, pattern: str, seconds: float = 120, nudge: str = "") -> str:
+        """Read until a pattern comes; return what came up to its end, without the terminal's own codes.
+
+        While nothing comes, `nudge` is pressed: a readline that a signal came to between two keys waits for one.
+        """
         end = time.monotonic() + seconds
         while not (found := re.search(pattern, self.shown)):
             assert time.monotonic() < end, f"{pattern!r} did not come: {self.shown!r}"
-            if select.select([self._fd], [], [], 0.2)[0]:
+            if not select.select([self._fd], [], [], 0.5)[0]:
+                self.keys(nudge)
+            else:
                 try:
                     part = self._decoder.decode(os.read(self._fd, 4096))
                 except OSError:  # the program has ended
@@ -95,9 +100,7 @@ def test_a_conversation_by_keys(tmp_path: Path) -> None:
         terminal.keys("half a line")
         terminal.wait_for("half a line")  # readline waits for keys by then; a signal before that it sees at the next
         terminal.keys(CTRL_C)
-        time.sleep(0.5)
-        terminal.keys(CTRL_A)  # wakes a readline that the signal came to between two keys
-        terminal.wait_for(r"Ctrl-C again, Ctrl-D or /quit ends the chat\s+" + PROMPT)
+        terminal.wait_for(r"Ctrl-C again, Ctrl-D or /quit ends the chat\s+" + PROMPT, nudge=CTRL_A)
         terminal.keys("again\r")  # the line that was begun is gone, the chat is not
         terminal.wait_for(r"ann › bako[\s\S]*?" + PROMPT)
         terminal.keys(CTRL_D)
