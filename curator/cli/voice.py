@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curator.cli.options import named_run
-from curator.contract.cli_frame import command_line, console, harmless, home_option, log, next_step, print_json
+from curator.contract.cli_frame import (
+    command_line,
+    console,
+    harmless,
+    home_option,
+    log,
+    next_step,
+    print_json,
+    progress_bar,
+)
 from curator.contract.errors import JobError
 
 if TYPE_CHECKING:
@@ -47,14 +56,20 @@ def _run(options: argparse.Namespace) -> int:
         else:
             _show_texts(judged)
             _say_known(language, known, others)
+        if all(place.score is None for places in judged.values() for place in places.values()):
+            raise JobError("too little to tell of any text", "the column of scores says what is missing of each")
         next_step(command_line("curate", "voice", "--run", run.folder), "says the same of the run's own replies")
         return 0
-    found = likeness(samples)
+    with progress_bar() as progress:
+        found = likeness(samples, progress)
     if options.json:
         print_json(found)
     else:
         _show_set(found)
     _say_known(found.language, found.known, found.others)
+    read, there = found.of
+    if read < there:
+        log(f"of {there:,} samples {read:,} were read, evenly over their time")
     if found.why:
         raise JobError(
             f"{run.folder}: too little to tell: {found.why}", "curate import brings more of the person's words"

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curator.contract.voice.grams import number_of_words, plain, words_of
+from curator.contract.cli_frame import Progress, no_progress
+from curator.contract.voice.grams import Masker, number_of_words, plain, words_of
 from curator.contract.voice.reference import KNOWN, Background, Judge, Place, build_reference, left_out
 from curator.contract.voice.stored import english
 from curator.language.identify import UNDETERMINED, language_of
 from curator.records import CuratedSample
 
+READ = 20_000  # samples that are read at most, evenly over their time: more words make no reference better
 LEAST = 10  # samples that are named as least like the person
 GROUPED = ("author", "mode", "source", "year")
 _MOST = 1.0  # nats of an n-gram in the ranking
@@ -42,7 +44,8 @@ class Ranked:
 class Likeness:
     """The scores of a set in one language: of all its replies, of groups, and the person's replies least like them.
 
-    `known` are the words of the person and of the others. `why` says what is missing where nothing can be told.
+    `known` are the words of the person and of the others. `why` says what is missing where nothing can be told. `of`
+    are the samples that were read, and how many there are in this language.
     """
 
     language: str
@@ -52,6 +55,7 @@ class Likeness:
     groups: dict[str, dict[str, Place]]
     least: tuple[Ranked, ...]
     why: str = ""
+    of: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,12 @@ class _Text:
     reply: bool
 
 
-def likeness(samples: Iterable[CuratedSample]) -> Likeness:
-    """Return how much of a set's replies sound like the person, in the language that most of their words are in."""
+def likeness(samples: Iterable[CuratedSample], progress: Progress = no_progress) -> Likeness:
+    """Return how much of a set's replies sound like the person, in the language that most of their words are in.
+
+    The replies least like them are ranked by full text. A stranger among them is no more like the other side than like
+    the person: in English, books and talk tell. And of few words, what they speak of tells more than how.
+    """
     sides = _sides(samples)
     own, theirs = sides.own, sides.theirs
     own_texts, beside = ([one.text for one in side] for side in (own, theirs))
@@ -79,7 +87,11 @@ def likeness(samples: Iterable[CuratedSample]) -> Likeness:
     if why := judge.lacking():
         nothing = Place(None, None, None, _words(one.text for one in replies), why)
         return Likeness(sides.language, known, name, whole=nothing, groups={}, least=(), why=why)
-    mine, rest = left_out(own_texts, others, beside)
+    reference = judge.reference
+    mine, rest = left_out(
+        own_texts, reference.topic_free.others, beside, read=Masker(reference.common),
+        within=not isinstance(others, Background), progress=progress,
+    )  # fmt: skip
     measures = dict(zip(map(id, [*own, *theirs]), [*mine, *rest], strict=True))
     found = np.array([measures[id(one)] for one in replies])
     sizes = np.array([number_of_words(words_of(plain(one.text))) for one in replies])
@@ -87,8 +99,13 @@ def likeness(samples: Iterable[CuratedSample]) -> Likeness:
         kind: {group: _place(judge, found[rows], sizes[rows]) for group, rows in sorted(_rows(replies, kind).items())}
         for kind in GROUPED
     }
-    whole, least = _place(judge, found, sizes), _least(own, theirs, sides.language)
-    return Likeness(sides.language, known, name, whole=whole, groups=groups, least=least)
+    if isinstance(others, Background) or sides.language != "en":
+        apart, within, texts = reference.full.others, not isinstance(others, Background), beside
+    else:
+        apart, within, texts = english().full, False, list(english().documents)
+    scores = left_out(own_texts, apart, texts, within=within, most=_MOST, progress=progress)
+    whole, least = _place(judge, found, sizes), _least(own, *scores)
+    return Likeness(sides.language, known, name, whole=whole, groups=groups, least=least, of=sides.of)
 
 
 def judge_texts(
@@ -120,6 +137,7 @@ class _Sides:
     texts: list[_Text]
     others: list[str] | Background
     name: str
+    of: tuple[int, int]
 
     @property
     def own(self) -> list[_Text]:
@@ -139,11 +157,12 @@ def _sides(samples: Iterable[CuratedSample]) -> _Sides:
         (sample for sample in everything if sample.metadata.language in (language, UNDETERMINED)),
         key=lambda sample: (sample.metadata.timestamp, sample.metadata.sample_id),
     )
-    texts = [text for sample in kept for text in _texts(sample)]
+    many, kept = len(kept), kept[:: -(-len(kept) // READ) or 1]
+    of, texts = (len(kept), many), [text for sample in kept for text in _texts(sample)]
     beside = [one.text for one in texts if not one.person]
     if language == "en" and _words(beside) < KNOWN:
-        return _Sides(language, texts, english(), _BOOKS)
-    return _Sides(language, texts, beside, _TALK)
+        return _Sides(language, texts, english(), _BOOKS, of)
+    return _Sides(language, texts, beside, _TALK, of)
 
 
 def _main_language(samples: list[CuratedSample]) -> str:
@@ -206,22 +225,16 @@ def _place(judge: Judge, found: np.ndarray, sizes: np.ndarray) -> Place:
     words = int(sizes.sum())
     if words < judge.least:
         return Place(None, None, None, words, f"{words:,} words, {judge.least - words:,} too few to tell")
-    scores, dice = judge.scaled(found), np.random.default_rng(0)
-    drawn = dice.integers(0, len(scores), (_RESAMPLES, len(scores)))
-    means = (scores[drawn] * sizes[drawn]).sum(1) / np.maximum(1, sizes[drawn].sum(1))
+    scores, dice, means = judge.scaled(found), np.random.default_rng(0), list[float]()
+    for _ in range(_RESAMPLES):
+        drawn = dice.integers(0, len(scores), len(scores))
+        means.append(float((scores[drawn] * sizes[drawn]).sum() / max(1, sizes[drawn].sum())))
     low, high = np.percentile(means, [2.5, 97.5])
     return Place(float((scores * sizes).sum() / words), float(low), float(high), words)
 
 
-def _least(own: list[_Text], theirs: list[_Text], language: str) -> tuple[Ranked, ...]:
-    """Return the replies that are taken for the person's and are least like them.
-
-    A stranger among them is no more like the other side than like the person: in English, books and talk tell. And
-    what a reply speaks of tells more than how, where it has few words.
-    """
-    others: list[str] | Background = english() if language == "en" else [one.text for one in theirs]
-    beside = others.documents if isinstance(others, Background) else others
-    found, rest = left_out([one.text for one in own], others, beside, full=True, most=_MOST)
+def _least(own: list[_Text], found: list[float], rest: list[float]) -> tuple[Ranked, ...]:
+    """Return the replies that are taken for the person's and are least like them, by the measures of both sides."""
     floor, ceiling = float(np.mean(rest)), float(np.mean(found))
     ranked = [
         Ranked(

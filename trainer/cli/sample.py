@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from curator.contract.cli_frame import command_line, harmless, json_option, log, next_step, positive, print_json
+from curator.contract.errors import UsageError
 from trainer.cli.options import (
     add_command,
     asked_sources,
@@ -98,6 +99,8 @@ def _draw(
     from trainer.inference.text_stream import replies, write_reply
 
     if options.raw:  # a text that is gone on with asks nothing that could be answered better
+        if options.best_of and options.best_of > 1:
+            raise UsageError("--raw asks nothing that one of several replies could answer best", "leave out --best-of")
         sampling = replace(sampling, best_of=1)
     tokenizer, strip, alone = checkpoint.tokenizer, not options.raw, options.number == 1 and not options.json
     numbers = range(options.number)

@@ -8,15 +8,18 @@ document is judged by the words of its own day.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from curator.contract.cli_frame import Progress, no_progress
 from curator.contract.voice.grams import (
+    BUCKETS,
     DOCUMENT,
+    STREAMS,
     Counts,
     Grams,
     Masker,
@@ -60,7 +63,11 @@ class View:
 
     def ratios(self) -> NDArray[np.float32]:
         """Return log(p_person / p_others) of each bucket, (STREAMS, BUCKETS), nats."""
-        return _ratios(self.person, self.others)
+        each = (
+            _log_ratios(ours, theirs, (int(ours.sum()), int(theirs.sum())))
+            for ours, theirs in zip(self.person, self.others, strict=True)
+        )
+        return np.array(list(each), np.float32)
 
 
 @dataclass(frozen=True)
@@ -187,34 +194,45 @@ def build_reference(
 
 
 def left_out(
-    person: Sequence[str], others: Sequence[str] | Background, beside: Sequence[str] = (), *, full: bool = False,
-    most: float | None = None,
+    person: Sequence[str], others: Counts, beside: Sequence[str] = (), *, read: Callable[[str], str] = str,
+    within: bool = False, most: float | None = None, progress: Progress = no_progress,
 ) -> tuple[list[float], list[float]]:  # fmt: skip
-    """Return the measures of a person's texts, and of texts of others `beside` them, nats; topic-free unless `full`.
+    """Return the measures of a person's texts, and of others' texts `beside` them, nats, by counts of others.
 
-    A fifth of a side is left out of its counts in turn, and measured by the rest. Of a list of `others`, `beside` are
-    these themselves. A measure of few words says little by itself. With `most`, no n-gram counts for more nats: a name
+    `read` masks a plain text where the counts (STREAMS, BUCKETS) are topic-free. A fifth of the person's texts is left
+    out of their counts in turn, and measured by the rest; and of those beside, where `within` says that the others'
+    counts hold them. A measure of few words says little by itself. With `most`, no n-gram counts for more nats: a name
     that a stranger's texts repeat makes them known otherwise.
     """
-    reference = build_reference(person, others)
-    judge = Judge(reference, full=full)
-    theirs = (reference.full if full else reference.topic_free).others
-    mine, rest = ([judge.grams(text) for text in side] for side in (person, beside))
+    total, mine, rest = len(person) + len(beside), list[Grams](), list[Grams]()
+    for side, texts in ((mine, person), (rest, beside)):
+        for text in texts:
+            side.append(grams(read(plain(text))))
+            progress("counting", len(mine) + len(rest), total)
     ours, found, apart = count(mine), list[float](), list[float]()
     for part in _parts(mine):
-        found += _measures(_clipped(_ratios(ours - count(part), theirs), most), part)
+        found += _measures(part, ours - count(part), others, most)
     for part in _parts(rest):
-        left = theirs if isinstance(others, Background) else np.maximum(theirs - count(part), 0)
-        apart += _measures(_clipped(_ratios(ours, left), most), part)
+        apart += _measures(part, ours, np.maximum(others - count(part), 0) if within else others, most)
     return found, apart
 
 
-def _clipped(ratios: NDArray[np.float32], most: float | None) -> NDArray[np.float32]:
-    return ratios if most is None else np.clip(ratios, -most, most)
-
-
-def _measures(ratios: NDArray[np.float32], documents: Sequence[Grams]) -> list[float]:
-    return [_measure(ratios, document) for document in documents]
+def _measures(documents: Sequence[Grams], person: Counts, others: Counts, most: float | None = None) -> list[float]:
+    """Return the measures of documents, nats, by counts that they are in none of."""
+    means = np.zeros((STREAMS, len(documents)))
+    for stream in range(STREAMS):
+        parts = [document[stream] for document in documents]
+        sizes = np.array([len(part) for part in parts])
+        places = np.concatenate(parts)  # of these few the ratios are found, not of the whole table
+        totals = int(person[stream].sum()), int(others[stream].sum())
+        ratios = _log_ratios(person[stream][places], others[stream][places], totals)
+        if most is not None:
+            ratios = np.clip(ratios, -most, most)
+        sums = np.bincount(np.repeat(np.arange(len(documents)), sizes), ratios, len(documents))
+        means[stream] = np.where(sizes > 0, sums / np.maximum(sizes, 1), np.nan)
+    empty = np.isnan(means)
+    each = np.where(empty, 0.0, means).sum(0) / np.maximum(1, (~empty).sum(0))
+    return [float(nats) for nats in each]
 
 
 def _view(person: list[Grams], others: list[Grams], background: Counts | None = None) -> View:
@@ -222,11 +240,9 @@ def _view(person: list[Grams], others: list[Grams], background: Counts | None = 
     ours, theirs = count(person), count(others) if background is None else background
     ceiling, floor = list[float](), list[float]()
     for part in _parts(person):
-        ratios = _ratios(ours - count(part), theirs)
-        ceiling += _measures(ratios, part)
+        ceiling += _measures(part, ours - count(part), theirs)
     for part in _parts(others):
-        ratios = _ratios(ours, theirs - count(part) if background is None else theirs)
-        floor += _measures(ratios, part)
+        floor += _measures(part, ours, theirs - count(part) if background is None else theirs)
     return View(ours, theirs, np.array(floor), np.array(ceiling))
 
 
@@ -237,16 +253,16 @@ def _parts(documents: list[Grams]) -> Iterator[list[Grams]]:
         yield documents[begin:end]
 
 
-def _ratios(person: Counts, others: Counts) -> NDArray[np.float32]:
-    """Return log(p_person / p_others), both shrunk to what both sides have together: the smaller side has no bonus.
+def _log_ratios(person: Counts, others: Counts, totals: tuple[int, int]) -> Floats:
+    """Return log(p_person / p_others) of n-grams with these counts (N,), of `totals` of each side; nats.
 
-    What neither side has says nothing: it is rarer in the greater side only because that is greater.
+    Both are shrunk to what both sides have together: the smaller side has no bonus. What neither side has says nothing:
+    it is rarer in the greater side only because that is greater.
     """
     both = person + others
-    prior = both + _UNSEEN
-    prior *= SHRINK / prior.sum(1, keepdims=True)
-    ours, theirs = ((side + prior) / (side.sum(1, keepdims=True) + SHRINK) for side in (person, others))
-    return np.asarray(np.where(both > 0, np.log(ours / theirs), 0.0), np.float32)
+    prior = (both + _UNSEEN) * (SHRINK / (sum(totals) + _UNSEEN * BUCKETS))
+    ours, theirs = ((side + prior) / (total + SHRINK) for side, total in zip((person, others), totals, strict=True))
+    return np.asarray(np.where(both > 0, np.log(ours / theirs), 0.0))
 
 
 def _measure(ratios: NDArray[np.float32], document: Grams) -> float:

@@ -125,6 +125,8 @@ def test_texts_of_the_person_and_of_others(
     assert "it is in 'de'" in placed["deutsch.txt"]["topic-free"]["why"]
     shown = curate_once("voice", tmp_path / "own.txt", "--run", demo)
     assert "own.txt, topic-free" in shown.out and "English of books and talk" in shown.err
+    nothing = curate("voice", tmp_path / "kurz.txt", "--run", demo)
+    assert nothing.status == 1 and "too little to tell of any text" in nothing.err
     missing = curate("voice", tmp_path / "none.txt", "--run", demo)
     assert (missing.status, "Traceback" in missing.err) == (2, False)
 
