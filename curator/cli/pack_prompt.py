@@ -25,6 +25,7 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from curator.exports.export import encrypted_warning
     from curator.exports.pack.persona import persona_of
     from curator.exports.pack.prompt import prompt_text
     from curator.exports.pack.summary import notes_of, warnings_of
@@ -32,10 +33,12 @@ def _run(options: argparse.Namespace) -> int:
 
     options.run = options.run_folder or options.run
     run = named_run(options)
-    _, job = plan_persona(run.folder, run.home)
+    samples, job = plan_persona(run.folder, run.home)
     persona = persona_of(job)
     sys.stdout.write(prompt_text(persona))
     log(f"made from the run {run.folder}")
+    if opened := samples.summary.get("encrypted"):
+        log(f"! {encrypted_warning(opened)}")
     for warning in warnings_of(persona):
         log(f"! {warning}")
     for note in notes_of(persona):

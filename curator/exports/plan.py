@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ from curator.plugin_manager import Registry, fill, load_plugins, switched_off
 from curator.records import Conversation
 
 _MOST_LETTERS: Final = 64  # of the person's name
+_MARKUP: Final = re.compile(r"[*_`\[\]<>{}#|\\~&$]|^(?:[-+=:]|\d+[.)])")  # Markdown, HTML and macros
 
 
 @dataclass(frozen=True)
@@ -116,13 +118,19 @@ def _pack_job(samples: RunSamples, settings: Settings, home: Path | None, folder
 
 
 def _person(home: Path | None, username: str) -> str:
-    """Return what the person is called, by persona/core.json (identity.humanName); else the user name."""
+    """Return what the person is called, by persona/core.json (identity.humanName); else the user name.
+
+    A name stands in headings, cards and instructions: one that a pack may not show, or that is markup, is not taken.
+    """
+    from curator.exports.pack.texts import may_be_shown
+
     try:
         core = msgspec.json.decode((find_profile(home, username) / CORE).read_bytes()) if home else {}
         name = " ".join(core["identity"]["humanName"].split())
     except (CuratorError, OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return username
-    return name if 0 < len(name) <= _MOST_LETTERS and name.isprintable() else username
+    fit = 0 < len(name) <= _MOST_LETTERS and name.isprintable() and may_be_shown(name) and not _MARKUP.search(name)
+    return name if fit else username
 
 
 def _refuse_options(request: ExportRequest) -> None:

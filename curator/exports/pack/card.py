@@ -91,11 +91,11 @@ def _third(persona: Persona) -> dict[str, Any]:
 
 
 def _description(persona: Persona) -> str:
-    topics = [f"{topic.text}: “{topic.quote}”" for topic in _topics(persona)]
+    topics, style = [f"{topic.text}: “{topic.quote}”" for topic in _topics(persona)], style_lines(persona)
     parts = [
         f"{{{{char}}}} is {persona.person}, as {counted(persona.texts, 'text')} of {persona.person}'s own tell "
         f"({years(persona)}).",
-        "How {{char}} writes:\n" + bullets(style_lines(persona)),
+        "How {{char}} writes:\n" + bullets(style) if style else "",
         "What {{char}} writes of, a sentence each:\n" + bullets(topics) if topics else "",
         "Not known of {{char}}:\n" + bullets(persona.unknown),
     ]

@@ -12,6 +12,8 @@ from curator.exports.pack.instructions import percent
 from curator.exports.pack.persona import Persona
 from curator.exports.pack.phrases import Habit
 from curator.exports.pack.style import Figures, Spread, Style
+from curator.exports.pack.summary import unmeasured
+from curator.exports.pack.texts import MOST_COUNTED
 from curator.exports.pack.topics import Topic
 
 _KINDS = {"answer": "In answers to people", "entry": "In entries and notes", "asked": "To an assistant"}
@@ -55,12 +57,17 @@ def style_page(persona: Persona) -> str:
     """Return style.md: the figures of each language, and the habits with samples in which they stand."""
     parts = [
         f"# How {persona.person} writes\n",
-        f"Counted over all {counted(persona.texts, 'text')} of the run `{persona.run}`; its lineage.jsonl names the "
+        f"Counted over {_counted_texts(persona)} of the run `{persona.run}`; its lineage.jsonl names the "
         f"files of each sample. {_NO_INSTRUCTIONS}\n",
     ]
     for style in persona.styles:
         parts += [f"## Language: {style.language}\n", _table(style), *_habits(style)]
     return "\n".join(parts)
+
+
+def _counted_texts(persona: Persona) -> str:
+    whole = f"all {counted(persona.texts, 'text')}"
+    return f"{MOST_COUNTED:,}, evenly over time, of {whole}" if persona.texts > MOST_COUNTED else whole
 
 
 def _table(style: Style) -> str:
@@ -69,7 +76,8 @@ def _table(style: Style) -> str:
         for name, figures in (("in talk", style.talk), ("in entries", style.entries), ("others", style.others))
         if figures
     ]
-    lines = [f"| figure | {' | '.join(name for name, _ in columns)} |", "|---" * (len(columns) + 1) + "|"]
+    head = [f"| figure | {' | '.join(name for name, _ in columns)} |", "|---" * (len(columns) + 1) + "|"]
+    lines = head if columns else []
     rows = [dict(_rows(figures)) for _, figures in columns]
     lines += [f"| {name} | {' | '.join(row[name] for row in rows)} |" for name in (rows[0] if rows else ())]
     missing = [
@@ -143,8 +151,8 @@ def how_chosen(persona: Persona) -> str:
     """Say how the examples were chosen, and what they are not."""
     measured = sum(example.above is not None for example in persona.examples)
     voice = (
-        f"The voice is not measured ({persona.lacking}); they were chosen for coverage alone."
-        if not measured
+        f"The voice is not measured ({why}); they were chosen for coverage alone."
+        if (why := unmeasured(persona))
         else f"{measured:,} of them sound more like {persona.person} than {persona.person}'s own median text does "
         "(character and word n-grams against those of others, subjects masked; measured with the text left out, too)."
     )

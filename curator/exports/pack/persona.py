@@ -10,7 +10,7 @@ from typing import Final
 from curator.contract.errors import JobError
 from curator.exports.pack.examples import Example, choose
 from curator.exports.pack.style import Style, style_of
-from curator.exports.pack.texts import Said, Texts, texts_of
+from curator.exports.pack.texts import MOST_COUNTED, Said, Texts, evenly, texts_of
 from curator.exports.pack.topics import Topic, topics_of
 from curator.exports.pack.voice import Voice, in_language, languages_of, voice_of
 from curator.hooks import PackJob
@@ -66,10 +66,12 @@ def persona_of(job: PackJob) -> Persona:
     def above(said: Said) -> float | None:
         return voice.above(said, by_text[said.sample_id, said.text])
 
-    own = [said for said in texts.person if in_language(said.language, main, known)]
+    counted = Texts(list(evenly(texts.person, MOST_COUNTED)), list(evenly(texts.others, MOST_COUNTED)))
+    own = [said for said in counted.person if in_language(said.language, main, known)]
     config = job.settings.questions.languages.get(main)
     names, things = topics_of(own, main, config, lambda said: above(said) or 0.0)
-    styles = tuple(_styles(texts, known))
+    styles = tuple(_styles(counted, known))
+    examples = choose(texts.person, above)
     return Persona(
         person=job.person, username=job.username, run=job.run, consent=job.consent,
         kinds=Counter(said.kind for said in texts.person),
@@ -77,8 +79,8 @@ def persona_of(job: PackJob) -> Persona:
         years=Counter(dict(sorted(Counter(said.year for said in texts.person if said.year).items()))),
         languages=known,
         memories=len({said.memory for said in texts.person}),
-        styles=styles, names=names, things=things, examples=choose(texts.person, above),
-        unknown=tuple(_unknown(texts, known, voice, styles)),
+        styles=styles, names=names, things=things, examples=examples,
+        unknown=tuple(_unknown(texts, known, voice, styles, examples)),
         lacking=voice.lacking.get(main, ""),
         secrets=texts.secrets,
     )  # fmt: skip
@@ -102,7 +104,9 @@ def _styles(texts: Texts, known: Counter[str]) -> Iterator[Style]:
         yield style_of(person, others, language)
 
 
-def _unknown(texts: Texts, known: Counter[str], voice: Voice, styles: tuple[Style, ...]) -> Iterator[str]:
+def _unknown(
+    texts: Texts, known: Counter[str], voice: Voice, styles: tuple[Style, ...], examples: tuple[Example, ...]
+) -> Iterator[str]:
     """Say what is not known, by what the run does not hold."""
     kinds = Counter(said.kind for said in texts.person)
     if not kinds["answer"]:
@@ -111,7 +115,8 @@ def _unknown(texts: Texts, known: Counter[str], voice: Voice, styles: tuple[Styl
         yield "How they write for themselves: the run holds no diary, note or thought of theirs."
     main = next(iter(known))
     if why := voice.lacking.get(main):
-        yield f"How much each text sounds like them ({why}): the examples were chosen for coverage alone."
+        chosen = "the examples were chosen for coverage alone" if examples else "there are no examples"
+        yield f"How much each text sounds like them ({why}): {chosen}."
     if not styles[0].others:
         yield "Which words and phrases are typical of them: there are too few texts of others to compare with."
     shown = {style.language for style in styles}

@@ -7,13 +7,16 @@ together, divided by its standard deviation. Above SURE, chance is an unlikely r
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from math import log, sqrt
 from typing import Final
 
+import numpy as np
+
+from curator.exports.pack.texts import countable
 from curator.language.sentences import sentences
-from curator.language.words import ANY_UNSPACED, split_words
+from curator.language.words import ANY_UNSPACED
 
 SURE: Final = 1.645
 _PRIOR: Final = 100.0  # pseudo-counts in all
@@ -38,31 +41,67 @@ class Habit:
 
 
 @dataclass
-class Tally:
-    """Counts of what is written, and where. Things that differ in case and apostrophes alone are one."""
+class _Seen:
+    """How something is spelt, and where it stands."""
 
-    times: Counter[str]
-    spelt: defaultdict[str, Counter[str]]
-    memories: defaultdict[str, set[str]]
-    samples: defaultdict[str, dict[str, None]]
+    spelt: Counter[str] = field(default_factory=Counter)
+    memories: set[str] = field(default_factory=set)
+    samples: dict[str, None] = field(default_factory=dict)
+
+    def add(self, what: str, sample: str) -> None:
+        """Add a place; a sample's memory is its id without the number of the turn."""
+        self.spelt[what] += 1
+        self.memories.add(sample.rpartition("-")[0])
+        if len(self.samples) < _MOST_IDS:
+            self.samples[sample] = None
+
+
+@dataclass
+class Tally:
+    """Counts of what is written, and where. Things that differ in case and apostrophes alone are one.
+
+    Most runs of words stand once: `times` and the rest know only what recurs. `theirs` counts how often others write
+    it, and `sizes` all that is counted on both sides.
+    """
+
+    times: Counter[str] = field(default_factory=Counter)
+    seen: defaultdict[str, _Seen] = field(default_factory=lambda: defaultdict(_Seen))
+    theirs: Counter[str] = field(default_factory=Counter)
+    sizes: tuple[int, int] = (0, 0)
 
     @staticmethod
-    def of(found: Iterable[tuple[str, str]]) -> Tally:
-        """Count (what, sample) pairs; a sample's memory is its id without the number of the turn."""
-        tally = Tally(Counter(), defaultdict(Counter), defaultdict(set), defaultdict(dict))
-        for what, sample in found:
-            key = folded(what)
-            tally.times[key] += 1
-            tally.spelt[key][what] += 1
-            tally.memories[key].add(sample.rpartition("-")[0])
-            if len(tally.samples[key]) < _MOST_IDS:
-                tally.samples[key][sample] = None
+    def of(found: Callable[[], Iterable[tuple[str, str]]], others: Iterable[str] = (), fewest: int = _FEWEST) -> Tally:
+        """Count (what, sample) pairs, of which `found` is asked twice, and what others write."""
+        hashes = np.fromiter((hash(folded(what)) for what, _ in found()), dtype=np.int64)
+        known, times = np.unique(hashes, return_counts=True)
+        often = set(known[times >= fewest].tolist())
+        tally = Tally()
+        for what, sample in found():
+            if hash(key := folded(what)) in often:
+                tally.times[key] += 1
+                tally.seen[key].add(what, sample)
+        size = 0
+        for what in others:
+            size += 1
+            if (key := folded(what)) in tally.times:
+                tally.theirs[key] += 1
+        tally.sizes = len(hashes), size
         return tally
+
+    def recurring(self) -> list[str]:
+        """Return what stands often enough, and in enough memories, to be a habit."""
+        return [what for what, times in self.times.items()
+                if times >= _FEWEST and len(self.seen[what].memories) >= _FEWEST]  # fmt: skip
+
+    def odds(self, wanted: Iterable[str]) -> dict[str, float]:
+        """Return z of some of the counted things."""
+        return log_odds(Counter({what: self.times[what] for what in wanted}), self.theirs, self.sizes)
 
     def habit(self, key: str, z: float = 0.0) -> Habit:
         """Return one of the counted things as a habit, spelt as it mostly is."""
-        spelt = min(self.spelt[key], key=lambda one: (-self.spelt[key][one], one))
-        return Habit(spelt, self.times[key], len(self.memories[key]), tuple(self.samples[key]), z)
+        seen = self.seen[key]
+        spelt = min(seen.spelt, key=lambda one: (-seen.spelt[one], one))
+        return Habit(spelt, self.times[key], len(seen.memories), tuple(seen.samples), z)
 
 
 def folded(text: str) -> str:
@@ -82,15 +121,15 @@ def joined(words: Iterable[str]) -> str:
 def runs(text: str, language: str) -> Iterator[tuple[str, ...]]:
     """Yield every run of one to four words that stands in one sentence."""
     for sentence in sentences(text, language):
-        words = split_words(sentence)
+        words = countable(sentence)
         for size in range(1, _LONGEST + 1):
             for place in range(len(words) - size + 1):
                 yield tuple(words[place : place + size])
 
 
-def log_odds(ours: Counter[str], theirs: Counter[str]) -> dict[str, float]:
-    """Return z of each thing that is counted on our side."""
-    n, m = ours.total(), theirs.total()
+def log_odds(ours: Counter[str], theirs: Counter[str], sizes: tuple[int, int] | None = None) -> dict[str, float]:
+    """Return z of each thing that is counted on our side; `sizes` of both sides, where not all is in the counts."""
+    n, m = sizes or (ours.total(), theirs.total())
     both = n + m
     found = {}
     for what, count in ours.items():
@@ -101,23 +140,18 @@ def log_odds(ours: Counter[str], theirs: Counter[str]) -> dict[str, float]:
     return found
 
 
-def typical(tally: Tally, theirs: Counter[str], most: int) -> tuple[Habit, ...]:
+def typical(tally: Tally, most: int) -> tuple[Habit, ...]:
     """Return what recurs in several memories and others surely write less, the surest first."""
-    z = log_odds(tally.times, theirs)
-    known = [what for what in _recurring(tally) if z[what] >= SURE]
-    known.sort(key=lambda what: (-z[what], what))
+    z = tally.odds(tally.recurring())
+    known = sorted((what for what in z if z[what] >= SURE), key=lambda what: (-z[what], what))
     return tuple(tally.habit(what, z[what]) for what in known[:most])
 
 
-def commonest(tally: Tally, theirs: Counter[str], most: int) -> tuple[Habit, ...]:
+def commonest(tally: Tally, most: int) -> tuple[Habit, ...]:
     """Return what recurs in several memories, the most frequent first; `z` is 0.0 where others are not known."""
-    z = log_odds(tally.times, theirs) if theirs else {}
-    known = sorted(_recurring(tally), key=lambda what: (-tally.times[what], what))
-    return tuple(tally.habit(what, z.get(what, 0.0)) for what in known[:most])
-
-
-def _recurring(tally: Tally) -> list[str]:
-    return [what for what, times in tally.times.items() if times >= _FEWEST and len(tally.memories[what]) >= _FEWEST]
+    known = sorted(tally.recurring(), key=lambda what: (-tally.times[what], what))[:most]
+    z = tally.odds(known) if tally.sizes[1] else {}
+    return tuple(tally.habit(what, z.get(what, 0.0)) for what in known)
 
 
 def without_parts(habits: Iterable[Habit], most: int) -> tuple[Habit, ...]:

@@ -15,13 +15,15 @@ _MOST_TOPICS: Final = 10
 
 def prompt_text(persona: Persona, examples: int = _MOST) -> str:
     """Return a system prompt of profile, style, examples and guardrails."""
+    style = style_lines(persona)
+    inline = examples_inline(persona, examples)
     parts = [
         f"You write as {persona.person} writes. What follows was computed from {counted(persona.texts, 'text')} of "
         f"{persona.person}'s own ({years(persona)}), without a language model. Answer in the language that you are "
         f"addressed in; {persona.person} mostly writes in: {next(iter(persona.languages))}.",
-        "# How to write\n\n" + bullets(style_lines(persona)),
+        "# How to write\n\n" + bullets(style) if style else "",
         _topics(persona),
-        f"# Texts by {persona.person}\n\n{examples_inline(persona, examples)}" if examples else "",
+        f"# Texts by {persona.person}\n\n{inline}" if inline else "",
         "# Rules\n\n" + bullets(guardrails(persona.person)),
         "# Not known\n\n" + bullets(persona.unknown),
     ]

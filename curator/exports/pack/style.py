@@ -11,11 +11,11 @@ from typing import Final
 
 import numpy as np
 
-from curator.exports.pack.phrases import Habit, Tally, commonest, folded, joined, runs, typical, without_parts
-from curator.exports.pack.texts import Said
+from curator.exports.pack.phrases import Habit, Tally, commonest, joined, runs, typical, without_parts
+from curator.exports.pack.texts import Said, countable, is_shown, without_unfit
 from curator.language.sentences import ends_sentence, sentences
 from curator.language.table import CLOSERS, FACE, FACE_ENDS, OPENERS, script_of
-from curator.language.words import count_words, split_words
+from curator.language.words import count_words
 
 _ENDS: Final = (
     ("question mark", "?？؟⁇⁈"), ("exclamation mark", "!！‼⁉"), ("ellipsis", "…‥⋯"),
@@ -90,31 +90,46 @@ def style_of(person: Sequence[Said], others: Sequence[str], language: str) -> St
     talk = [said for said in person if said.kind != "entry"]
     told = [said for said in person if said.kind != "asked"]
     voice = told if 2 * len(told) >= len(person) else person  # a question to an assistant says little of a voice
-    emoji = Tally.of((one, said.sample_id) for said in person for one in _PICTURES.findall(said.text))
+    emoji = Tally.of(lambda: _emoji(person), fewest=1)
     common = sorted(emoji.times, key=lambda one: (-emoji.times[one], one))[:_MOST_HABITS]
-    phrases, theirs = _counted(voice, others, language, _phrases)
     return Style(
         language=language,
         talk=_figures(talk, language),
         entries=_figures(entries, language),
         others=figures(others, language) if len(others) >= _FEWEST else None,
-        openers=commonest(*_counted(voice, others, language, _openers), _MOST_HABITS),
-        closers=commonest(*_counted(talk or voice, others, language, _closers), _MOST_HABITS),
-        words=typical(*_counted(voice, others, language, _words), _MOST_WORDS) if others else (),
-        phrases=without_parts(typical(phrases, theirs, 6 * _MOST_PHRASES), _MOST_PHRASES) if others else (),
+        openers=commonest(_counted(voice, others, language, _openers), _MOST_HABITS),
+        closers=commonest(_counted(talk or voice, others, language, _closers), _MOST_HABITS),
+        words=typical(_counted(voice, others, language, _words), _MOST_WORDS) if others else (),
+        phrases=_typical_phrases(voice, others, language) if others else (),
         emoji=tuple(map(emoji.habit, common)),
     )
 
 
+def _emoji(person: Sequence[Said]) -> Iterator[tuple[str, str]]:
+    return ((one, said.sample_id) for said in person for one in _PICTURES.findall(said.text))
+
+
+def _typical_phrases(person: Sequence[Said], others: Sequence[str], language: str) -> tuple[Habit, ...]:
+    phrases = typical(_counted(person, others, language, _phrases), 6 * _MOST_PHRASES)
+    return without_parts(phrases, _MOST_PHRASES)
+
+
 def _counted(
     person: Sequence[Said], others: Sequence[str], language: str, how: Callable[[str, str], Iterable[str]]
-) -> tuple[Tally, Counter[str]]:
-    tally = Tally.of((what, said.sample_id) for said in person for what in how(said.text, language))
-    return tally, Counter(folded(what) for text in others for what in how(text, language))
+) -> Tally:
+    """Count what `how` finds, of what may be shown: nothing unfit, and nothing that holds a digit."""
+    return Tally.of(
+        lambda: ((what, said.sample_id) for said in person for what in _shown(how, said.text, language)),
+        (what for text in others for what in _shown(how, text, language)),
+    )
+
+
+def _shown(how: Callable[[str, str], Iterable[str]], text: str, language: str) -> Iterator[str]:
+    return filter(is_shown, how(without_unfit(text), language))
 
 
 def _words(text: str, language: str) -> Iterable[str]:
-    return split_words(text)
+    return countable(text)
 
 
 def _phrases(text: str, language: str) -> Iterator[str]:
@@ -124,14 +139,14 @@ def _phrases(text: str, language: str) -> Iterator[str]:
 def _openers(text: str, language: str) -> Iterator[str]:
     """Yield the first two words of each sentence."""
     for sentence in sentences(text, language):
-        words = split_words(sentence)
+        words = countable(sentence)
         if len(words) > 2:
             yield joined(words[:2])
 
 
 def _closers(text: str, language: str) -> Iterator[str]:
     """Yield the last two words of a text of more than two."""
-    words = split_words(text)
+    words = countable(text)
     if len(words) > 2:
         yield joined(words[-2:])
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from curator.contract.errors import counted
 from curator.exports.pack.examples import FEWEST
 from curator.exports.pack.persona import Persona
+from curator.exports.pack.texts import MOST_COUNTED
 
 
 def counts_of(persona: Persona) -> dict[str, int]:
@@ -30,12 +31,31 @@ def notes_of(persona: Persona) -> tuple[str, ...]:
         f"{counted(persona.texts, 'text')} of {persona.person}'s own: {kinds['answer']:,} answers to people, "
         f"{kinds['entry']:,} passages of entries, {kinds['asked']:,} said to an assistant"
     )
-    if not counts["examples_measured"]:
-        return first, f"the voice is not measured: {persona.lacking}; the examples were chosen for coverage alone"
-    return first, (
-        f"{counts['examples_above_the_median']:,} of {counted(counts['examples'], 'example')} sound more like "
-        f"{persona.person} than the median of all texts"
-    )
+    if not persona.examples:
+        second = none_chosen(persona)
+    elif why := unmeasured(persona):
+        second = f"the voice is not measured: {why}; the examples were chosen for coverage alone"
+    else:
+        second = (
+            f"{counts['examples_above_the_median']:,} of {counted(counts['examples'], 'example')} sound more like "
+            f"{persona.person} than the median of all texts"
+        )
+    sampled = f"style, names and subjects are counted in {MOST_COUNTED:,} of the texts, evenly over time"
+    return (first, second, sampled) if persona.texts > MOST_COUNTED else (first, second)
+
+
+def unmeasured(persona: Persona) -> str:
+    """Return why the voice is measured in none of the examples; "" where it is."""
+    if any(example.above is not None for example in persona.examples):
+        return ""
+    return persona.lacking or "no text that may be shown is in a language in which it is"
+
+
+def none_chosen(persona: Persona) -> str:
+    """Say why there are no examples."""
+    if persona.lacking:
+        return f"no examples: no text is fit to be shown; the voice is not measured: {persona.lacking}"
+    return "no examples: no text passed, as one that is fit to be shown and sounds more like them than their median"
 
 
 def warnings_of(persona: Persona) -> Iterator[str]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from curator.contract.secret_scan import secrets_of
+from curator.language.words import split_words
 from curator.records import CuratedSample
 from curator.reports.likeness import asked_by_person
 
 # "answer": said to somebody; "entry": from a diary, a note, a thought; "asked": said to an assistant.
 Kind = Literal["answer", "entry", "asked"]
+T = TypeVar("T")
 _YEARS: Final = range(1500, 2100)
 # What is no way to speak, or nobody's business: code, links, addresses, long numbers, tags, macros of chat programs,
 # and signs that steer a terminal or turn a line round.
@@ -20,6 +22,12 @@ _UNFIT: Final = re.compile(
     r"```|https?://|www\.|\S@\S|\d[\d ()./-]{7,}\d|<[^<>\s][^<>]{0,40}>|\[/?\w+\]|\{\{|\}\}"
     "|[\u202a-\u202e\u2066-\u2069\x00-\x08\x0b-\x1f\x7f]"
 )
+_CLOSED_BY: Final = {"```": "```", "{{": "}}"}  # what is unfit as a whole, up to its end
+_MARKS_AT_THE_END: Final = ".!?\u2026\u3002\uff01\uff1f"
+_DIGIT: Final = re.compile(r"\d")
+_HIDDEN: Final = "0"  # stands for a word that is not shown: what holds a digit never is
+_ADDRESS: Final = 4  # words behind a number in which a capital may be a street's ("12 rue de la Paix")
+MOST_COUNTED: Final = 20_000  # texts of a side in which habits and subjects are counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +119,66 @@ def _others(sample: CuratedSample) -> Iterator[str]:
 def may_be_shown(text: str) -> bool:
     """Tell whether a text may stand in a pack: it holds no code, link, address, long number, tag or macro."""
     return _UNFIT.search(text) is None
+
+
+def without_unfit(text: str) -> str:
+    """Return a text in which a number stands for each unfit part, with the whole word (a link, an address) around it.
+
+    So nothing is counted over the gap, and nothing beside it is taken for the beginning or the end of the text.
+    """
+    parts, end = [], 0
+    for match in _UNFIT.finditer(text):
+        stop = match.end()
+        if stop <= end:
+            continue
+        if closing := _CLOSED_BY.get(match[0]):
+            found = text.find(closing, stop)
+            stop = found + len(closing) if found >= 0 else len(text)
+        start = max(end, match.start())
+        while start > end and not text[start - 1].isspace():
+            start -= 1
+        while stop < len(text) and not text[stop].isspace():
+            stop += 1
+        gone = text[start:stop]
+        marks = gone[len(gone.rstrip(_MARKS_AT_THE_END)) :]
+        parts += [text[end:start], f" {_HIDDEN}{marks}"]
+        end = stop
+    return "".join([*parts, text[end:]])
+
+
+def countable(sentence: str) -> list[str]:
+    """Return the words of a sentence, each that is not shown as a number: numbers, the words beside them, and the
+    capitals that go on from there, since they may be an address ("12 Elm Road")."""
+    words = split_words(sentence)
+    if not _DIGIT.search(sentence):
+        return words
+    numbers = [place for place, word in enumerate(words) if _DIGIT.search(word)]
+    hidden = set(numbers)
+    for number in numbers:
+        hidden.update(_beside(words, range(number + 1, len(words)), _ADDRESS))
+        hidden.update(_beside(words, range(number - 1, -1, -1), 1))
+    return [_HIDDEN if place in hidden else word for place, word in enumerate(words)]
+
+
+def _beside(words: list[str], places: range, near: int) -> Iterator[int]:
+    """Yield the places of the word beside a number, and of capitals `near` to it or behind one another."""
+    goes_on = True
+    for distance, place in enumerate(places, 1):
+        capital = words[place][0].isupper() and len(words[place]) > 1
+        if distance == 1 or (capital and (goes_on or distance <= near)):
+            yield place
+        elif distance >= near:
+            return
+        goes_on = capital or distance == 1
+
+
+def is_shown(words: str) -> bool:
+    """Tell whether a habit or a name may be shown: none that holds a digit, or something unfit, may."""
+    return _DIGIT.search(words) is None and may_be_shown(words)
+
+
+def evenly(texts: Sequence[T], most: int) -> Sequence[T]:
+    """Return the texts, or `most` of them, evenly over time."""
+    if len(texts) <= most:
+        return texts
+    return [texts[place * len(texts) // most] for place in range(most)]

@@ -10,9 +10,9 @@ from typing import Final
 
 from curator.config import QuestionLanguage
 from curator.exports.pack.phrases import folded
-from curator.exports.pack.texts import Said, may_be_shown
+from curator.exports.pack.texts import Said, countable, may_be_shown, without_unfit
 from curator.language.sentences import sentences
-from curator.language.words import ANY_UNSPACED, count_words, split_words
+from curator.language.words import ANY_UNSPACED, count_words
 
 _FEWEST: Final = 3  # memories
 _MOST_NAMES: Final = 14
@@ -87,8 +87,8 @@ def _words_of(person: Sequence[Said], language: str, config: QuestionLanguage, s
     articles = set(config.articles.split()) | set(config.mine)
     words: dict[str, _Word] = defaultdict(lambda: _Word(set(), Counter()))
     for said in person:
-        for sentence in sentences(said.text, language):
-            before, found = "", split_words(sentence)
+        for sentence in sentences(without_unfit(said.text), language):
+            before, found = "", countable(sentence)
             for place, (spelt, after) in enumerate(pairwise([*found, ""])):
                 key = folded(spelt).removesuffix("'s")
                 word = words[key]
@@ -134,7 +134,7 @@ class _Quotes:
         for said in sorted(person, key=lambda one: (one.kind == "asked", -worth(one), one.sample_id)):
             for piece in sentences(said.text, language):
                 if count_words(piece) in _QUOTED and "\n" not in piece.strip() and may_be_shown(piece):
-                    for word in {folded(word).removesuffix("'s") for word in split_words(piece)}:
+                    for word in {folded(word).removesuffix("'s") for word in countable(piece)}:
                         self._at[word].append((piece.strip(), said))
 
     def of(self, word: str) -> tuple[str, str]:

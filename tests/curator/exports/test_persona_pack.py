@@ -15,6 +15,7 @@ import struct
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,10 +27,13 @@ from jsonschema import Draft202012Validator
 
 from curator.contract.voice.reference import Judge, build_reference
 from curator.exports.pack.examples import FEWEST, MOST, MOST_WORDS, choose
-from curator.exports.pack.phrases import log_odds
+from curator.exports.pack.pages import how_chosen, style_page
+from curator.exports.pack.persona import persona_of
+from curator.exports.pack.phrases import Tally, log_odds
 from curator.exports.pack.skill import skill_name
 from curator.exports.pack.style import figures, style_of
-from curator.exports.pack.texts import Said, texts_of
+from curator.exports.pack.summary import notes_of
+from curator.exports.pack.texts import Said, countable, evenly, texts_of, without_unfit
 from curator.exports.plan import plan_persona
 from curator.language.words import count_words
 
@@ -370,6 +374,59 @@ def test_secrets_addresses_and_macros_are_never_shown(home: Home, curate: Curate
             assert hidden not in written, hidden
 
 
+PLACES: Final = ("mill", "quay", "barn", "well", "ford", "weir", "lock", "pier", "dyke", "shed")
+SIGNED: Final = (
+    "mail greta.sample@example.org", "Greta Sample, 12 Elm Road, Oakham", "ring 07700 900123",
+    "see https://oakham.example/login?token=Wxyz for Brightwater",
+    "12 rue de la Grenouille", "Amselweg 7, 99999 Musterdorf",
+)  # fmt: skip
+PRIVATE: Final = ("greta", "example", "elm", "oakham", "07700", "900123", "wxyz", "token", "grenouille", "amselweg",
+                  "musterdorf")  # fmt: skip
+
+
+@pytest.mark.parametrize("signature", SIGNED)
+def test_habits_names_and_subjects_tell_no_address(home: Home, curate: Curate, tmp_path: Path, signature: str) -> None:
+    verbs = ("mended", "painted", "lost", "sold", "found", "tarred", "moved", "sank", "drew", "left")
+    for place, verb in zip(PLACES, verbs, strict=True):
+        # Each with words of its own, so that a run takes no two for one.
+        own = " ".join(f"{verb}{end} the {place}{end}" for end in ("ry", "ost", "ick", "ane", "ulf", "eb"))
+        home.memory(f"Today I {verb} the boat near the {place}. It was {own}. {signature}", type="journal")
+        home.memory(f"where is the rope, and {own}?\n\n{signature}", response=f"It {verb} on the {place} hook.")
+    run = made(home, curate)
+    for tool in ("skill", "card"):
+        assert curate("export", run, "--to", tool, "--out", tmp_path / tool).status == 0
+    pages = [tmp_path / "skill" / "style.md", tmp_path / "skill" / "SKILL.md"]
+    persona = persona_of(plan_persona(run, home.folder)[1])
+    told = [one.text for one in (*persona.names, *persona.things)]
+    told += [habit.text for style in persona.styles
+             for habit in (*style.openers, *style.closers, *style.words, *style.phrases)]  # fmt: skip
+    lines = [line for page in pages for line in page.read_text("utf-8").splitlines()
+             if line.startswith(("- “", "- Texts often", "- Sentences often", "- Typical", "- Words"))]  # fmt: skip
+    assert told and lines
+    for hidden in PRIVATE:
+        assert not [one for one in (*told, *lines) if hidden in one.lower()], hidden
+    assert not [one for one in told if any(map(str.isdigit, one))]
+
+
+def test_what_is_unfit_is_blanked_with_the_whole_word() -> None:
+    for text, left in (
+        ("mail greta.sample@example.org. The end", "mail  0. The end"),
+        ("[here](https://example.org/?token=a b", " 0 b"),
+        ("before ```print(key)``` after", "before  0 after"),
+        ("call (+44 20 7946 0958), then", "call  0 then"),
+        ("{{random: a, b}} c", " 0 c"),
+        ("a 1 b", "a 1 b"),
+    ):
+        assert without_unfit(text) == left
+    for text, words in (
+        ("I live at 12 Elm Road, Oakham, by the mill", ["I", "live", "0", "0", "0", "0", "0", "by", "the", "mill"]),
+        ("12 rue de la Paix", ["0", "0", "de", "la", "0"]),
+        ("we met on the Amsel Weg 7", ["we", "met", "on", "the", "0", "0", "0"]),
+        ("Sophie saw the 3 herons I fed", ["Sophie", "saw", "0", "0", "0", "I", "fed"]),
+    ):
+        assert countable(text) == words
+
+
 def test_a_run_that_was_changed_makes_no_pack(home: Home, curate: Curate, tmp_path: Path) -> None:
     home.memory("I saw a heron standing on the quay at noon.", type="journal")
     run = made(home, curate)
@@ -388,6 +445,84 @@ def test_a_pack_of_an_encrypted_profile_says_so(demo: tuple[Path, Path], curate:
     run = curate("run", *of, "--max", 200, "--out", tmp_path / "runs", "--password-file", tmp_path / "password").run
     done = curate("export", run, "--home", demo[0] / "home", "--to", "skill", "--out", tmp_path / "greg")
     assert done.status == 0 and "the set holds in the clear what was encrypted" in done.err
+    warning = next(line for line in done.err.splitlines() if "in the clear" in line).partition("the set")[2]
+    done = curate("pack-prompt", run, "--home", demo[0] / "home")
+    assert done.status == 0 and f"! the set{warning}" in done.err
+    assert "in the clear" not in curate("pack-prompt", demo[1]).err
+
+
+def test_without_a_text_that_may_be_shown_nothing_is_empty(home: Home, curate: Curate, tmp_path: Path) -> None:
+    home.memory("Greta's page is www.example.org, I think.", type="journal")
+    run = made(home, curate)
+    done = curate("export", run, "--to", "skill", "--out", tmp_path / "ann")
+    assert done.status == 0 and "no examples: no text is fit to be shown" in done.err
+    assert {path.name for path in (tmp_path / "ann").iterdir()} == {
+        "SKILL.md", "profile.md", "guardrails.md", "sources.jsonl", "export.json",
+    }  # fmt: skip
+    assert list(skill_problems(tmp_path / "ann")) == []
+    skill = (tmp_path / "ann" / "SKILL.md").read_text("utf-8")
+    for heading in ("A few texts", "The style in short", "examples.md", "style.md"):
+        assert heading not in skill, heading
+    assert curate("export", run, "--to", "card", "--out", tmp_path / "card").status == 0
+    prompt = curate("pack-prompt", run).out
+    for part in ("# How to write", "# Texts by"):
+        assert part not in prompt
+    description = json.loads((tmp_path / "card" / "card_v3.json").read_text("utf-8"))["data"]["description"]
+    assert "How {{char}} writes" not in description
+    for written in (skill, prompt, done.err):
+        assert "chosen for coverage" not in written and "not measured: \n" not in written
+
+
+def test_where_the_voice_is_measured_the_reason_is_never_empty(home: Home, curate: Curate) -> None:
+    home.memory("I saw a heron standing on the quay at noon.", type="journal")
+    persona = persona_of(plan_persona(made(home, curate), home.folder)[1])
+    assert persona.examples and persona.lacking
+    none = replace(persona, examples=(), lacking="")
+    assert "no examples: no text passed" in notes_of(none)[1]
+    assert "not measured" not in "".join(notes_of(none))
+    other = replace(persona, lacking="")  # all that may be shown is in another language
+    assert "not measured: no text that may be shown" in notes_of(other)[1]
+    assert "not measured (no text that may be shown" in how_chosen(other)
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [("Ann O'Hara-Lee", True), ("Зоя", True), ("<b>Ann</b>", False), ("# Ann", False), ("{{user}}", False),
+     ("[Ann](x)", False), ("ann@example.org", False), ("Ann 07700 900123", False), ("**Ann**", False),
+     ("www.example.org", False), ("- Ann", False), ("Ann & Bob; &lt;", False)],
+)  # fmt: skip
+def test_a_name_that_is_markup_or_unfit_is_not_taken(home: Home, curate: Curate, name: str, taken: bool) -> None:
+    home.memory("I saw a heron standing on the quay at noon.", type="journal")
+    (home.profile / "persona").mkdir()
+    (home.profile / "persona" / "core.json").write_text(json.dumps({"identity": {"humanName": name}}), "utf-8")
+    job = plan_persona(made(home, curate), home.folder)[1]
+    assert job.person == (name if taken else "ann")
+
+
+def test_details_are_held_of_what_recurs_alone() -> None:
+    found = [(f"once {number}", f"{number:016x}-0") for number in range(500)]
+    found += [(what, f"{number:016x}-1") for number, what in enumerate(("To be", "to be", "to be", "to be"))]
+    tally = Tally.of(lambda: found)
+    assert tally.recurring() == [*tally.times] == [*tally.seen] == ["to be"] and tally.sizes == (504, 0)
+    habit = tally.habit("to be")
+    assert (habit.text, habit.times, habit.memories, len(habit.samples)) == ("to be", 4, 4, 3)
+    assert habit.samples == tuple(f"{number:016x}-1" for number in range(3))
+
+
+def test_of_very_many_texts_some_are_counted_and_the_pack_says_so(
+    home: Home, curate: Curate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert evenly(range(10), 4) == [0, 2, 5, 7] and evenly(range(3), 4) == range(3)
+    for number in range(30):
+        home.memory(f"At the quay I counted herons by the {PLACES[number % 10]} on walk {number}.", type="journal")
+    job = plan_persona(made(home, curate), home.folder)[1]
+    assert not any("evenly over time" in note for note in notes_of(persona_of(job)))
+    for module in ("texts", "persona", "summary", "pages"):
+        monkeypatch.setattr(f"curator.exports.pack.{module}.MOST_COUNTED", 12, raising=False)
+    persona = persona_of(job)
+    assert persona.texts == 30 and persona.styles[0].entries and persona.styles[0].entries.texts == 12
+    assert "style, names and subjects are counted in 12 of the texts, evenly over time" in notes_of(persona)
+    assert "Counted over 12, evenly over time, of all 30 texts" in style_page(persona)
 
 
 def test_an_exporter_of_a_home_makes_a_pack_of_its_own(home: Home, curate: Curate, tmp_path: Path) -> None:
