@@ -17,7 +17,7 @@ from curator.contract.cli_frame import (
     print_json,
     progress_bar,
 )
-from curator.contract.errors import JobError
+from curator.contract.errors import JobError, counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -69,7 +69,7 @@ def _run(options: argparse.Namespace) -> int:
     _say_known(found.language, found.known, found.others)
     read, there = found.of
     if read < there:
-        log(f"of {there:,} samples {read:,} were read, evenly over their time")
+        log(f"{counted(read, 'sample is', 'samples are')} read of {there:,}, evenly over their time")
     if found.why:
         raise JobError(
             f"{run.folder}: too little to tell: {found.why}", "curate import brings more of the person's words"
