@@ -60,14 +60,19 @@ def export(plan: Plan, progress: Progress = no_progress) -> Exported:
 
     Raises UsageError where `out` is taken.
     """
-    out = plan.request.out
+    place = free_place(plan.request.out)
+    with stoppable(), whole_folder(place, mode=0o700, doing="cannot write the export") as folder:
+        summary, cost = _build(plan, folder, place.name, progress)
+    return Exported(place, summary, cost)
+
+
+def free_place(out: Path | None) -> Path:
+    """Return where an export goes. Raises UsageError where something is there already."""
     assert out is not None
     place = out.absolute()
     if place.exists():
         raise UsageError(f"--out {printable(str(out))}: it is there already", "name a folder that is not there yet")
-    with stoppable(), whole_folder(place, mode=0o700, doing="cannot write the export") as folder:
-        summary, cost = _build(plan, folder, place.name, progress)
-    return Exported(place, summary, cost)
+    return place
 
 
 def _build(plan: Plan, folder: Path, name: str, progress: Progress) -> tuple[ExportSummary, tuple[str, ...]]:

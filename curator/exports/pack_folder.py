@@ -13,10 +13,10 @@ from typing import Final
 import msgspec
 
 from curator.contract import __version__
-from curator.contract.errors import PluginError, UsageError, counted, printable
+from curator.contract.errors import PluginError, counted
 from curator.contract.files import HashedFile, whole_folder
 from curator.contract.records import SUMMARY
-from curator.exports.export import MANIFEST, encrypted_warning
+from curator.exports.export import MANIFEST, encrypted_warning, free_place
 from curator.exports.plan import PackPlan
 from curator.hooks import Pack
 from curator.plugin_errors import defined
@@ -31,11 +31,7 @@ _encode_lines = msgspec.json.Encoder().encode_lines
 
 def export_pack(plan: PackPlan) -> tuple[ExportSummary, Pack]:
     """Write a persona pack, whole or not at all. Raises UsageError where `out` is taken."""
-    out = plan.request.out
-    assert out is not None
-    place = out.absolute()
-    if place.exists():
-        raise UsageError(f"--out {printable(str(out))}: it is there already", "name a folder that is not there yet")
+    place = free_place(plan.request.out)
     with stoppable(), whole_folder(place, mode=0o700, doing="cannot write the pack") as folder:
         pack = _made(plan)
         files = {**pack.files, SOURCES: _encode_lines(list(_sources(plan, pack.files)))}
