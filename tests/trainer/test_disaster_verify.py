@@ -41,7 +41,7 @@ def test_what_would_ruin_the_built_in_base_is_refused_and_the_default_recipe_pas
     assert "the fine-tune is refused, the base is kept: " in done.err
     assert not (bad / "trainer.json").exists() and (bad / "training" / "health.html").is_file()
     report = json.loads((bad / "training" / "health.json").read_text("utf-8"))
-    assert report["verdict"] == "refused" and report["headline"][0].startswith("REFUSED")
+    assert report["verdict"] == "refused" and report["headline"][0].startswith("REFUSED, weak evidence: 6 held out. ")
 
     own.unlink()
     done = trainer(*command, "--out", good)
