@@ -35,15 +35,15 @@ SETTINGS = (  # temperature, top-p, repetition penalty, best of
 
 def named(stored: SamplingSettings | None, only: list[str]) -> dict[str, SamplingSettings]:
     """Return the settings to try, by name."""
-    keys = ("temperature", "top_p", "repetition_penalty", "best_of")
-    tried = {f"{t:g}/{p:g}/{r:g}/{n}": (t, p, r, n) for t, p, r, n in SETTINGS}
     if stored is not None:
         return {"as stored": stored}
-    return {
-        name: SamplingSettings(**dict(zip(keys, values, strict=True)), known_words=True)  # type: ignore[arg-type]
-        for name, values in tried.items()
-        if not only or name in only
+    tried = {
+        f"{temperature:g}/{top_p:g}/{penalty:g}/{best_of}": SamplingSettings(
+            temperature=temperature, top_p=top_p, repetition_penalty=penalty, best_of=best_of, known_words=True
+        )
+        for temperature, top_p, penalty, best_of in SETTINGS
     }
+    return {name: settings for name, settings in tried.items() if not only or name in only}
 
 
 def main() -> int:

@@ -14,7 +14,7 @@ import numpy as np
 
 from curator.contract.cli_frame import Progress, no_progress
 from curator.contract.voice.grams import Masker, number_of_words, plain, words_of
-from curator.contract.voice.reference import KNOWN, Background, Judge, Place, build_reference, left_out
+from curator.contract.voice.reference import JUDGED, KNOWN, Background, Judge, Place, build_reference, left_out
 from curator.contract.voice.stored import english
 from curator.language.identify import UNDETERMINED, language_of
 from curator.records import CuratedSample
@@ -223,8 +223,8 @@ def _rows(replies: list[_Text], kind: str) -> Mapping[str, list[int]]:
 def _place(judge: Judge, found: np.ndarray, sizes: np.ndarray) -> Place:
     """Return where replies stand together, each by its words; the interval is by drawing replies anew."""
     words = int(sizes.sum())
-    if words < judge.least:
-        return Place(None, None, None, words, f"{words:,} words, {judge.least - words:,} too few to tell")
+    if words < JUDGED:
+        return Place(None, None, None, words, f"{words:,} words, {JUDGED - words:,} too few to tell")
     scores, dice, means = judge.scaled(found), np.random.default_rng(0), list[float]()
     for _ in range(_RESAMPLES):
         drawn = dice.integers(0, len(scores), len(scores))

@@ -32,9 +32,7 @@ def others(
     return [template.wrap(text, history, mode) for text in more[:: -(-len(more) // OTHERS)]]
 
 
-def best_reply(
-    decoder: Decoder, tokenizer: Tokenizer, prompt: str, behind: Sequence[str], sampling: Sampling, strip: bool = True
-) -> Reply:
+def best_reply(decoder: Decoder, tokenizer: Tokenizer, prompt: str, behind: Sequence[str], sampling: Sampling) -> Reply:
     """Return the best of `sampling.best_of` replies to a prompt; `behind` are prompts that it should be no answer to.
 
     The first is drawn with the sampling's seed, so that with one alone it is the reply that `replies` gives. At
@@ -42,7 +40,7 @@ def best_reply(
     """
     many = sampling.best_of if sampling.temperature else 1
     seeds = [sampling.seed, *_more_seeds(sampling.seed, many - 1)]
-    drawn = replies(decoder, tokenizer, [prompt] * many, replace(sampling, best_of=1), seeds, strip)
+    drawn = replies(decoder, tokenizer, [prompt] * many, replace(sampling, best_of=1), seeds)
     said = list({reply.text: reply for reply in drawn if reply.text.strip()}.values())
     if len(said) < 2:
         return said[0] if said else drawn[0]

@@ -1,8 +1,8 @@
 """What is known of how a person writes, beside others, and where a text stands between the two.
 
-The measure of a document is the mean, over its n-grams, of log(p_person / p_others), the person's counts shrunk to the
-others' (SHRINK pseudo-counts a stream). 0 is where others' documents lie, 100 where the person's own do that were left
-out of the counts; both are found by leaving a fifth of the documents out in turn, neighbours together, so that no
+The measure of a document is the mean, over its n-grams, of log(p_person / p_others), both sides' counts shrunk to what
+they have together (SHRINK pseudo-counts a stream). 0 is where others' documents lie, 100 where the person's own do that
+were left out of the counts; both are found by leaving a fifth of the documents out in turn, neighbours together: no
 document is judged by the words of its own day.
 """
 
@@ -35,7 +35,7 @@ from curator.contract.voice.grams import (
 KNOWN = 2000  # words that are known of the person, and of the others, at least
 JUDGED = 100  # words of a text that is judged, at least
 SHRINK = 8000.0
-_UNSEEN = 0.05  # added to every bucket of the others
+_UNSEEN = 0.05  # added to every bucket
 _FOLDS = 5
 _RESAMPLES = 1000
 Floats = NDArray[np.float64]
@@ -115,11 +115,6 @@ class Judge:
         """Return measures (N,), nats, as shares of the way from the others (0) to the person (100), (N,)."""
         floor, ceiling = self._view.floor.mean(), self._view.ceiling.mean()
         return np.asarray(100 * (np.asarray(measures) - floor) / (ceiling - floor))
-
-    @property
-    def least(self) -> int:
-        """Return how many words a text must have to be judged."""
-        return JUDGED
 
     def lacking(self) -> str:
         """Return why nothing can be told of any text, or ''."""

@@ -71,10 +71,10 @@ def topics_of(
     names = [word for word in known if config.capitals == "names" and _is_name(words[word])]
     things = [word for word in known if word not in names and _is_thing(words[word], config)]
     quotes = _Quotes(person, language, worth)
-    return tuple(
-        tuple(_topic(word, words[word], quotes) for word in chosen)
-        for chosen in (names[:_MOST_NAMES], things[:_MOST_THINGS])
-    )  # type: ignore[return-value]
+    return (
+        tuple(_topic(word, words[word], quotes) for word in names[:_MOST_NAMES]),
+        tuple(_topic(word, words[word], quotes) for word in things[:_MOST_THINGS]),
+    )
 
 
 def _silent(config: QuestionLanguage) -> set[str]:

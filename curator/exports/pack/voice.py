@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from curator.contract.voice.grams import Masker, count, grams, plain
-from curator.contract.voice.reference import Judge, Reference, build_reference
-from curator.exports.pack.texts import Said, Texts
+from curator.contract.voice.grams import Masker
+from curator.contract.voice.reference import Judge, build_reference, left_out
+from curator.exports.pack.texts import Said, Texts, evenly
 from curator.language.identify import UNDETERMINED
 
-_FOLDS: Final = 5
 _BAR: Final = 55  # percentile of the person's own texts: above the median beside a somewhat different background too
 _MOST_CHARACTERS: Final = 1_000_000  # of a side: as many as tell the voice, in seconds
 _MOST_TEXTS: Final = 4_000  # of the person that are measured
@@ -60,7 +57,8 @@ def voice_of(texts: Texts) -> Voice:
     for language in known:
         person = [said for said in texts.person if in_language(said.language, language, known)]
         others = [text for other, text in texts.others if in_language(other, language, known)]
-        _measure(voice, language, _spread(person), _evenly(others, sum(map(len, others))))
+        share = min(1.0, _MOST_CHARACTERS / max(sum(map(len, others)), 1))
+        _measure(voice, language, _spread(person), list(evenly(others, int(len(others) * share))))
     return voice
 
 
@@ -77,32 +75,17 @@ def _measure(voice: Voice, language: str, person: list[Said], others: list[str])
     if lacking:
         voice.lacking[language] = lacking
         return
-    whole, found = Judge(reference), np.zeros((len(person), 2))
-    bounds = np.linspace(0, len(person), _FOLDS + 1).astype(int).tolist()
-    for begin, end in pairwise(bounds):
-        part = [said.text for said in person[begin:end]]
-        held_out = _without(reference, part)
-        found[begin:end] = [(whole.measure(text), held_out.measure(text)) for text in part]
+    texts, whole = [said.text for said in person], Judge(reference)
+    apart, _ = left_out(texts, reference.topic_free.others, read=Masker(reference.common))
+    found = np.array([[whole.measure(text) for text in texts], apart]).T
     for said, (with_it, without_it) in zip(person, found.tolist(), strict=True):
         voice.measures[said.sample_id, said.text] = with_it, without_it
     inside, outside = np.percentile(found, _BAR, axis=0).tolist()
     voice.bars[language] = inside, outside
 
 
-def _without(reference: Reference, texts: Sequence[str]) -> Judge:
-    """Return a judge that knows the person without these texts, which lie side by side in time."""
-    mask, view = Masker(reference.common), reference.topic_free
-    left = np.maximum(view.person - count([grams(mask(plain(text))) for text in texts]), 0)
-    return Judge(replace(reference, topic_free=replace(view, person=left)))
-
-
 def _spread(said: list[Said]) -> list[Said]:
     """Return so many of the texts as can be measured in seconds, evenly over time."""
     size = sum(len(one.text) for one in said)
     share = min(1.0, _MOST_TEXTS / max(len(said), 1), _MOST_CHARACTERS / max(size, 1))
-    return [said[int(place / share)] for place in range(int(len(said) * share))]
-
-
-def _evenly(texts: list[str], size: int) -> list[str]:
-    share = min(1.0, _MOST_CHARACTERS / max(size, 1))
-    return [texts[int(place / share)] for place in range(int(len(texts) * share))]
+    return list(evenly(said, int(len(said) * share)))

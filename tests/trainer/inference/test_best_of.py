@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -142,20 +143,20 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(tmp_path_factory.mktemp("checkpoints") / "loose", model)
 
 
-def sampled(place: Path, *options: object) -> dict[str, object]:
+def sampled(place: Path, *options: object) -> dict[str, Any]:
     done = trainer("sample", place, "--prompt", "ti", "--json", "--threads", 1, "--max-tokens", 12, *options)
     assert done.status == 0, done.err
-    found: dict[str, object] = json.loads(done.out)
+    found: dict[str, Any] = json.loads(done.out)
     return found
 
 
 def test_sample_draws_as_many_as_the_command_line_says(place: Path) -> None:
     one, best = sampled(place), sampled(place, "--best-of", 5)
-    assert (one["sampling"]["best_of"], best["sampling"]["best_of"]) == (1, 5)  # type: ignore[index]
+    assert (one["sampling"]["best_of"], best["sampling"]["best_of"]) == (1, 5)
     assert one["replies"] != best["replies"]
     again = trainer("sample", place, "--prompt", "ti", "--threads", 1, "--max-tokens", 12, "--best-of", 5)
-    assert again.out.strip() == best["replies"][0]["text"]  # type: ignore[index]
-    assert len(sampled(place, "--best-of", 5, "-n", 3)["replies"]) == 3  # type: ignore[arg-type]
+    assert again.out.strip() == best["replies"][0]["text"]
+    assert len(sampled(place, "--best-of", 5, "-n", 3)["replies"]) == 3
     raw = trainer("sample", place, "--prompt", "ti", "--best-of", 5, "--raw")
     assert (raw.status, raw.out) == (2, "") and "leave out --best-of" in raw.err, "what is gone on with asks nothing"
     done = trainer("sample", place, "--prompt", "ti", "--best-of", 0)
@@ -165,7 +166,7 @@ def test_sample_draws_as_many_as_the_command_line_says(place: Path) -> None:
 def test_the_number_is_stored_and_exports_and_engines_say_that_they_have_none(place: Path, tmp_path: Path) -> None:
     done = trainer("convert", place, "--dtype", "float32", "--best-of", 5, "--out", tmp_path / "five")
     assert done.status == 0, done.err
-    assert sampled(tmp_path / "five")["sampling"]["best_of"] == 5  # type: ignore[index]
+    assert sampled(tmp_path / "five")["sampling"]["best_of"] == 5
     assert "best_of 5" in trainer("info", tmp_path / "five").out
     exported = trainer("export", tmp_path / "five", "--to", "npz", "--out", tmp_path / "out.npz")
     assert "draws 5 replies and gives the one that answers best" in exported.err

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import unicodedata
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pytest
 from core_fixtures import ROOT, Result, place_in, trainer, wide_open_home, words
@@ -182,13 +182,13 @@ LANGUAGES = {
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_language_is_found_and_what_it_makes_up_is_not(language: str, form: str) -> None:
+def test_every_language_is_found_and_what_it_makes_up_is_not(language: str, form: Literal["NFC", "NFD"]) -> None:
     """The reply's accents and syllables may be composed or not: a file of a Mac has them apart."""
     samples, reply, run, size, invented = LANGUAGES[language]
     sources = of(*samples)
-    found = sources.of(unicodedata.normalize(form, reply))  # type: ignore[arg-type]
+    found = sources.of(unicodedata.normalize(form, reply))
     assert not found.made_up and found.nearest[0].sample == "s1"
-    assert found.longest_run == Run(size, unicodedata.normalize(form, run), "s1")  # type: ignore[arg-type]
+    assert found.longest_run == Run(size, unicodedata.normalize(form, run), "s1")
     kind = "characters" if language in ("zh", "ja", "th") else "words"
     assert f'longest shared run: {size} {kind}, "' in found.lines()[-1]
     assert sources.of(invented).made_up, sources.of(invented).nearest
