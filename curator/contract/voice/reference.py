@@ -72,12 +72,17 @@ class View:
 
 @dataclass(frozen=True)
 class Reference:
-    """A person's way to write in one language; `words` are how many are known of the person and of the others."""
+    """A person's way to write in one language; `words` are how many are known of the person and of the others.
+
+    `language` and `others` (who they are, in words) are for those who show it.
+    """
 
     words: tuple[int, int]
     common: frozenset[int]
     topic_free: View
     full: View
+    language: str = ""
+    others: str = ""
 
     def lacking(self) -> str:
         """Return what is missing before it can tell anything, or ''."""
@@ -185,7 +190,7 @@ def build_reference(
         counts: Counts | None = getattr(others, name) if isinstance(others, Background) else None
         first, second = ([grams(read(document)) for document in side] for side in (ours, theirs))
         views.append(_view(first, second, counts))
-    return Reference((known, beside), common, *views)
+    return Reference((known, beside), common, topic_free=views[0], full=views[1])
 
 
 def left_out(
