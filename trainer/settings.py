@@ -161,6 +161,9 @@ class BudgetSettings(ConfigModel):
     memorisation: Share = Field(0.02, description="share of 8-grams from the training replies, unseen prompts, at most")
     reply_perplexity: Share = Field(0.1, description="fall of the perplexity of held-out replies, at least")
     eos_rate: Share = Field(0.8, description="share of replies that stop by themselves, at least")
+    voice: float | None = Field(
+        None, description="voice score of its replies, 0 as others and 100 as the person, at least; null: not asked for"
+    )
 
 
 class TrainerSettings(ConfigFile):

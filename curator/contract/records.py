@@ -23,6 +23,7 @@ CURATED, FORMATTED, WRAPPED = "curated_memories.json", "formatted_samples.json",
 TRAIN, HOLDOUT = "fine_tune_dataset.jsonl", "fine_tune_holdout.jsonl"
 DROPPED, LINEAGE = "dropped.jsonl", "lineage.jsonl"
 REPORT, REPORT_PAGE = "report.json", "report.html"
+VOICE_REFERENCE = "voice-reference.npz"
 SUMMARY = "run-summary.json"
 
 # Part of a run folder's name, so nothing that a file system or the last line of stdout could stumble over.

@@ -22,6 +22,7 @@ from trainer.data.dialogues import Samples, encode_dataset, read_file
 from trainer.data.pretraining_replay import HELD_OUT, REPLAY
 from trainer.data.token_shards import list_shards
 from trainer.evaluation.probes import EvalSuite
+from trainer.evaluation.voice import Voice
 from trainer.model.checkpoint import load_checkpoint
 from trainer.model.convert import StateDict
 from trainer.model.lexicon import LEXICON, Lexicon, pack_words
@@ -143,7 +144,9 @@ def model_with(state: StateDict) -> Llama:
     return model.eval()
 
 
-def probes_with(samples: Samples | None, lexicon: Lexicon | None = None, seed: int = 7, **health: Any) -> EvalSuite:
+def probes_with(
+    samples: Samples | None, lexicon: Lexicon | None = None, seed: int = 7, voice: Voice | None = None, **health: Any
+) -> EvalSuite:  # fmt: skip
     """What is asked of the tiny base and of its fine-tunes."""
     found = load_checkpoint(base())
     held = list_shards(base() / HELD_OUT)[0].read(found.tokenizer.vocab_size, found.tokenizer.sha256)
@@ -151,4 +154,5 @@ def probes_with(samples: Samples | None, lexicon: Lexicon | None = None, seed: i
     return EvalSuite(
         template=Template(), tokenizer=found.tokenizer, samples=samples, text=held,
         lexicon=lexicon or Lexicon(VOCABULARY), context=CONTEXT, settings=settings, seed=seed,
+        voice=voice,
     )  # fmt: skip

@@ -54,6 +54,11 @@ class Dataset:
     about: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def run(self) -> Path | None:
+        """Return the folder of the run that they come from, None for a file."""
+        return self.source if "run" in self.about else None
+
 
 @dataclass
 class Samples:

@@ -16,7 +16,7 @@ from trainer.evaluation.evidence import Folds
 from trainer.evaluation.interpolate import Interpolated, WeightInterpolation, nothing
 from trainer.evaluation.page import page
 from trainer.evaluation.probes import EvalSuite
-from trainer.evaluation.report import JSON_FILE, advice, make_report, sweep_rows, verdict_of
+from trainer.evaluation.report import JSON_FILE, advice, make_report, sweep_rows, verdict_of, voice_lines
 from trainer.evaluation.training_log import TrainingLog
 from trainer.model.checkpoint import Checkpoint, GateResult, Record
 from trainer.model.convert import StateDict
@@ -64,7 +64,7 @@ class AcceptanceGate:
         report = self._report(choice, verdict, log, found)
         write_whole(log.folder / JSON_FILE, pretty_json(report))
         write_whole(log.folder / PAGE_FILE, page(report))
-        for line in report["headline"]:
+        for line in (*report["headline"], *voice_lines(report)):
             self._log(line)
         if verdict == "refused":
             raise _refusal(choice, log)

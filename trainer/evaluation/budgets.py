@@ -15,6 +15,8 @@ from trainer.evaluation.evidence import Margins
 from trainer.evaluation.probes import EvalResult, perplexity
 from trainer.settings import BudgetSettings
 
+AT_LEAST = ("eos_rate", "voice")  # whose limit is the least that is allowed
+
 
 @dataclass(frozen=True)
 class BudgetCheck:
@@ -34,7 +36,7 @@ class BudgetCheck:
     @property
     def doubtful(self) -> bool:
         """Say whether it counts as kept although its figure is past the limit: by less than is known."""
-        over = self.tuned < self.limit if self.name == "eos_rate" else self.tuned > self.limit
+        over = self.tuned < self.limit if self.name in AT_LEAST else self.tuned > self.limit
         return self.kept and over
 
     @property
@@ -52,7 +54,7 @@ def check_budgets(
     """
     checks = _perplexities(base, tuned, budgets)
     if tuned.replies:  # without prompts there are no replies to check
-        checks += [*_recital(tuned, budgets), *_writing(base, tuned, budgets)]
+        checks += [*_recital(tuned, budgets), *_writing(base, tuned, budgets), *_voice(base, tuned, budgets)]
     if margins is not None:
         checks = [_with_margin(check, margins.of(check.name), len(tuned.replies)) for check in checks]
     return sorted(checks, key=lambda check: (check.kept, -_excess(check)))
@@ -68,9 +70,9 @@ def _with_margin(check: BudgetCheck, width: float | None, replies: int) -> Budge
         return check
     known = replace(check, margin=width)
     doubt = "" if known.settled else ", too near the limit to be sure"
+    points = f"{width:.0f}" if check.name == "voice" else f"{100 * width:.2g}"
     return replace(
-        known,
-        says=f"{check.says}; known to ±{100 * width:.2g} points from {counted(replies, 'reply', 'replies')}{doubt}",
+        known, says=f"{check.says}; known to ±{points} points from {counted(replies, 'reply', 'replies')}{doubt}"
     )
 
 
@@ -119,6 +121,16 @@ def _writing(base: EvalResult, tuned: EvalResult, budgets: BudgetSettings) -> li
     says = f"{tuned.eos_rate:.0%} of replies stop by themselves (budget {budgets.eos_rate:.0%})"
     says += "" if enough else ": the end mark is not learnt"
     return [*out, BudgetCheck("eos_rate", base.eos_rate, tuned.eos_rate, budgets.eos_rate, enough, says)]
+
+
+def _voice(base: EvalResult, tuned: EvalResult, budgets: BudgetSettings) -> list[BudgetCheck]:
+    if budgets.voice is None or tuned.voice is None or tuned.voice.score is None:
+        return []
+    score, before, limit = tuned.voice.score, base.voice.score if base.voice else None, budgets.voice
+    was = "" if before is None else f", base {before:.0f}"
+    says = f"its replies stand at {score:.0f} of the way from others (0) to the person (100){was} (budget {limit:.0f})"
+    says += "" if score >= limit else ": it does not sound like them"
+    return [BudgetCheck("voice", before, score, limit, score >= limit, says)]
 
 
 def calibration(health: EvalResult) -> str:

@@ -19,6 +19,7 @@ from trainer.evaluation.probes import EvalResult, EvalSuite, lexicon_of
 from trainer.evaluation.report import JSON_FILE, make_report, verdict_of
 from trainer.evaluation.settling import settle
 from trainer.evaluation.training_log import TrainingLog, under_new_names
+from trainer.evaluation.voice import read_voice
 from trainer.inference.known_words import known_words
 from trainer.inference.sampling import Sampling
 from trainer.model.checkpoint import Checkpoint, load_checkpoint, load_record
@@ -63,6 +64,7 @@ def evaluate_checkpoint(
         template=tuned.record.template, tokenizer=tuned.tokenizer, samples=samples, text=text.held,
         lexicon=lexicon_of(parent or tuned, dialogues, tuned), context=_context(tuned), settings=settings.health,
         seed=request.seed, drawn=Sampling.of(drawn, words=known_words(tuned) if drawn.known_words else None),
+        voice=read_voice(dataset.run if dataset else None),
     )  # fmt: skip
     health = settings.health
     after = _measured(tuned, suite, health, health.training_replies, _named(progress, "the checkpoint"))

@@ -23,6 +23,7 @@ class Margins:
     oov_rate: float
     eos_rate: float
     memorisation: float | None
+    voice: float | None = None
 
     def of(self, budget: str) -> float | None:
         """Return the margin of a budget's figure, None for those that replies do not tell."""
@@ -30,6 +31,7 @@ class Margins:
             "oov_rate": self.oov_rate,
             "eos_rate": self.eos_rate,
             "memorisation_unseen": self.memorisation,
+            "voice": self.voice,
         }.get(budget)
 
 

@@ -111,6 +111,7 @@ class WeightInterpolation:
         figures = {
             "base_perplexity": perplexity(result.text_loss), "oov_rate": result.oov.rate,
             "memorisation": result.unseen.share if result.unseen else None, "eos_rate": result.eos_rate,
+            "voice": result.voice.score if result.voice else None,
         }  # fmt: skip
         measured = {name: value for name, value in figures.items() if value is not None}
         return self._score(self._few(precision, rows), result), measured
@@ -175,6 +176,7 @@ def _figures(base: EvalResult, result: EvalResult) -> str:
         f"base text {after / before - 1:+.1%}" if before and after else "",
         f"invented {result.oov.rate:.1%}",
         f"stopped {result.eos_rate:.0%}",
+        f"voice {result.voice.score:.0f}" if result.voice and result.voice.score is not None else "",
     ]
     return ", ".join(part for part in parts if part)
 
@@ -186,11 +188,17 @@ def mixed(base: StateDict, tuned: StateDict, alpha: float) -> StateDict:
     }
 
 
+def _unlike(now: EvalResult, budgets: BudgetSettings) -> float:
+    """Return how far a voice is below its budget, as a share of the way from others to the person; 0 without one."""
+    known = now.voice.score if now.voice else None
+    return 0.0 if known is None or budgets.voice is None else (budgets.voice - known) / 100
+
+
 def score(base: EvalResult, now: EvalResult, budgets: BudgetSettings) -> float:
     """Return the score, lower is better: the loss on held-out replies plus a penalty for each broken budget, nats."""
     before, after = perplexity(base.text_loss), perplexity(now.text_loss)
     forgotten = after / before - 1 - budgets.base_perplexity if before and after else 0.0
     invented = now.oov.rate - base.oov.rate - budgets.oov_rate - _NOISE
     recited = now.unseen.share - budgets.memorisation if now.unseen else 0.0
-    parts = (10 * forgotten, 20 * invented, 5 * recited, budgets.eos_rate - now.eos_rate)
+    parts = (10 * forgotten, 20 * invented, 5 * recited, budgets.eos_rate - now.eos_rate, _unlike(now, budgets))
     return (now.reply_loss or 0.0) + sum(max(0.0, part) for part in parts)

@@ -100,6 +100,7 @@ def _view(report: Row) -> dict[str, Any]:
         "metrics": _metrics(report),
         "curves": _curve_rows(report),
         "sweep": _sweep_rows(report),
+        "voice": _voice(report.get("voice")),
         **_charts(report),
     }
 
@@ -147,6 +148,10 @@ def _plain(value: object) -> str:
     return _shown(value, lambda number: f"{number:,.0f}" if number == int(number) else f"{number:,.2f}")
 
 
+def _score(value: object) -> str:
+    return _shown(value, lambda number: f"{number:,.0f}".replace("-", "−"))
+
+
 def _tick(value: float) -> str:
     return f"{value:,g}".replace("-", "−")
 
@@ -166,7 +171,7 @@ def _metric(metric: Row) -> Row:
     """Return a row of the table of metrics."""
     name, unit = metric.get("name") or "", metric.get("unit") or ""
     figures = {key: _figure(metric.get(key), name, unit) for key in ("base", "tuned", "limit")}
-    if figures["tuned"] and (known := _share(metric.get("margin"))):
+    if figures["tuned"] and (known := (_share if unit == "%" else _score)(metric.get("margin"))):
         figures["tuned"] += f" ±{known}"
     texts = {key: metric.get(key) or "" for key in ("limit_says", "means")}
     return {"label": metric.get("label") or name, "ok": metric.get("ok"), **figures, **texts}
@@ -175,7 +180,7 @@ def _metric(metric: Row) -> Row:
 def _figure(value: object, name: str, unit: str) -> str:
     if unit == "%":
         return _share(value)
-    figure = _perplexity(value) if name.endswith("perplexity") else _plain(value)
+    figure = _perplexity(value) if name.endswith("perplexity") else (_score if name == "voice" else _plain)(value)
     return f"{figure} {unit[:-1] if value == 1 and unit.endswith('s') else unit}" if figure and unit else figure
 
 
@@ -193,7 +198,7 @@ def _curve_rows(report: Row) -> list[Row]:
 def _sweep_rows(report: Row) -> list[Row]:
     forms: dict[str, Form] = {
         "reply_perplexity": _perplexity, "base_perplexity": _perplexity, "base_change": _change,
-        "oov_rate": _share, "memorisation": _share, "eos_rate": _share,
+        "oov_rate": _share, "memorisation": _share, "eos_rate": _share, "voice": _score,
     }  # fmt: skip
     ends = {0: " (base)", 1: " (tuned)"}
     return [
@@ -202,6 +207,37 @@ def _sweep_rows(report: Row) -> list[Row]:
         | {key: form(row.get(key)) for key, form in forms.items()}
         for row in _with_number(report.get("sweep"), "alpha")
     ]
+
+
+_WHO: Final = {"others": "others", "base": "base", "tuned": "tuned", "person": "the person, unseen"}
+
+
+def _voice(voice: Row | None) -> Row | None:
+    """Return what the section on the voice shows: a row for each whose texts were measured, on a scale of its own."""
+    if not voice:
+        return None
+    places = [row["topic_free"] for row in voice["rows"] if row["topic_free"]["score"] is not None]
+    least = min([0.0, *(place["low"] for place in places)])
+    most = max([100.0, *(place["high"] for place in places)])
+
+    def across(value: float) -> str:  # percent of the width, so that it is right at any width
+        return f"{100 * (value - least) / (most - least):.1f}"
+
+    rows = []
+    for row in voice["rows"]:
+        place, full = row["topic_free"], row["full"]
+        shown = {"who": _WHO[row["name"]], "name": row["name"], "score": _score(place["score"]), "why": place["why"]}
+        shown |= {"full": _score(full["score"]), "words": _plain(place["words"])}
+        if place["score"] is not None:
+            shown |= {
+                "interval": f"{_score(place['low'])} to {_score(place['high'])}", "at": across(place["score"]),
+                "from": across(place["low"]), "wide": across(least + place["high"] - place["low"]),
+            }  # fmt: skip
+        rows.append(shown)
+    return {
+        "rows": rows, "why": voice["why"], "others": voice["others"], "known": counted(voice["words"][0], "word"),
+        "recited": _share(voice["recited"]), "zero": across(0), "hundred": across(100),
+    }  # fmt: skip
 
 
 def _with_number(rows: Iterable[Row] | None, key: str) -> list[Row]:
@@ -310,6 +346,7 @@ def _sweep_panels(report: Row) -> list[_Panel]:
             panel("oov_rate", "Invented words", _share, "oov_rate", from_zero=True, **shares),
             panel("memorisation", "Recited from training", _share, "memorisation_unseen", from_zero=True, **shares),
             panel("eos_rate", "Replies that stop by themselves", _share, "eos_rate", **shares),
+            panel("voice", "Voice: 0 others, 100 the person", _score, "voice", small=True),
         )
     )  # fmt: skip
 

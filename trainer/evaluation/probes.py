@@ -17,9 +17,10 @@ from curator.contract.special_tokens import leaks_role, leaks_tag
 from trainer.data.batches import PackedDataset
 from trainer.data.dialogues import Dialogue, Samples
 from trainer.data.token_shards import Tokens
-from trainer.evaluation.evidence import Margins, margin, ratio_deviations, share_margin
+from trainer.evaluation.evidence import Margins, Z, margin, ratio_deviations, share_margin
 from trainer.evaluation.metrics import NgramOverlap, TrainingNgrams, distinct, repetition
 from trainer.evaluation.perplexity import mean_loss, windows
+from trainer.evaluation.voice import Voice, Voiced
 from trainer.inference.decoder import Decoder
 from trainer.inference.sampling import Reply, Sampling
 from trainer.inference.text_stream import replies
@@ -33,6 +34,7 @@ from trainer.settings import HealthSettings
 
 _MICRO = 8  # rows in memory at a time
 _DRAWN = 64  # replies drawn as the checkpoint says
+_TWO_SIDED = 1.96  # standard errors of an interval of 95%
 _LEAST, _MOST = 48, 160  # tokens that a reply may have at least and at most before it counts as not stopped
 
 
@@ -62,6 +64,7 @@ class EvalResult:
     distinct_2: float
     length_ratio: float | None
     replies: tuple[Reply, ...]
+    voice: Voiced | None = None
     drawn: WordCounts | None = None  # the words of replies as the checkpoint's own sampling draws them
 
 
@@ -71,7 +74,7 @@ class EvalSuite:
     def __init__(
         self, *, template: Template, tokenizer: Tokenizer, samples: Samples | None, text: Tokens, lexicon: Lexicon,
         context: int, settings: HealthSettings, seed: int, drawn: Sampling | None = None,
-        told: Sequence[str] = (),
+        told: Sequence[str] = (), voice: Voice | None = None,
     ) -> None:  # fmt: skip
         self.tokenizer, self._context, self._settings = tokenizer, context, settings
         train = samples.train_dialogues if samples else []
@@ -84,6 +87,7 @@ class EvalSuite:
         self._train = PackedDataset([], samples.train if samples else [], 1, context, 0).validation()
         self._text, self._lexicon, self._seed = text, lexicon, seed
         self._recited = TrainingNgrams([*(dialogue.reply for dialogue in train), *told]) if train else None
+        self.voice = voice if self._recited else None  # a model that recites sounds like the person too
         lengths = [sum(weight > 0 for weight in sample.weights) for sample in samples.train] if samples else []
         most = 1.5 * float(np.quantile(lengths, 0.95)) if lengths else _LEAST * 2
         sampling = Sampling(temperature=settings.temperature, stops=tuple(template.stops))
@@ -167,6 +171,7 @@ class EvalSuite:
             ),
             eos_rate=share_margin(sum(reply.stopped == "end" for reply in tuned.replies), number),
             memorisation=margin(ratio_deviations(recited), number / max(1, grams)) if recited else None,
+            voice=Z / _TWO_SIDED * tuned.voice.margin if tuned.voice and tuned.voice.margin is not None else None,
         )
 
     def _invented(self, text: str, most: int | None = None) -> tuple[int, int]:
@@ -187,7 +192,7 @@ class EvalSuite:
             tag_leaks=sum(leaks_tag(answer) for answer in texts) / count,
             role_leaks=sum(reply.stopped == "stop" or leaks_role(reply.text, self._tags) for reply in unseen) / count,
             rep_4=repetition(texts), distinct_2=distinct(texts), length_ratio=self._length_ratio(unseen),
-            replies=tuple(unseen),
+            replies=tuple(unseen), voice=self.voice.score(list(map(_whole_words, unseen))) if self.voice else None,
         )  # fmt: skip
 
     def beside(self, base: EvalResult, tuned: EvalResult) -> EvalResult:

@@ -6,11 +6,12 @@ The first three lines are the summary; docs/health.md defines every figure.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from trainer.evaluation.budgets import BudgetCheck, broken, calibration
+from trainer.evaluation.budgets import AT_LEAST, BudgetCheck, broken, calibration
 from trainer.evaluation.interpolate import Point
 from trainer.evaluation.probes import EvalResult, EvalSuite, perplexity
 
@@ -25,6 +26,7 @@ _BROKEN = {
     "memorisation_unseen": "it recites its training set",
     "oov_rate": "it invents words",
     "eos_rate": "its replies do not end",
+    "voice": "it does not sound like the person",
 }
 _ADVICE = {
     "base_perplexity": "fewer --epochs, a lower --learning-rate, or a higher kl_weight in etc/trainer.json",
@@ -32,6 +34,7 @@ _ADVICE = {
     "memorisation_unseen": "fewer --epochs; take out what the dataset says twice",
     "oov_rate": "a lower --learning-rate, or fewer --epochs",
     "eos_rate": "more --epochs, or a higher eos_loss_weight in etc/trainer.json",
+    "voice": "more --epochs or a higher --learning-rate; more of the person's own replies help most",
 }
 
 
@@ -41,7 +44,7 @@ class Figure(BaseModel):
     model_config = ConfigDict(extra="forbid")
     name: str
     label: str
-    unit: Literal["", "%", "words"]
+    unit: Literal["", "%", "words", "points"]
     base: float | None
     tuned: float | None
     margin: float | None = Field(None, description="half the width of its interval, where replies tell it")
@@ -49,6 +52,38 @@ class Figure(BaseModel):
     ok: bool | None = Field(description="whether the budget is kept")
     limit_says: str
     means: str
+
+
+class Standing(BaseModel):
+    """Where texts stand: 0 as others write, 100 as the person does; `low` and `high` bound 95%. Null: not to tell."""
+
+    model_config = ConfigDict(extra="forbid")
+    score: float | None
+    low: float | None
+    high: float | None
+    words: int
+    why: str = Field("", description="what is missing, where nothing can be told")
+
+
+class VoiceRow(BaseModel):
+    """Whose texts stand where, by their common words alone (topic-free) and by all."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Literal["others", "base", "tuned", "person"]
+    topic_free: Standing
+    full: Standing
+
+
+class VoiceReport(BaseModel):
+    """How far a fine-tune has come from others to the person. Read it beside what is recited."""
+
+    model_config = ConfigDict(extra="forbid")
+    language: str
+    others: str = Field(description="who the others are")
+    words: tuple[int, int] = Field(description="known of the person, in no training sample; and of the others")
+    why: str = Field(description="what is missing, where nothing can be told")
+    recited: float = Field(description="share of 8-grams of replies to unseen prompts that stand in training replies")
+    rows: list[VoiceRow]
 
 
 class HealthReport(BaseModel):
@@ -69,6 +104,7 @@ class HealthReport(BaseModel):
     base_oov_words: list[tuple[str, int]]
     names: list[tuple[str, int]]
     longest_run: str = Field(description="words in a row from one training reply, to an unseen prompt")
+    voice: VoiceReport | None = Field(None, description="null where the run has no voice-reference.npz")
     sizes: dict[str, int]
     folds: list[tuple[float, float]] = Field(
         default_factory=list, description="of a cross-validation, perplexity of the held-out replies: base, fine-tune"
@@ -147,7 +183,7 @@ def metrics(base: EvalResult | None, tuned: EvalResult, checks: list[BudgetCheck
             "name": name, "label": label, "unit": unit, "base": value(base) if base else None, "tuned": value(tuned),
             "margin": limit.margin if limit else None, "limit": limit.limit if limit else None,
             "ok": limit.kept if limit else None,
-            "limit_says": ("at least" if name == "eos_rate" else "at most") if limit else "", "means": says,
+            "limit_says": ("at least" if name in AT_LEAST else "at most") if limit else "", "means": says,
         })  # fmt: skip
     return out
 
@@ -185,6 +221,8 @@ _FIGURES: list[tuple[str, str, str, str, Any]] = [
      _share("unseen")),
     ("memorisation_train", "recited, training prompts", "%", "the same, asked what it was trained on",
      _share("trained")),
+    ("voice", "sounds like the person", "points", "0: as others write, 100: as the person does; see what is recited",
+     lambda result: result.voice.score if result.voice else None),
     ("longest_run_unseen", "longest run, unseen prompts", "words", "words in a row from one training reply",
      _run("unseen")),
     ("longest_run_train", "longest run, training prompts", "words", "the same, asked what it was trained on",
@@ -212,6 +250,7 @@ def sweep_rows(sweep: list[Point], base: EvalResult, chosen: float) -> list[dict
             "base_change": after / before - 1 if before and after else None, "oov_rate": point.result.oov.rate,
             "memorisation": point.result.unseen.share if point.result.unseen else None,
             "eos_rate": point.result.eos_rate,
+            "voice": point.result.voice.score if point.result.voice else None,
             "score": point.score, "passes": point.score <= (point.result.reply_loss or 0.0),
             "chosen": point.alpha == chosen,
         })  # fmt: skip
@@ -234,11 +273,28 @@ def make_report(
         "base_oov_words": [list(pair) for pair in base.oov.oov.most_common(_EXAMPLES)] if base else [],
         "names": [list(pair) for pair in tuned.oov.names.most_common(_EXAMPLES)],
         "longest_run": tuned.unseen.example if tuned.unseen else "",
+        "voice": _voice(suite, base, tuned),
         "sizes": {**sizes, "replies": len(tuned.replies), "words": tuned.oov.total},
         "replies": _side_by_side(suite, base, tuned),
         "curves": curves, "sweep": sweep, "samples": samples,
         "folds": [[perplexity(loss) for loss in pair] for pair in folds],
     }).model_dump(mode="json")  # fmt: skip
+
+
+def _voice(suite: EvalSuite, base: EvalResult | None, tuned: EvalResult) -> dict[str, Any] | None:
+    """Return where others, base, fine-tune and person stand; None where there is no reference, or no recital known."""
+    if suite.voice is None or tuned.voice is None or tuned.unseen is None:
+        return None
+    reference, (others, person) = suite.voice.reference, suite.voice.ends()
+    places = {"others": others, "base": base.voice if base else None, "tuned": tuned.voice, "person": person}
+    return {
+        "language": reference.language, "others": reference.others, "words": list(reference.words),
+        "why": tuned.voice.topic_free.why, "recited": tuned.unseen.share,
+        "rows": [
+            {"name": name, "topic_free": asdict(place.topic_free), "full": asdict(place.full)}
+            for name, place in places.items() if place
+        ],
+    }  # fmt: skip
 
 
 def _side_by_side(suite: EvalSuite, base: EvalResult | None, tuned: EvalResult) -> list[dict[str, Any]]:
@@ -264,15 +320,38 @@ def terminal_lines(report: dict[str, Any]) -> list[str]:
     for name, title in (("oov_words", "invented words"), ("base_oov_words", "the base's")):
         if report[name]:
             lines.append(f"{title}: {', '.join(word for word, _ in report[name][:12])}")
-    return [*lines, *(f"to do: {line}" for line in report["advice"])]
+    return [*lines, *voice_lines(report), *(f"to do: {line}" for line in report["advice"])]
+
+
+def voice_lines(report: dict[str, Any]) -> list[str]:
+    """Return in words where others, base, fine-tune and person stand, and what is recited; none without a reference."""
+    voice = report["voice"]
+    if not voice:
+        return []
+    if voice["why"]:
+        return [f"voice: too little to tell: {voice['why']}"]
+    names = {"others": "others", "base": "base", "tuned": "checkpoint", "person": "the person"}
+    parts = [f"{names[row['name']]} {_standing(row['topic_free'])}" for row in voice["rows"]]
+    known = f"{voice['words'][0]:,} words of the person that it was not trained on"
+    return [f"voice: {', '.join(parts)}; by {known}; {voice['recited']:.1%} of what it says is recited"]
+
+
+def _standing(place: dict[str, Any]) -> str:
+    if place["score"] is None:
+        return f"unknown ({place['why']})"
+    return f"{place['score']:.0f} ({place['low']:.0f} to {place['high']:.0f})"
 
 
 def _row(figure: dict[str, Any], with_base: bool) -> list[str]:
     limit = "" if figure["limit"] is None else f"{figure['limit_says']} {_figure(figure['limit'], figure['unit'])}"
     ok = {True: "ok", False: "BROKEN", None: ""}[figure["ok"]]
     base = [_figure(figure["base"], figure["unit"])] if with_base else []
-    known = "" if figure["margin"] is None else f" ±{figure['margin']:.2%}"
+    known = "" if figure["margin"] is None else f" ±{_margin(figure['margin'], figure['unit'])}"
     return [figure["label"], _figure(figure["tuned"], figure["unit"]) + known, *base, limit, ok]
+
+
+def _margin(value: float, unit: str) -> str:
+    return f"{value:.2%}" if unit == "%" else f"{value:,.0f}"
 
 
 def _figure(value: float | None, unit: str) -> str:

@@ -63,7 +63,7 @@ def _not_shown(check: BudgetCheck) -> BudgetCheck:
 
     But for one over it by more than the budget is wide: replies that tell so little excuse no such figure.
     """
-    allowed = 1 - check.limit if check.name == "eos_rate" else check.limit - (check.base or 0.0)
+    allowed = 1 - check.limit if check.name == "eos_rate" else abs(check.limit - (check.base or 0.0))
     if check.kept or check.settled or abs(check.tuned - check.limit) > allowed:
         return check
     return replace(check, kept=True, says=f"{check.says}: not shown to be over it")

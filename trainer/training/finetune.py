@@ -20,6 +20,7 @@ from curator.contract.errors import CuratorError, JobError, UsageError, counted
 from curator.contract.files import write_whole
 from curator.contract.finetune_config import load_fine_tune, require_mode, size_note
 from curator.contract.homes import CHECKPOINTS, find_profile
+from curator.contract.records import VOICE_REFERENCE
 from curator.contract.settings_file import etc_file, today
 from trainer.data.batches import PackedDataset, ReplayDataset, TokenisedExample
 from trainer.data.dialogues import (
@@ -38,6 +39,7 @@ from trainer.evaluation.evaluate_checkpoint import base_of, planned
 from trainer.evaluation.evidence import Folds
 from trainer.evaluation.perplexity import recorded_share
 from trainer.evaluation.probes import EvalSuite, lexicon_of, words_of
+from trainer.evaluation.voice import Voice, read_voice
 from trainer.inference.known_words import KnownWords
 from trainer.inference.sampling import Sampling
 from trainer.inference.text_stream import replies
@@ -122,6 +124,7 @@ class FinetuneContext:
     context: int
     prompts: list[str]
     notes: list[str]
+    voice: Voice | None = None
 
     def weighted(self) -> list[TokenisedExample]:
         """Return the training samples with the weights that they are trained with."""
@@ -148,6 +151,7 @@ def prepare(request: FinetuneRequest, *, resuming: bool = False) -> FinetuneCont
     left_out: list[str] = []
     if not request.keep_secrets:
         dataset, left_out = without_secrets(dataset)
+    voice = _voice_of(dataset, trainer)
     settings, notes, longest = _defaults(request, trainer, base, dataset)
     notes += [*trainer.outdated, *left_out]
     settings = with_options(settings, request.options or {})
@@ -193,7 +197,20 @@ def prepare(request: FinetuneRequest, *, resuming: bool = False) -> FinetuneCont
         context=context,
         prompts=prompts,
         notes=notes,
+        voice=voice,
     )
+
+
+def _voice_of(dataset: Dataset, trainer: TrainerSettings) -> Voice | None:
+    """Return what scores replies by the person's words. Raises UsageError where a budget asks what nothing can tell."""
+    voice = read_voice(dataset.run)
+    if trainer.budgets.voice is not None and (voice is None or voice.lacking()):
+        why = voice.lacking() if voice else f"{dataset.source} has no {VOICE_REFERENCE}"
+        raise UsageError(
+            f"budgets.voice of etc/trainer.json asks for a voice that cannot be told: {why}",
+            "take the budget out (null), or bring more of the person's words: curate import, then curate run",
+        )
+    return voice
 
 
 def _base_of(begin: Checkpoint, named: Path | None) -> Checkpoint:
@@ -512,7 +529,7 @@ def _gate(
     suite = EvalSuite(
         template=ready.template, tokenizer=ready.base.tokenizer, samples=ready.samples, text=text.held,
         lexicon=lexicon, context=ready.context, settings=ready.trainer.health, seed=ready.settings.seed,
-        drawn=Sampling.of(drawn, words=words), told=[reply for _, reply in sorted(ready.learnt)],
+        drawn=Sampling.of(drawn, words=words), told=[reply for _, reply in sorted(ready.learnt)], voice=ready.voice,
     )  # fmt: skip
     return AcceptanceGate(
         ready.base, suite, ready.samples, ready.trainer, log=callback.log, detail=callback.detail,

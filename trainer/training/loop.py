@@ -62,6 +62,7 @@ class StepMetrics:
     oov_rate: float | None = None
     memorisation: float | None = None
     eos_rate: float | None = None
+    voice: float | None = None
     skipped: bool = False
 
 

@@ -72,12 +72,17 @@ class View:
 
 @dataclass(frozen=True)
 class Reference:
-    """A person's way to write in one language; `words` are how many are known of the person and of the others."""
+    """A person's way to write in one language; `words` are how many are known of the person and of the others.
+
+    `language` and `others` (who they are, in words) are for those who show it.
+    """
 
     words: tuple[int, int]
     common: frozenset[int]
     topic_free: View
     full: View
+    language: str = ""
+    others: str = ""
 
     def lacking(self) -> str:
         """Return what is missing before it can tell anything, or ''."""
@@ -132,6 +137,21 @@ class Judge:
         low, high = self._interval(found, words, np.random.default_rng(seed))
         return Place(float(self.scaled(found.mean())), low, high, words)
 
+    def ends(self, seed: int = 0) -> tuple[Place, Place]:
+        """Return where others' documents stand, and the person's: every other one, on the scale of the rest.
+
+        0 and 100 are what they should be; how far off they are is how little the reference tells.
+        """
+        if lacking := self.lacking():
+            return Place(None, None, None, 0, lacking), Place(None, None, None, 0, lacking)
+        floor, ceiling = self._view.floor, self._view.ceiling
+        (bottom, low), (top, high) = (_halves(side) for side in (floor, ceiling))
+        if not all(map(len, (bottom, low, top, high))):
+            nothing = Place(None, None, None, 0, "one document has no halves")
+            return nothing, nothing
+        dice = np.random.default_rng(seed)
+        return _on_scale(low, bottom, top, dice), _on_scale(high, bottom, top, dice)
+
     def _apart(self) -> str:
         """Return why the reference cannot tell the person from the others, or ''."""
         floor, ceiling = self._view.floor, self._view.ceiling
@@ -185,7 +205,7 @@ def build_reference(
         counts: Counts | None = getattr(others, name) if isinstance(others, Background) else None
         first, second = ([grams(read(document)) for document in side] for side in (ours, theirs))
         views.append(_view(first, second, counts))
-    return Reference((known, beside), common, *views)
+    return Reference((known, beside), common, topic_free=views[0], full=views[1])
 
 
 def left_out(
@@ -263,6 +283,19 @@ def _log_ratios(person: Counts, others: Counts, totals: tuple[int, int]) -> Floa
 def _measure(ratios: NDArray[np.float32], document: Grams) -> float:
     means = [float(ratios[stream, buckets].mean()) for stream, buckets in enumerate(document) if len(buckets)]
     return sum(means) / len(means) if means else 0.0
+
+
+def _halves(values: Floats) -> tuple[Floats, Floats]:
+    """Return every other value, and the rest: each half holds documents of every time."""
+    return values[::2], values[1::2]
+
+
+def _on_scale(found: Floats, floor: Floats, ceiling: Floats, dice: np.random.Generator) -> Place:
+    """Return where documents' measures (N,) stand between those of the others and of the person."""
+    bottom, top = _means(floor, dice), _means(ceiling, dice)
+    low, high = np.percentile(100 * (_means(found, dice) - bottom) / np.maximum(top - bottom, 1e-9), [2.5, 97.5])
+    score = 100 * (found.mean() - floor.mean()) / max(float(ceiling.mean() - floor.mean()), 1e-9)
+    return Place(float(score), float(low), float(high), len(found) * DOCUMENT)
 
 
 def _means(values: Floats, dice: np.random.Generator) -> Floats:

@@ -18,12 +18,14 @@ from curator.contract.voice.grams import BUCKETS, STREAMS, Counts
 from curator.contract.voice.reference import Background, Reference, View
 
 _FORMAT = np.array([1, STREAMS, BUCKETS])
+_NAMES = ("language", "others")
 Array = NDArray[np.generic]
 
 
 def as_arrays(reference: Reference) -> dict[str, Array]:
     """Return a reference as arrays (N,) for an .npz: hashed counts and numbers, no text."""
     out: dict[str, Array] = {"format": _FORMAT, "words": np.array(reference.words), "common": _keys(reference.common)}
+    out |= {name: np.frombuffer(getattr(reference, name).encode(), np.uint8) for name in _NAMES}
     for name, view in (("topic_free", reference.topic_free), ("full", reference.full)):
         for side, counts in (("person", view.person), ("others", view.others)):
             out |= packed(counts, f"{name}_{side}")
@@ -68,7 +70,9 @@ def read_reference(path: Path) -> Reference:
             floor, ceiling = (np.asarray(data[f"{name}_{end}"], np.float64) for end in ("floor", "ceiling"))
             views.append(View(unpacked(data, f"{name}_person"), unpacked(data, f"{name}_others"), floor, ceiling))
         known, others = (int(number) for number in data["words"])
-        return Reference((known, others), frozenset(int(key) for key in data["common"]), *views)
+        common, (topic_free, full) = frozenset(int(key) for key in data["common"]), views
+        language, who = (bytes(data[name]).decode() for name in _NAMES)
+        return Reference((known, others), common, topic_free, full, language, who)
 
 
 @cache

@@ -72,6 +72,7 @@ def past(loss: float, direction: float) -> float:
 def test_the_shipped_budgets() -> None:
     assert BUDGETS.model_dump() == {
         "base_perplexity": 0.02, "oov_rate": 0.003, "memorisation": 0.02, "reply_perplexity": 0.1, "eos_rate": 0.8,
+        "voice": None,
     }  # fmt: skip
     assert broken(check_budgets(BASE, GOOD, BUDGETS)) == []
     assert [one.name for one in broken(check_budgets(BASE, BASE, BUDGETS))] == ["reply_perplexity"], "it learnt nothing"
