@@ -87,6 +87,8 @@ def rebuild_command(request: Request, home: Path, family: str) -> tuple[str, ...
         words += [option, str(value)] if value is not None else []
     for name in request.disabled:
         words += ["--no-plugin", name]
+    for excluded in options.exclude:
+        words += ["--exclude", excluded]
     words += ["--keep-secrets"] if options.keep_secrets else []
     words += ["--keep-going"] if options.keep_going else []
     return tuple(words)
@@ -207,7 +209,7 @@ def _make(request: Request, setup: Setup, files: RunFiles | None, progress: Prog
         closing(SampleStore(settings, folder, list(registry.modes))) as store,
     ):
         with _memories_of(request, setup, folder, progress) as place:
-            read_memories(timeline, place, registry, settings, log, progress)
+            read_memories(timeline, place, registry, settings, log, progress, exclude=options.exclude)
         mode_from, why = settle_mode_from(timeline, options.mode_from, registry, settings.curate.hybrid_limit)
         core, unread = core_json(setup.profile, settings.unlocked)
         people = people_names(setup.profile, core)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MODES_FROM = ("metadata", "type", "hybrid")
 AUTHORS = ("person", "other_human", "assistant", "tool")  # of curator.records, which help need not load
+EXCLUDED = ("source", "type", "year")
 QUESTIONS = ("passage", "stock")
 DIRECTIONS = ("thought-is-user", "thought-is-assistant")
 
@@ -65,6 +66,10 @@ def add(commands: Any) -> None:
     run.add_argument(
         "--no-plugin", action="append", default=[], metavar="NAME", help="leave out this plugin, cleaner or filter"
     )
+    run.add_argument(
+        "--exclude", action="append", default=[], type=exclusion, metavar="KIND=VALUE",
+        help="leave out all memories of a source, type or year, such as source=imports/whatsapp or year=2019",
+    )  # fmt: skip
     password_option(run)
     run.add_argument("--keep-secrets", action="store_true", help="keep samples that hold keys, cards or IBANs")
     run.add_argument("--keep-going", action="store_true", help="drop memories on which a plugin fails, and go on")
@@ -73,6 +78,14 @@ def add(commands: Any) -> None:
     run.add_argument("--dry-run", action="store_true", help="do everything but write")
     run.add_argument("--json", action="store_true", help="print the report as JSON")
     run.set_defaults(command=_run)
+
+
+def exclusion(text: str) -> str:
+    """Return what --exclude names, KIND=VALUE. Raises ArgumentTypeError for another kind, or no value."""
+    kind, _, value = text.partition("=")
+    if kind not in EXCLUDED or not value:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected source=VALUE, type=VALUE or year=VALUE")
+    return text
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -116,6 +129,7 @@ def _run(options: argparse.Namespace) -> int:
             holdout=options.holdout,
             keep_going=options.keep_going,
             keep_secrets=options.keep_secrets,
+            exclude=tuple(options.exclude),
             since=_since(options.since, find_profile(home, username)),
         ),
     )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -51,6 +52,28 @@ class Source(Record, frozen=True, gc=False):
     path: str
     sha256: str
     turn: int = 0
+
+
+_DATED = re.compile(r"_pruned|\d{1,4}(-\d\d){0,2}")  # a folder that says when, or that the memory is archived
+_YEARS = ("1600", "2199")
+UNKNOWN_YEAR = "unknown"
+
+
+def source_of(path: str) -> str:
+    """Return the name of the source of a memory by its file, relative to the profile: the folder, without its dates.
+
+    memory/episodic/dreams/2024/05/07/evt-1.json is of "episodic/dreams", imports/whatsapp/messages.jsonl of
+    "imports/whatsapp". A file that lies in no folder is a source of its own.
+    """
+    folders = path.split("/")[:-1]
+    dated = next((place for place, name in enumerate(folders) if _DATED.fullmatch(name)), len(folders))
+    return "/".join(folders[:dated]).removeprefix("memory/") or path
+
+
+def year_of(timestamp: str) -> str:
+    """Return the year that a memory's timestamp begins with; "unknown" where it has none that can be."""
+    year = timestamp[:4]
+    return year if year.isdecimal() and year.isascii() and _YEARS[0] <= year <= _YEARS[1] else UNKNOWN_YEAR
 
 
 class Message(Record, frozen=True, gc=False):

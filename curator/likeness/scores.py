@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from curator.contract.cli_frame import Progress, no_progress
+from curator.contract.records import source_of, year_of
 from curator.contract.voice.grams import Masker, number_of_words, plain, words_of
 from curator.contract.voice.reference import JUDGED, KNOWN, Background, Judge, Place, build_reference, left_out
 from curator.contract.voice.stored import english
@@ -22,7 +23,7 @@ from curator.records import CuratedSample
 
 READ = 20_000  # samples that are read at most, evenly over their time: more words make no reference better
 LEAST = 10  # samples that are named as least like the person
-GROUPED = ("author", "mode", "source", "year")
+GROUPED = ("author", "mode", "source", "type", "year")
 _MOST = 1.0  # nats of an n-gram in the ranking
 _SHORT = 8  # words of a reply that is ranked, at least: fewer say nothing
 _RESAMPLES = 1000
@@ -162,8 +163,8 @@ def _rows(replies: list[Text], kind: str) -> Mapping[str, list[int]]:
     for place, one in enumerate(replies):
         data = one.sample.metadata
         group = {
-            "author": data.reply_author, "mode": one.sample.mode, "source": data.source_type,
-            "year": data.timestamp[:4] or "unknown",
+            "author": data.reply_author, "mode": one.sample.mode, "source": source_of(data.sources[0].path),
+            "type": data.source_type, "year": year_of(data.timestamp),
         }[kind]  # fmt: skip
         rows[group].append(place)
     return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from curator.config import Settings
@@ -11,17 +12,21 @@ from curator.hooks import MemorySource
 from curator.plugin_errors import defined, plugin_failed, raised
 from curator.plugin_manager import BUILT_IN_PLUGINS, Registry
 from curator.reading.drop_log import DropLog
+from curator.reading.exclude import Exclusions
 from curator.reading.timeline import Timeline
 from curator.records import Drop, MemoryEvent
 
 
 def read_memories(
-    timeline: Timeline, path: Path, registry: Registry, settings: Settings, log: DropLog, progress: Progress
-) -> None:
+    timeline: Timeline, path: Path, registry: Registry, settings: Settings, log: DropLog, progress: Progress,
+    *, exclude: Sequence[str] = (),
+) -> None:  # fmt: skip
     """Read every memory of `path` into `timeline` and put it in order; what cannot be read goes to `log`.
 
-    Raises UsageError where no source reads the path, PluginError where a plugin's source fails.
+    So does what is to be left out: each of `exclude` is "KIND=VALUE". Raises UsageError where no source reads the path,
+    or no memory is what is left out; PluginError where a plugin's source fails.
     """
+    exclusions = Exclusions(exclude)
     readers = sources_of(registry, path)
     if not readers:
         names = ", ".join(known.name for _, known in registry.sources)
@@ -32,7 +37,10 @@ def read_memories(
         try:
             for number, item in enumerate(source.read(path, settings)):
                 if isinstance(item, MemoryEvent):
-                    timeline.add(item)
+                    if down := exclude and exclusions.drop(item):
+                        log(down)
+                    else:
+                        timeline.add(item)
                 elif isinstance(item, Drop):
                     log(item)
                 else:
@@ -46,6 +54,7 @@ def read_memories(
             if plugin in BUILT_IN_PLUGINS:
                 raise  # our own mistake: keep the traceback
             raise plugin_failed(plugin, f"source {source.name}", "", raised(error)) from error
+    exclusions.refuse_unknown()
     timeline.arrange()
 
 

@@ -14,6 +14,7 @@ from curator.reports.report import Report
 
 # What to do where most memories ended for a reason; a reason that is not here is in `curate docs reasons`.
 _REMEDIES = {
+    "excluded": "exclude less: each --exclude leaves out all memories of a source, type or year",
     "not_recent": "take more days with --days-recent N, or add --old-samples M",
     "encrypted": "to decrypt the profile in memory, give its password: --password-file FILE, or $CURATOR_PASSWORD",
     **dict.fromkeys(CLOSED, "curate docs encrypted says why an encrypted file does not open, and what to do"),

@@ -57,6 +57,7 @@ class Options:
     keep_going: bool = False
     keep_secrets: bool = False
     since: str | None = None
+    exclude: tuple[str, ...] = ()
 
 
 @dataclass

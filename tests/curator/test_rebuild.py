@@ -28,6 +28,8 @@ def filled(home: Home) -> None:
         home.memory(f"Which sail is {name}?", response=f"Okay, sail {name} hangs by hook {name} today.")
     home.memory("Which key is it?", response="The key is sk_live_4eC39HqLyjWDarjtT1zdp7dc, by the door.")
     home.memory("Did he?", response="Yes.")
+    home.memory("Did she?", response="She did, a year ago.", timestamp="2024-05-01T10:00:00Z")
+    home.memory("The sail was mended at last, and the wind came round.", type="journal")
 
 
 def source_file(home: Home) -> Path:
@@ -43,6 +45,7 @@ OPTIONS = [
     ("--no-plugin", "fillers", "--no-plugin", "too_short", "--keep-secrets", "--keep-going"),
     ("--source", "a source.jsonl", "--base-model", "mistralai/Mistral-7B-Instruct-v0.3"),
     ("--schema", "own.json", "--context", "keep", "--mode-from", "type", "--dual-direction", "thought-is-assistant"),
+    ("--exclude", "year=2024", "--exclude", "type=journal"),
     ("--days-recent", "0", "--old-samples", "9", "--max-file-bytes", "200"),
 ]
 

@@ -1,4 +1,4 @@
-"""`curate voice`: a set's replies by author, source and year, the least like the person, and any text."""
+"""`curate voice`: a set's replies by author, source, type and year, the least like the person, and any text."""
 
 from __future__ import annotations
 
@@ -56,10 +56,12 @@ def test_every_reply_that_somebody_wrote_is_in_one_group_of_each_kind(
 ) -> None:
     spoken = [one for one in samples if one.metadata.reply_author != "tool"]
     spoken = [one for one in spoken if one.metadata.language in ("en", "und")]
-    assert {one.metadata.source_type for one in spoken} == set(found.groups["source"])
+    assert {one.metadata.source_type for one in spoken} == set(found.groups["type"])
+    assert {"episodic", "episodic/dreams", "persona/therapy"} <= set(found.groups["source"])
+    assert set(found.groups["year"]) == {"2024", "2025", "unknown"}
     for groups in found.groups.values():
         assert sum(place.words for place in groups.values()) == found.whole.words
-    few = found.groups["source"]["daydream"]
+    few = found.groups["type"]["daydream"]
     assert few.score is None and re.fullmatch(r"\d+ words, \d+ too few to tell", few.why)
 
 
@@ -97,7 +99,14 @@ def test_a_planted_stranger_is_found(samples: list[CuratedSample], seed: int, mo
 def test_the_command_shows_the_set_and_says_what_is_known(demo: Path) -> None:
     done = curate_once("voice", "--run", demo)
     assert done.status == 0, done.err
-    for expected in ("author person", "author assistant", "mode dual", "source journal", "least like the person"):
+    for expected in (
+        "author person",
+        "author assistant",
+        "mode dual",
+        "source episodic",
+        "type journal",
+        "least like the person",
+    ):
         assert expected in done.out
     assert "known in 'en': " in done.err and "curate explain " in done.err
     again: dict[str, Any] = json.loads(curate_once("voice", "--run", demo, "--json").out)
