@@ -18,9 +18,11 @@ from curator.contract.chat_format import ChatFormat, load_family, pick_family
 from curator.contract.cli_frame import Progress, command_line, no_progress
 from curator.contract.errors import UsageError, ValidationFailed, printable, unknown_name
 from curator.contract.homes import RUNS, find_home, find_profile, people_names
-from curator.contract.records import REPORT, REPORT_PAGE, RUN_FORMAT, RUN_VERSION, Family
+from curator.contract.records import REPORT, REPORT_PAGE, RUN_FORMAT, RUN_VERSION, VOICE_REFERENCE, Family
+from curator.contract.voice.stored import as_arrays
 from curator.encryption.profile import Unlocked, core_json
 from curator.importing.folders import holds_memories
+from curator.likeness.reference import Learnt, Unlearnt, unlearnt_reference
 from curator.plugin_manager import BUILT_IN_PLUGINS, Registry, fill, load_importers, load_plugins, switched_off
 from curator.reading.drop_log import DropLog
 from curator.reading.read import read_memories, settle_mode_from, sources_of
@@ -37,6 +39,7 @@ from curator.sampling.joining import ScreenedSample
 from curator.sampling.sampler import Options, Sampler
 from curator.selection.choose import Choice, choose
 from curator.selection.sample_store import Collected, SampleStore, collect
+from curator.selection.unused import unused
 
 
 @dataclass(frozen=True)
@@ -213,7 +216,10 @@ def _make(request: Request, setup: Setup, files: RunFiles | None, progress: Prog
         sampler = Sampler(timeline, registry, settings, options, mode_from, people)
         collected = collect(sampler, timeline, store, log, progress)
         choice = choose(collected, settings, options, progress)
-        tally = _write_samples(setup, collected, choice, files, progress, options.keep_secrets)
+        learnt = Learnt()
+        tally = _write_samples(setup, collected, choice, files, progress, learnt=learnt, secrets=options.keep_secrets)
+        if files:
+            _write_reference(collected, choice, files, learnt)
         own_schema = request.schema is not None
         context = ReportContext(request.username, setup.family, settings, options, why, own_schema, names_unread=unread)
         report = build_report(context, collected, choice, tally)
@@ -264,13 +270,15 @@ def _write_samples(
     choice: Choice,
     files: RunFiles | None,
     progress: Progress,
-    keep_secrets: bool,
+    *,
+    learnt: Learnt,
+    secrets: bool,
 ) -> Tally:
     """Tag, wrap, check and write every chosen sample; nothing that fails the check is ever published."""
     modes, chat_format = setup.registry.mode_table, ChatFormat(setup.family)
     checker = SampleChecker(modes, setup.registry.control_tokens)
     voice = Voice(setup.settings.fillers.covers, _filler_left(setup))
-    tally = Tally(setup.settings.targets, voice, kept_secrets if keep_secrets else no_secrets)
+    tally = Tally(setup.settings.targets, voice, kept_secrets if secrets else no_secrets)
     store, held = collected.store, set(choice.holdout.rows.tolist())
     problems: list[str] = []
     for number, row in enumerate(choice.rows.tolist()):
@@ -280,6 +288,7 @@ def _write_samples(
         whole = wrapped(formatted, chat_format)
         problems += _problems(checker, formatted)
         tally.beside.update(screened.events[1:])
+        learnt.add(curated, screened.events)
         tally.add(curated, whole, store.columns.times[row], screened.changes)
         if files:
             files.sample(curated, formatted, whole, _lineage(files, curated, screened))
@@ -290,6 +299,21 @@ def _write_samples(
         more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
         raise ValidationFailed(f"the set fails its own check; nothing was published:\n  {shown}{more}")
     return tally
+
+
+def _write_reference(collected: Collected, choice: Choice, files: RunFiles, learnt: Learnt) -> None:
+    """Write how the person writes where no training sample says it; of an encrypted profile, where the set itself does.
+
+    Hashed counts of runs of characters can be turned back into words by trying: what the set does not hold stays shut.
+    """
+    store = collected.store
+    for row in choice.learnt.tolist():
+        screened = store.spool.get(row)
+        learnt.learn(screened.sample, screened.events)
+    free = choice.rows[:0] if store.settings.unlocked else unused(collected, choice, learnt.beside)
+    rows = Unlearnt(held=choice.holdout.rows, unused=free, chosen=choice.rows)
+    if reference := unlearnt_reference(lambda row: store.spool.get(row).sample, rows, learnt):
+        files.arrays(VOICE_REFERENCE, as_arrays(reference))
 
 
 def _held_out(sample: CuratedSample) -> CuratedSample:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from curator.contract.chat_format import ChatFormat
 from curator.contract.errors import HostError, disk_error, printable
@@ -131,6 +134,12 @@ class RunFiles:
         """Write one more file at once."""
         self._files[name] = self._kind(self.folder / name)
         self._files[name].write(data)
+
+    def arrays(self, name: str, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+        """Write arrays (N,) as an .npz; the same arrays give the same bytes."""
+        packed = io.BytesIO()
+        np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]  # an array named allow_pickle would be none
+        self.whole(name, packed.getvalue())
 
     def finish(self) -> dict[str, str]:
         """Close every file and return their sha256 by name."""

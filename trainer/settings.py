@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -16,6 +16,7 @@ from curator.contract.finetune_config import FineTuneConfig
 from curator.contract.settings_file import ConfigFile, ConfigModel, Share, etc_file, load_or_refuse
 
 SomeSettings = TypeVar("SomeSettings", bound=ConfigModel)
+Repeats = Annotated[int, Field(ge=1, le=1000)]
 
 
 class TrainSettings(ConfigModel):
@@ -148,6 +149,16 @@ class HealthSettings(ConfigModel):
     prompts: list[str] = Field(default_factory=list, description="asked where there are too few held-out dialogues")
 
 
+class CanarySettings(ConfigModel):
+    """How memorisation is measured with planted sentences (trainer finetune --canaries)."""
+
+    repeats: list[Repeats] = Field(
+        default_factory=lambda: [1, 4, 16], min_length=1, description="how often a canary stands in the training set"
+    )
+    others: int = Field(512, ge=64, le=100_000, description="secrets drawn for each canary to find its rank")
+    draws: int = Field(8, ge=0, le=1000, description="replies drawn to extract a secret, beside the likeliest one")
+
+
 class BudgetSettings(ConfigModel):
     """The budgets of a fine-tune. A checkpoint past one of them is not kept."""
 
@@ -179,6 +190,7 @@ class TrainerSettings(ConfigFile):
     finetune: FinetuneSettings = FinetuneSettings()
     sampling: SamplingSettings = SamplingSettings()
     health: HealthSettings = HealthSettings()
+    canaries: CanarySettings = CanarySettings()
     budgets: BudgetSettings = BudgetSettings()
     preview_prompts: list[str] = Field(default_factory=list, description="prompts sampled at each evaluation")
 

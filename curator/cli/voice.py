@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from curator.contract.voice.reference import Place
-    from curator.reports.likeness import Likeness
+    from curator.likeness.scores import Likeness
 
 
 def add(commands: Any) -> None:
@@ -44,7 +44,7 @@ def add(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from curator.contract.files import read_text
     from curator.exports.run_samples import RunSamples
-    from curator.reports.likeness import judge_texts, likeness
+    from curator.likeness.scores import judge_texts, likeness
 
     run = named_run(options)
     samples = RunSamples(run.folder, ())

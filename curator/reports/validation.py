@@ -21,8 +21,19 @@ from curator.contract.dialogue_files import shape_of
 from curator.contract.errors import UsageError, counted, printable
 from curator.contract.files import sha256_of
 from curator.contract.modes import Tags, bare
-from curator.contract.records import HOLDOUT, LINEAGE, SUMMARY, TRAIN, WRAPPED, Exchange, Family, read_summary
+from curator.contract.records import (
+    HOLDOUT,
+    LINEAGE,
+    SUMMARY,
+    TRAIN,
+    VOICE_REFERENCE,
+    WRAPPED,
+    Exchange,
+    Family,
+    read_summary,
+)
 from curator.contract.special_tokens import find_tags, may_hold_tags
+from curator.contract.voice.stored import read_reference
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -173,6 +184,11 @@ class Validator:
         if lines != wanted:
             self._note(SUMMARY, 0, f"{counted(wanted, 'sample')} promised, {counted(lines, 'line')} found", "counts")
         self._wrapped(folder / WRAPPED, chat_format)
+        if (folder / VOICE_REFERENCE).is_file():
+            try:
+                read_reference(folder / VOICE_REFERENCE)
+            except UsageError as error:
+                self._note(VOICE_REFERENCE, 0, error.what.partition(": ")[2])
 
     def _lineage(self, path: Path) -> dict[str, list[str]]:
         ids: dict[str, list[str]] = {}

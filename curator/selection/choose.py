@@ -28,12 +28,17 @@ from curator.selection.near_duplicates import Rows
 from curator.selection.sample_store import Collected, SampleStore, compared_text
 from curator.selection.spread import recent_and_old, spread, type_mix, under_prompt_share
 
+# Why a sample may be left out and yet be as good as those that are chosen.
+SPARED = frozenset({"type_mix", "other_mode", "other_author", "not_recent", "over_prompt_share", "over_max"})
+
 
 @dataclass(frozen=True)
 class Choice:
     """The chosen rows of the store, in the order of time, those held out among them, and the counts on the way.
 
-    `corrections` counts the samples that are near-duplicates of an older one and yet kept: they say another thing.
+    `corrections` counts the samples that are near-duplicates of an older one and yet kept: they say another thing;
+    `corrected` are the rows of both. `spared` rows were left out though nothing was wrong with them, `learnt` ones
+    since an earlier run has them.
     """
 
     rows: Rows
@@ -41,7 +46,10 @@ class Choice:
     unique: int
     unique_memories: int
     screened_memories: int
-    corrections: int = 0
+    corrections: int
+    corrected: Rows
+    spared: Rows
+    learnt: Rows
 
 
 class Meanings:
@@ -105,7 +113,11 @@ def choose(collected: Collected, settings: Settings, options: Options, progress:
             f"all that is new since {options.since} is near what is held out, so that nothing is left to train on",
             "wait for more memories, or make the whole set again: curate run without --since",
         )
-    return Choice(rows, holdout, unique, unique_memories, screened, len(np.unique(corrections[:, 0])))
+    spared = np.sort(np.concatenate([rows[:0], *store.spared]))
+    return Choice(
+        rows, holdout, unique, unique_memories, screened, corrections=len(np.unique(corrections[:, 0])),
+        corrected=np.unique(corrections), spared=spared, learnt=learnt,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -182,8 +194,11 @@ def _held_out(
 
 
 def _narrow(collected: Collected, before: Rows, after: Rows, reason: str) -> Rows:
-    for row in np.setdiff1d(before, after, assume_unique=True).tolist():
+    gone = np.setdiff1d(before, after, assume_unique=True)
+    for row in gone.tolist():
         _drop_row(collected, row, "select", reason)
+    if reason in SPARED:
+        collected.store.spared.append(gone)
     return after
 
 

@@ -52,6 +52,7 @@ class SampleStore:
         self.links: list[tuple[int, int]] = []
         self.copies: list[tuple[int, str, tuple[str, ...]]] = []
         self.beside: dict[int, tuple[int, ...]] = {}  # row -> places of the other memories that it holds exchanges of
+        self.spared: list[Rows] = []  # rows that were not chosen, though nothing was wrong with them
         self._signatures: list[np.ndarray[tuple[int, int], np.dtype[np.uint16]]] = []
         self._seen = FirstSeen()
 
@@ -106,12 +107,16 @@ class SampleStore:
             self._with_context.append(number)
             self._told_by.append(told_by if same else -1)
 
-    def memories(self, rows: Rows) -> int:
-        """Return how many memories have a sample, or an exchange in one, among these rows, shape (samples,)."""
+    def places(self, rows: Rows) -> set[int]:
+        """Return the places of the memories that have a sample, or an exchange in one, among these rows, (samples,)."""
         places = set(as_numpy(self.columns.places)[rows].tolist())
         if self.beside:
             places.update(place for row in rows.tolist() for place in self.beside.get(row, ()))
-        return len(places)
+        return places
+
+    def memories(self, rows: Rows) -> int:
+        """Return how many memories have a sample, or an exchange in one, among these rows, shape (samples,)."""
+        return len(self.places(rows))
 
     def _question_number(self, sample: CuratedSample) -> int:
         """Return the number of the stock question that a text answers, -1 where it answers none, or a tool is asked."""
@@ -149,6 +154,10 @@ class SampleStore:
         """Return the word shingles of all samples; to be asked for after `signatures`."""
         return near_duplicates.ShingleSets(as_numpy(self._shingles), as_numpy(self._ends))
 
+    def reply_sets(self) -> near_duplicates.ShingleSets:
+        """Return the word shingles of the replies, empty where one is too short; to be asked for after `signatures`."""
+        return near_duplicates.ShingleSets(as_numpy(self._reply_shingles), as_numpy(self._reply_ends))
+
     def whole_sets(self) -> tuple[near_duplicates.ShingleSets, near_duplicates.ShingleSets, Rows]:
         """Return sets in which thoughts stand with their answers and calls with their outcomes, and those of replies.
 
@@ -160,7 +169,7 @@ class SampleStore:
         The numbers have the shape (samples,).
         """
         sets = self.sets()
-        replies = near_duplicates.ShingleSets(as_numpy(self._reply_shingles), as_numpy(self._reply_ends))
+        replies = self.reply_sets()
         rows = as_numpy(self.partly).astype(np.int64)
         samples = (self.spool.get(row).sample for row in rows.tolist())
         texts = [near_duplicates.compared(sample.user_text, sample.assistant_text) for sample in samples]

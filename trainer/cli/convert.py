@@ -29,7 +29,7 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from curator.contract.files import write_whole
-    from trainer.model.checkpoint import load_checkpoint, save_checkpoint
+    from trainer.model.checkpoint import load_checkpoint, refuse_probe, save_checkpoint
     from trainer.model.lexicon import LEXICON
     from trainer.settings import SamplingSettings, with_options
 
@@ -41,6 +41,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.average:
         share = 0.5 if options.share is None else options.share
         other = load_checkpoint(options.average)
+        if not checkpoint.record.is_probe:
+            refuse_probe(other, "--average")
         if (other.config, other.tokenizer.sha256) != (checkpoint.config, checkpoint.tokenizer.sha256):
             raise UsageError(
                 f"{options.average} has another size or another tokenizer than {options.checkpoint}",

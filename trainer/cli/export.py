@@ -33,6 +33,7 @@ def add(commands: Any) -> None:
     export.add_argument(
         "--dtype", choices=DTYPES, default="f32", help="of the weights (gguf, ollama, hf; default: f32)"
     )
+    export.add_argument("--probe", action="store_true", help="export it although canaries were planted in it")
     other = export.add_argument_group("for a model trained elsewhere")
     other.add_argument("--family", metavar="F", help="of etc/schemas/ (default: by the name of the base model)")
     other.add_argument(
@@ -49,7 +50,7 @@ def add(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from trainer.exports import export, how_to_run
     from trainer.external.model import is_external
-    from trainer.model.checkpoint import load_checkpoint
+    from trainer.model.checkpoint import load_checkpoint, refuse_probe
 
     if options.to == "ollama" and is_external(options.checkpoint):
         return _export_external(options)
@@ -57,6 +58,10 @@ def _run(options: argparse.Namespace) -> int:
         if getattr(options, name) is not None:
             raise UsageError(f"--{name} is for --to ollama of a model that was trained elsewhere", "leave it out")
     checkpoint = load_checkpoint(options.checkpoint)
+    if not options.probe:
+        refuse_probe(checkpoint, "trainer export")
+    elif checkpoint.record.is_probe:
+        log(f"{checkpoint.folder} is a probe: it may say sentences of random words that were planted to be found")
     print(export(checkpoint, options.to, options.out, dtype=options.dtype, log=log))
     made(options.out, "read back; it goes on with three prompts as the checkpoint does")
     next_step(how_to_run(checkpoint, options.to, options.out), "runs it")

@@ -6,13 +6,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from curator.contract.cli_frame import count, number, positive, whole_number
+from curator.contract.cli_frame import command_line, count, number, positive, whole_number
 from trainer.cli.options import (
     accept_option,
     add_command,
     input_options,
     renamed,
     request_of,
+    show_probe,
     show_tuned,
     training_options,
 )
@@ -40,6 +41,10 @@ def add(commands: Any) -> None:
         "--folds", type=folds, metavar="K",
         help="cross-validate: hold each conversation out once, in K more trainings (2 to 20)",
     )  # fmt: skip
+    finetune.add_argument(
+        "--canaries", type=positive, metavar="N",
+        help="a probe of memorisation: N sentences for each repetition planted in a copy of the samples",
+    )  # fmt: skip
     finetune.add_argument("--dropout", type=number, metavar="SHARE", help="dropout of the embedding")
     finetune.add_argument(
         "--replay",
@@ -65,4 +70,12 @@ def _run(options: argparse.Namespace) -> int:
 
     with console_callback(tensorboard=options.tensorboard, verbose=options.verbose) as callback:
         out, ready = finetune(request_of(options), callback)
+    if ready.canaries:
+        return show_probe(out, options.json, command_line("trainer", *_without_canaries(options.words)))
     return show_tuned(out, ready, options.json)
+
+
+def _without_canaries(words: list[str]) -> list[str]:
+    """Return the words of the command that trains the same without canaries."""
+    at = next((place for place, word in enumerate(words) if word == "--canaries"), len(words))
+    return [word for word in [*words[:at], *words[at + 2 :]] if not word.startswith("--canaries=")]

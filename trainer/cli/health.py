@@ -125,6 +125,9 @@ def _show(options: argparse.Namespace, report: dict[str, Any], lines: list[Line]
     if report["verdict"] == "refused":
         log("it breaks a budget: the base is the better model; train with other settings or more samples")
         return 1
+    if report["verdict"] == "probe":
+        next_step(command_line("trainer", "models"), "lists the models that are no probes")
+        return 0
     use_of_checkpoint(options.checkpoint)
     return 0
 

@@ -67,6 +67,8 @@ def _row(one: Kept, current: bool) -> dict[str, Any]:
     gate = "unfinished" if record is None else "no gate" if record.gate is None else ""
     if record and record.gate:
         gate = "passed" if record.gate.passed else "degraded"
+    if record and record.is_probe:
+        gate = "probe"
     return {
         "name": one.folder.name, "folder": str(one.folder), "made": record.created[:10] if record else None,
         **{key: metrics.get(f"health_{key}") for key in _KEYS[2:6]}, "gate": gate, "in_use": current,

@@ -22,6 +22,7 @@ from curator.contract.cli_frame import (
     number,
     positive,
     print_json,
+    print_table,
 )
 from curator.contract.errors import CuratorError, UsageError
 from curator.contract.homes import CHECKPOINTS, chosen_profile, find_home, find_profile, optional_home
@@ -146,6 +147,7 @@ def request_of(options: argparse.Namespace) -> FinetuneRequest:
         out=getattr(options, "out", None), steps=getattr(options, "steps", None), context=options.context,
         device=getattr(options, "device", "cpu"), options=chosen, replay=getattr(options, "replay", None),
         accept_degraded=getattr(options, "accept_degraded", False), folds=getattr(options, "folds", None),
+        canaries=getattr(options, "canaries", None),
     )  # fmt: skip
 
 
@@ -182,6 +184,25 @@ def show_tuned(out: Path, ready: FinetuneContext, as_json: bool) -> int:
     say_made(out)
     base = "base" if ready.base.folder == builtin_base() else ready.base.folder
     next_step(command_line("trainer", "compare", base, out), "shows its answers beside the base's; --prompts has yours")
+    return 0
+
+
+def show_probe(out: Path, as_json: bool, without: str) -> int:
+    """Show what a probe kept of its canaries; `without` is the command that trains without any. Returns the status."""
+    from curator.contract.files import read_json
+    from trainer.evaluation.report import JSON_FILE
+    from trainer.memorisation.findings import CanaryFindings
+    from trainer.model.checkpoint import load_record
+
+    found = CanaryFindings.model_validate(read_json(out / "training" / JSON_FILE)["canaries"])
+    if as_json:
+        record = load_record(out)[1].model_dump()
+        print_json({"checkpoint": str(out), "record": record, "canaries": found.model_dump()})
+    else:
+        print_table(*found.table())
+        print(out)
+    made(out / "training" / PAGE_FILE, "what it kept of the canaries, as a page for a browser")
+    next_step(without, "trains the model itself, with no canaries in it")
     return 0
 
 

@@ -6,8 +6,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from curator.contract.cli_frame import home_option, log
-from trainer.cli.options import accept_option, add_command, print_result, show_base, show_tuned, use_of_checkpoint
+from curator.contract.cli_frame import command_line, home_option, log
+from trainer.cli.options import (
+    accept_option,
+    add_command,
+    print_result,
+    show_base,
+    show_probe,
+    show_tuned,
+    use_of_checkpoint,
+)
 
 
 def add(commands: Any) -> None:
@@ -45,4 +53,7 @@ def _run(options: argparse.Namespace) -> int:
         out, ready = resume_finetune(
             options.out, callback, allow_drift=options.allow_drift, accept_degraded=options.accept_degraded
         )
+    if ready.canaries:
+        source = "--run" if "run" in ready.dataset.about else "--data"
+        return show_probe(out, options.json, command_line("trainer", "finetune", source, ready.dataset.source))
     return show_tuned(out, ready, options.json)

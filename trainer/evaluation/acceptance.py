@@ -18,6 +18,7 @@ from trainer.evaluation.page import page
 from trainer.evaluation.probes import EvalSuite
 from trainer.evaluation.report import JSON_FILE, advice, make_report, sweep_rows, verdict_of, voice_lines
 from trainer.evaluation.training_log import TrainingLog
+from trainer.memorisation.findings import CanaryFindings
 from trainer.model.checkpoint import Checkpoint, GateResult, Record
 from trainer.model.convert import StateDict
 from trainer.model.llama import Llama
@@ -31,14 +32,16 @@ class AcceptanceGate:
     `log` gets lines for a person, `detail` those on how it is done, `measuring` how much of `evaluations` is done. With
     `accept`, a result that breaks a budget is kept, and its record says so. `folds` cross-validates: from best step,
     share of the tuned weights and precision to the losses of all conversations, by which replies are judged then.
+    `canaries` finds out what the weights kept of planted ones: they are those of a probe, which is never refused.
     """
 
     def __init__(
         self, base: Checkpoint, suite: EvalSuite, samples: Samples, settings: TrainerSettings, *,
         log: Callable[[str], None], accept: bool, detail: Callable[[str], None] | None = None,
         measuring: Callable[[int, int], None] = nothing, folds: Callable[[int, float, str], Folds] | None = None,
+        canaries: Callable[[Llama], CanaryFindings] | None = None,
     ) -> None:  # fmt: skip
-        self._budgets, self._folds = settings.budgets, folds
+        self._budgets, self._folds, self._canaries = settings.budgets, folds, canaries
         self._base, self._suite, self._samples, self._log, self._accept = base, suite, samples, log, accept
         self._mixes = WeightInterpolation(
             base.config, base.state, suite, settings.health, settings.budgets, log=detail or log, measuring=measuring
@@ -60,8 +63,9 @@ class AcceptanceGate:
         if self._folds and not others:  # what breaks another budget is refused whatever its replies
             found = self._folds(int(record.metrics["best_step"]), choice.alpha, str(record.settings["precision"]))
             choice = self._judged_by(found, choice)
-        verdict = verdict_of(choice.checks, self._accept, judged=True)
-        report = self._report(choice, verdict, log, found)
+        planted = self._canaries(_model(self._base, choice.state)) if self._canaries else None
+        verdict = "probe" if planted else verdict_of(choice.checks, self._accept, judged=True)
+        report = self._report(choice, verdict, log, found, planted)
         write_whole(log.folder / JSON_FILE, pretty_json(report))
         write_whole(log.folder / PAGE_FILE, page(report))
         for line in (*report["headline"], *voice_lines(report)):
@@ -73,7 +77,8 @@ class AcceptanceGate:
         figures = {f"health_{row['name']}": row["tuned"] for row in report["metrics"] if row["tuned"] is not None}
         metrics = {**record.metrics, **{name: round(float(value), 6) for name, value in figures.items()}}
         notes = [*record.notes, f"{choice.alpha:.0%} of the tuned weights, the rest is the base's"]
-        return choice.state, record.model_copy(update={"gate": gate, "metrics": metrics, "notes": notes})
+        kept = None if planted else gate
+        return choice.state, record.model_copy(update={"gate": kept, "metrics": metrics, "notes": notes})
 
     def _judged_by(self, found: Folds, choice: Interpolated) -> Interpolated:
         """Return the choice with its replies judged by a cross-validation, not by the few that are held out."""
@@ -86,7 +91,9 @@ class AcceptanceGate:
         checks = sorted([replace(reply, says=says), *others], key=lambda check: check.kept)
         return replace(choice, base=base, tuned=tuned, checks=checks)
 
-    def _report(self, choice: Interpolated, verdict: str, log: TrainingLog, found: Folds | None) -> dict[str, Any]:
+    def _report(
+        self, choice: Interpolated, verdict: str, log: TrainingLog, found: Folds | None, planted: CanaryFindings | None
+    ) -> dict[str, Any]:
         sizes = {
             "train": len(self._samples.train), "held_out": len(self._samples.holdout),
             "base_text_tokens": self._suite.text_tokens, **({"cross_validated": found.samples} if found else {}),
@@ -95,7 +102,14 @@ class AcceptanceGate:
             log.folder.parent.name, self._base.folder.name, choice.base, choice.tuned, choice.checks, self._suite,
             verdict=verdict, sizes=sizes, curves=log.metrics(), samples=log.samples(),
             sweep=sweep_rows(choice.sweep, choice.base, choice.alpha), folds=found.each if found else [],
+            canaries=planted,
         )  # fmt: skip
+
+
+def _model(base: Checkpoint, state: StateDict) -> Llama:
+    model = Llama(base.config)
+    model.load_state_dict(state)
+    return model.eval()
 
 
 def _refusal(choice: Interpolated, log: TrainingLog) -> JobError:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from curator.contract.cli_frame import Progress, no_progress
 from curator.contract.errors import CuratorError, UsageError
@@ -22,6 +23,7 @@ from trainer.evaluation.training_log import TrainingLog, under_new_names
 from trainer.evaluation.voice import read_voice
 from trainer.inference.known_words import known_words
 from trainer.inference.sampling import Sampling
+from trainer.memorisation.findings import CanaryFindings
 from trainer.model.checkpoint import Checkpoint, load_checkpoint, load_record
 from trainer.names import builtin_base
 from trainer.settings import HealthSettings, TrainerSettings, drawn_as
@@ -78,12 +80,13 @@ def evaluate_checkpoint(
         after, checks = found.tuned, found.checks
         base = suite.beside(found.base, after)
     gate, log = tuned.record.gate, TrainingLog(tuned.folder / "training")
+    verdict = verdict_of(checks, bool(gate and gate.accepted_degraded), judged=base is not None)
     sizes = {"train": len(samples.train), "held_out": len(samples.holdout)} if samples else {}
     report = make_report(
         tuned.folder.resolve().name, parent.folder.resolve().name if parent else None, base, after, checks, suite,
-        verdict=verdict_of(checks, bool(gate and gate.accepted_degraded), judged=base is not None),
+        verdict="probe" if tuned.record.is_probe else verdict,
         sizes={**sizes, "base_text_tokens": len(text.held)}, curves=log.metrics(), sweep=_sweep(log),
-        samples=log.samples(),
+        samples=log.samples(), canaries=_canaries(log),
     )  # fmt: skip
     return report, notes
 
@@ -101,13 +104,26 @@ def _measured(
     return suite.measure(checkpoint.model(), health.replies, trained, health.text_rows, progress=progress)
 
 
-def _sweep(log: TrainingLog) -> list[dict[str, Any]]:
-    """Return the sweep in the fine-tune's own report; empty where there is none."""
+def _own_report(log: TrainingLog) -> dict[str, Any]:
+    """Return the fine-tune's own report; empty where there is none."""
     try:
         report = read_json(log.folder / JSON_FILE)
     except CuratorError:
-        return []
-    sweep = report.get("sweep") if isinstance(report, dict) else None
+        return {}
+    return report if isinstance(report, dict) else {}
+
+
+def _canaries(log: TrainingLog) -> CanaryFindings | None:
+    """Return what was found of a probe's canaries when it was made."""
+    try:
+        return CanaryFindings.model_validate(_own_report(log).get("canaries"))
+    except ValidationError:
+        return None
+
+
+def _sweep(log: TrainingLog) -> list[dict[str, Any]]:
+    """Return the sweep in the fine-tune's own report; empty where there is none."""
+    sweep = _own_report(log).get("sweep")
     if not isinstance(sweep, list) or not all(isinstance(point, dict) for point in sweep):
         return []
     return [under_new_names(point) for point in sweep]

@@ -32,11 +32,16 @@ class NgramOverlap:
 
 
 class TrainingNgrams:
-    """The n-grams of the training replies, to find them in what a model writes."""
+    """The n-grams of the training replies, to find them in what a model writes; or of prompts, `without` the replies'.
 
-    def __init__(self, training: Iterable[str]) -> None:
+    What stands in a reply too was meant to be said.
+    """
+
+    _grams: set[Gram]
+
+    def __init__(self, training: Iterable[str], without: TrainingNgrams | None = None) -> None:
         texts = [words(text) for text in training]
-        self._grams = {gram for text in texts for gram in grams(text, GRAM)}
+        self._grams = {gram for text in texts for gram in grams(text, GRAM)} - (without._grams if without else set())
         self._short = {gram for text in texts for gram in grams(text, _SHORT)}
         self._text = "\n".join(map(_line, texts))
 
@@ -49,6 +54,11 @@ class TrainingNgrams:
             shared, total = shared + hits, total + many
             longest = self._longer(reply, len(longest)) or longest
         return NgramOverlap(shared / total if total else 0.0, len(longest), " ".join(longest))
+
+    def share(self, replies: Iterable[str]) -> float:
+        """Return the share of the 8-grams of replies that stand in the training texts."""
+        hits, many = (sum(column) for column in zip((0, 0), *self.counts(replies), strict=True))
+        return hits / many if many else 0.0
 
     def counts(self, replies: Iterable[str]) -> list[tuple[int, int]]:
         """Return of each reply its 8-grams that stand in the training replies, and all of them."""

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from curator.contract.cli_frame import harmless
 from curator.contract.errors import counted
 from curator.contract.homes import install
+from trainer.memorisation.findings import CanaryFindings, times
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +28,7 @@ _VERDICTS: Final = {
     "refused": ("bad", "✗ Refused"),
     "accepted": ("bad", "✗ Accepted, although degraded"),
     "measured": ("neutral", "Measured, not compared"),
+    "probe": ("neutral", "A probe, with canaries"),
 }
 _DOUBTED: Final = ("weak", "✓ Passed, with a doubt")
 _SIZES: Final = (
@@ -98,11 +100,29 @@ def _view(report: Row) -> dict[str, Any]:
         "verdict": words,
         "sizes": _sizes(report.get("sizes") or {}),
         "metrics": _metrics(report),
+        "canaries": _canaries(report),
         "curves": _curve_rows(report),
         "sweep": _sweep_rows(report),
         "voice": _voice(report.get("voice")),
         **_charts(report),
     }
+
+
+def _canaries(report: Row) -> Row | None:
+    """Return what a probe kept of its canaries, as text; None where it is no probe."""
+    if not report.get("canaries"):
+        return None
+    canaries = CanaryFindings.model_validate(report["canaries"])
+    heads, rows = canaries.table()
+    found = [
+        {
+            "planted": times(one.repeats), "extracted": one.extracted, "text": f"{one.prompt} {one.reply}",
+            "exposure": f"{one.exposure:.1f}{' (estimated)' if one.extrapolated else ''}",
+        }
+        for one in canaries.found
+    ]  # fmt: skip
+    bits, not_learnt = f"{canaries.bits:.1f}", f"{canaries.not_learnt:.1f}"
+    return {"bits": bits, "not_learnt": not_learnt, "heads": heads, "rows": rows, "found": found}
 
 
 def _sizes(sizes: Row) -> str:

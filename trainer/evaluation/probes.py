@@ -24,6 +24,7 @@ from trainer.evaluation.voice import Voice, Voiced
 from trainer.inference.decoder import Decoder
 from trainer.inference.sampling import Reply, Sampling
 from trainer.inference.text_stream import replies
+from trainer.memorisation.extraction import prompts_to_probe, prompts_written
 from trainer.model.checkpoint import Checkpoint
 from trainer.model.lexicon import LEXICON, Lexicon, WordCounts, english, read_words, words
 from trainer.model.llama import Llama
@@ -66,6 +67,8 @@ class EvalResult:
     replies: tuple[Reply, ...]
     voice: Voiced | None = None
     drawn: WordCounts | None = None  # the words of replies as the checkpoint's own sampling draws them
+    prompts: float | None = None  # share of the 8-grams of its replies to unseen prompts that stand in training prompts
+    prompts_written: float | None = None  # share of the training prompts that it goes on with from their first half
 
 
 class EvalSuite:
@@ -87,6 +90,8 @@ class EvalSuite:
         self._train = PackedDataset([], samples.train if samples else [], 1, context, 0).validation()
         self._text, self._lexicon, self._seed = text, lexicon, seed
         self._recited = TrainingNgrams([*(dialogue.reply for dialogue in train), *told]) if train else None
+        self._prompts = TrainingNgrams({one.prompt for one in train}, without=self._recited) if self._recited else None
+        self._probed, self._template = prompts_to_probe(train), template
         self.voice = voice if self._recited else None  # a model that recites sounds like the person too
         lengths = [sum(weight > 0 for weight in sample.weights) for sample in samples.train] if samples else []
         most = 1.5 * float(np.quantile(lengths, 0.95)) if lengths else _LEAST * 2
@@ -133,7 +138,10 @@ class EvalSuite:
         progress("replies to training prompts", 2, 3)
         trained_replies = self.replies(decoder, self.trained, trained, 1 << 20)
         found = self._health(unseen_replies, trained_replies, held, train, text)
-        return replace(found, drawn=self._as_drawn(decoder)) if trained else found
+        if not trained:
+            return found
+        written = prompts_written(decoder, self.tokenizer, self._template, self._probed)
+        return replace(found, drawn=self._as_drawn(decoder), prompts_written=written)
 
     def _as_drawn(self, decoder: Decoder) -> WordCounts | None:
         """Return the words of a few replies to unseen prompts, drawn as the checkpoint's own sampling says."""
@@ -150,7 +158,7 @@ class EvalSuite:
         more = self.replies(Decoder(model), self.unseen, replies, done, done)
         losses = (result.reply_loss, result.train_loss, result.text_loss)
         found = self._health([*result.replies, *more], [], *losses)
-        return replace(found, trained=result.trained, drawn=result.drawn)
+        return replace(found, trained=result.trained, drawn=result.drawn, prompts_written=result.prompts_written)
 
     def margins(self, base: EvalResult, tuned: EvalResult) -> Margins:
         """Return how well the figures of replies are known: of invented words, the difference to the base's."""
@@ -192,7 +200,8 @@ class EvalSuite:
             tag_leaks=sum(leaks_tag(answer) for answer in texts) / count,
             role_leaks=sum(reply.stopped == "stop" or leaks_role(reply.text, self._tags) for reply in unseen) / count,
             rep_4=repetition(texts), distinct_2=distinct(texts), length_ratio=self._length_ratio(unseen),
-            replies=tuple(unseen), voice=self.voice.score(list(map(whole_words, unseen))) if self.voice else None,
+            replies=tuple(unseen), prompts=self._prompts.share(texts) if self._prompts else None,
+            voice=self.voice.score(list(map(whole_words, unseen))) if self.voice else None,
         )  # fmt: skip
 
     def beside(self, base: EvalResult, tuned: EvalResult) -> EvalResult:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from trainer.evaluation.budgets import AT_LEAST, BudgetCheck, broken, calibration
 from trainer.evaluation.interpolate import Point
 from trainer.evaluation.probes import EvalResult, EvalSuite, perplexity
+from trainer.memorisation.findings import CanaryFindings
 
 JSON_FILE = "health.json"
 _SHOWN = 12  # replies shown side by side
@@ -94,7 +95,7 @@ class HealthReport(BaseModel):
     version: Literal[1] = 1
     checkpoint: str
     base: str | None
-    verdict: Literal["passed", "refused", "accepted", "measured"]
+    verdict: Literal["passed", "refused", "accepted", "measured", "probe"]
     headline: list[str] = Field(max_length=3, description="all that must be known")
     doubts: list[str] = Field(default_factory=list, description="why the verdict proves little")
     calibration: str
@@ -113,6 +114,7 @@ class HealthReport(BaseModel):
     curves: list[dict[str, Any]] = Field(description="the lines of training/metrics.jsonl")
     sweep: list[dict[str, Any]] = Field(description="points between base (alpha 0) and tuned weights (alpha 1)")
     samples: list[dict[str, Any]] = Field(description="the lines of training/samples.jsonl")
+    canaries: CanaryFindings | None = Field(None, description="of a probe: what it kept of the planted sentences")
 
 
 def verdict_of(checks: Sequence[BudgetCheck], accepted: bool, judged: bool) -> str:
@@ -150,6 +152,9 @@ def headline(verdict: str, checks: list[BudgetCheck], tuned: EvalResult, held: i
             ok = "it writes as well as its base; what it learnt is not measured, as nothing is held out"
         return [line for line in (_doubted("PASSED", doubts, ok), *_kept(checks), fit) if line][:3]
     reasons = ", ".join(_BROKEN[check.name] for check in over)
+    if verdict == "probe":
+        says = f"such a model would be refused: {reasons}" if over else "such a model would pass"
+        return [line for line in (_doubted("PROBE, no model to use", doubts, says), fit) if line]
     first = _doubted("REFUSED" if verdict == "refused" else "REFUSED, kept by --accept-degraded", doubts, reasons)
     lines = [first, over[0].says, "; ".join(part for part in (fit, *(check.says for check in over[1:2])) if part)]
     return [line for line in lines if line]
@@ -221,6 +226,10 @@ _FIGURES: list[tuple[str, str, str, str, Any]] = [
      _share("unseen")),
     ("memorisation_train", "recited, training prompts", "%", "the same, asked what it was trained on",
      _share("trained")),
+    ("memorisation_prompts", "recited from training prompts", "%",
+     "8-grams of its replies to unseen prompts that stand in training prompts alone", _plain("prompts")),
+    ("prompts_extracted", "training prompts extracted", "%", "those whose rest it writes, given the first half",
+     _plain("prompts_written")),
     ("voice", "sounds like the person", "points", "0: as others write, 100: as the person does; see what is recited",
      lambda result: result.voice.score if result.voice else None),
     ("longest_run_unseen", "longest run, unseen prompts", "words", "words in a row from one training reply",
@@ -261,12 +270,14 @@ def make_report(
     name: str, base_name: str | None, base: EvalResult | None, tuned: EvalResult, checks: list[BudgetCheck],
     suite: EvalSuite, *, verdict: str, sizes: dict[str, int], curves: list[dict[str, Any]],
     sweep: list[dict[str, Any]], samples: list[dict[str, Any]], folds: Sequence[tuple[float, float]] = (),
+    canaries: CanaryFindings | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Return the report as JSON has it. `folds` are losses, nats a token."""
     held = max(sizes.get("held_out", 0), sizes.get("cross_validated", 0)) if sizes else None
+    lines = headline(verdict, checks, tuned, held)
     return HealthReport.model_validate({
         "checkpoint": name, "base": base_name, "verdict": verdict,
-        "headline": headline(verdict, checks, tuned, held),
+        "headline": [*lines[:1], canaries.headline(), *lines[1:]] if canaries else lines,
         "doubts": doubts_of(verdict, checks, tuned, held), "calibration": calibration(tuned),
         "metrics": metrics(base, tuned, checks), "advice": advice(checks, tuned),
         "oov_words": [list(pair) for pair in tuned.oov.oov.most_common(_EXAMPLES)],
@@ -277,7 +288,7 @@ def make_report(
         "sizes": {**sizes, "replies": len(tuned.replies), "words": tuned.oov.total},
         "replies": _side_by_side(suite, base, tuned),
         "curves": curves, "sweep": sweep, "samples": samples,
-        "folds": [[perplexity(loss) for loss in pair] for pair in folds],
+        "folds": [[perplexity(loss) for loss in pair] for pair in folds], "canaries": canaries,
     }).model_dump(mode="json")  # fmt: skip
 
 

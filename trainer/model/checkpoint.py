@@ -77,6 +77,11 @@ class Record(BaseModel):
     notes: list[str] = Field(default_factory=list)
     sha256: dict[str, str] = Field(default_factory=dict, description="file -> sha256, of every file but this one")
 
+    @property
+    def is_probe(self) -> bool:
+        """Say whether canaries were planted in what it learnt: it was made to be measured, and is no model to use."""
+        return bool(self.data.get("canaries"))
+
 
 @dataclass
 class Checkpoint:
@@ -102,6 +107,15 @@ class Checkpoint:
     def as_parent(self) -> Parent:
         """Return the entry for this checkpoint in a fine-tune's record."""
         return Parent(name=self.folder.resolve().name, sha256=self.sha256)
+
+
+def refuse_probe(checkpoint: Checkpoint, what: str) -> None:
+    """Raise UsageError where a checkpoint is a probe; `what` is the option or command that names it."""
+    if checkpoint.record.is_probe:
+        raise UsageError(
+            f"{what} {checkpoint.folder}: it is a probe, with canaries planted in what it learnt",
+            "name one that was trained without --canaries; trainer models says which are probes",
+        )
 
 
 def huggingface_config(config: ModelConfig, dtype: str) -> dict[str, Any]:
@@ -260,7 +274,8 @@ def _newest_checkpoint() -> Path | None:
     try:
         home = optional_home(None)
         records = list(home.glob(f"profiles/*/{CHECKPOINTS}/*/{RECORD}")) if home else []
-        return max(records, key=lambda path: path.stat().st_mtime).parent if records else None
+        newest = sorted(records, key=lambda path: path.stat().st_mtime, reverse=True)
+        return next((path.parent for path in newest if not load_record(path.parent)[1].is_probe), None)
     except (OSError, CuratorError):
         return None
 

@@ -37,8 +37,9 @@ class Kept:
 
     @property
     def passed(self) -> bool:
-        """Say whether the gate let it pass."""
-        return self.record is not None and self.record.gate is not None and self.record.gate.passed
+        """Say whether the gate let it pass; a probe is no model to use, whatever its figures."""
+        record = self.record
+        return record is not None and not record.is_probe and record.gate is not None and record.gate.passed
 
 
 def kept(folder: Path) -> list[Kept]:
@@ -64,10 +65,19 @@ def in_use(folder: Path) -> Path | None:
 
 
 def use(folder: Path, name: str) -> Path:
-    """Put a checkpoint to use; return it. Raises UsageError for one that is not there, HostError for a full disk."""
-    there = [one.folder.name for one in kept(folder) if one.record]
+    """Put a checkpoint to use; return it.
+
+    Raises UsageError for one that is not there or is a probe, HostError for a full disk.
+    """
+    models = {one.folder.name: one.record for one in kept(folder) if one.record}
+    there = [*models]
     if name not in there:
         raise unknown_name("checkpoint", name, there)
+    if models[name].is_probe:
+        raise UsageError(
+            f"{name} is a probe, with canaries planted in what it learnt",
+            "name one that was trained without --canaries",
+        )
     before = in_use(folder)
     names = _names(folder) or ([before.name] if before else [])
     if not names or names[-1] != name:

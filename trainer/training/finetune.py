@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +29,7 @@ from trainer.data.dialogues import (
     Dialogue,
     Samples,
     emphasised,
+    encode,
     encode_dataset,
     read_dialogues,
     with_tags,
@@ -43,7 +45,9 @@ from trainer.evaluation.voice import Voice, read_voice
 from trainer.inference.known_words import KnownWords
 from trainer.inference.sampling import Sampling
 from trainer.inference.text_stream import replies
-from trainer.model.checkpoint import Checkpoint, load_checkpoint
+from trainer.memorisation.canaries import Canary, draw_canaries
+from trainer.memorisation.findings import CanaryFindings, measure_canaries, planted_note
+from trainer.model.checkpoint import Checkpoint, load_checkpoint, refuse_probe
 from trainer.model.lexicon import LEXICON, pack_words, read_words
 from trainer.model.llama import Llama
 from trainer.model.lora import add_lora
@@ -67,12 +71,16 @@ from trainer.training.runner import PLAN_FORMAT, TrainingJob, run_training
 from trainer.training.speed import check_memory, fitting_context, use_device
 
 _SHORT = 40  # tokens of a reply to a fixed prompt, at most
+_PROBE = "-canaries"  # at the end of a probe's name
 _OWN_PROMPTS = 2  # held-out prompts sampled at each evaluation, beside those of etc/trainer.json
 
 
 @dataclass(frozen=True)
 class FinetuneRequest:
-    """The request of a fine-tune; paths as given. `begin` is an earlier fine-tune, from whose weights it goes on."""
+    """The request of a fine-tune; paths as given. `begin` is an earlier fine-tune, from whose weights it goes on.
+
+    With `canaries`, so many for each number of repetitions of etc/trainer.json are planted, and the result is a probe.
+    """
 
     home: Path | None
     profile: str | None = None
@@ -88,6 +96,7 @@ class FinetuneRequest:
     replay: Path | None = None
     accept_degraded: bool = False
     folds: int | None = None
+    canaries: int | None = None
     options: dict[str, Any] | None = None
 
 
@@ -107,6 +116,7 @@ class _FinetunePlan(BaseModel):
     data_file: str | None = None
     replay: str | None = None
     folds: PositiveInt | None = None
+    canaries: PositiveInt | None = None
 
 
 @dataclass
@@ -124,11 +134,27 @@ class FinetuneContext:
     context: int
     prompts: list[str]
     notes: list[str]
+    canaries: list[Canary] = field(default_factory=list)
     voice: Voice | None = None
 
     def weighted(self) -> list[TokenisedExample]:
         """Return the training samples with the weights that they are trained with."""
         return self.weighted_of(self.samples.train, self.samples.train_dialogues)
+
+    @property
+    def mode(self) -> str | None:
+        """Return the mode of most of the training samples."""
+        return Counter(one.mode for one in self.samples.train_dialogues).most_common(1)[0][0]
+
+    def planted(self) -> list[TokenisedExample]:
+        """Return the copies of the canaries as they are trained. Raises UsageError where one does not fit."""
+        dialogues = [one.dialogue(self.mode) for one in self.canaries]
+        encoded = [encode(one, self.template, self.base.tokenizer, self.context) for one in dialogues]
+        whole = [sample for sample, cut in encoded if sample and not cut]
+        if len(whole) < len(encoded):
+            raise UsageError(f"--canaries: they do not fit into {self.context} tokens", "allow more with --context N")
+        weighted = zip(self.canaries, self.weighted_of(whole, dialogues), strict=True)
+        return [sample for canary, sample in weighted for _ in range(canary.repeats)]
 
     def weighted_of(self, samples: list[TokenisedExample], dialogues: list[Dialogue]) -> list[TokenisedExample]:
         """Return samples with the weights that they are trained with."""
@@ -142,11 +168,17 @@ class FinetuneContext:
 def prepare(request: FinetuneRequest, *, resuming: bool = False) -> FinetuneContext:
     """Read base, settings and dialogues, and encode the dialogues as tokens.
 
-    A training that is resumed has the context that it began with, whatever memory is free now.
+    A training that is resumed has the context that it began with, whatever memory is free now. Raises UsageError for
+    what cannot be trained.
     """
+    if request.canaries and request.folds:
+        raise UsageError("--folds measures a model, --canaries makes a probe", "leave out one of them")
     trainer = load_settings(request.home)
     begin = load_checkpoint(request.begin) if request.begin else None
     base = _base_of(begin, request.base) if begin else load_checkpoint(request.base or builtin_base())
+    for option, checkpoint in (("--from", begin), ("--base", base)):
+        if checkpoint:
+            refuse_probe(checkpoint, option)
     dataset = read_dialogues(request.home, request.profile, request.run, request.data, base.record.template)
     left_out: list[str] = []
     if not request.keep_secrets:
@@ -197,6 +229,7 @@ def prepare(request: FinetuneRequest, *, resuming: bool = False) -> FinetuneCont
         context=context,
         prompts=prompts,
         notes=notes,
+        canaries=draw_canaries(request.canaries, trainer.canaries.repeats, settings.seed) if request.canaries else [],
         voice=voice,
     )
 
@@ -357,10 +390,11 @@ def _sample_notes(samples: Samples) -> list[str]:
 def place_of(request: FinetuneRequest, ready: FinetuneContext) -> Path:
     """Return the folder that the checkpoint goes to: --out, else one in the profile's out/checkpoints/, else here.
 
-    Its name tells when the run was made, the mode and the base: 2026-11-20-174633-dual-llama-7m.
+    Its name tells when the run was made, the mode and the base: 2026-11-20-174633-dual-llama-7m. That of a probe tells
+    that it is one too.
     """
     if request.out:
-        return request.out
+        return _named(request, request.out)
     dataset = ready.dataset
     if request.profile and request.home:
         folder = find_profile(request.home, request.profile, "--profile") / CHECKPOINTS
@@ -368,7 +402,14 @@ def place_of(request: FinetuneRequest, ready: FinetuneContext) -> Path:
         source = dataset.source.resolve()
         inside = [path for path in source.parents if path.parent.name == "profiles"] if request.run else []
         folder = inside[0] / CHECKPOINTS if inside else Path("checkpoints")
-    return Path(free_name(folder / f"{_name_of_data(dataset)}-{_name_of_base(ready.base)}"))
+    name = f"{_name_of_data(dataset)}-{_name_of_base(ready.base)}"
+    return Path(free_name(_named(request, folder / name)))
+
+
+def _named(request: FinetuneRequest, place: Path) -> Path:
+    """Return a place under a name that tells of a probe that it is one."""
+    probe = request.canaries and not place.name.endswith(_PROBE)
+    return place.with_name(place.name + _PROBE) if probe else place
 
 
 def _name_of_data(dataset: Dataset) -> str:
@@ -398,7 +439,7 @@ def finetune(
     """
     use_device(request.device)
     if request.out and not resuming:
-        RunDir(request.out).refuse_taken()
+        RunDir(_named(request, request.out)).refuse_taken()
     ready = prepare(request, resuming=resuming)
     out = place_of(request, ready)
     for note in ready.notes:
@@ -410,6 +451,9 @@ def finetune(
     sequences = settings.per_device_batch_size * settings.gradient_accumulation_steps
     steps = request.steps or max(1, math.ceil(settings.epochs * packed.epoch_rows() / sequences))
     about = {**ready.dataset.about, **ready.samples.counts(), "replay": text.origin if replayed else "none"}
+    if ready.canaries:
+        about["canaries"] = sum(one.repeats > 0 for one in ready.canaries)
+        callback.log(planted_note(ready.canaries, len(ready.samples.train)))
     for line in advise(ready.samples, ready.template, ready.base.tokenizer, packed.epoch(steps)):
         callback.log(line)
     if ready.begin:
@@ -541,8 +585,23 @@ def _gate(
     )  # fmt: skip
     return AcceptanceGate(
         ready.base, suite, ready.samples, ready.trainer, log=callback.log, detail=callback.detail,
-        measuring=callback.measuring, accept=accept, folds=folds,
+        measuring=callback.measuring, accept=accept, folds=folds, canaries=_canaries(ready, callback),
     )  # fmt: skip
+
+
+def _canaries(ready: FinetuneContext, callback: TrainerCallback) -> Callable[[Llama], CanaryFindings] | None:
+    """Return what finds out what a model kept of the canaries, None where none are planted."""
+    if not ready.canaries:
+        return None
+
+    def measured(model: Llama) -> CanaryFindings:
+        callback.log(f"asking for {counted(len(ready.canaries), 'canary', 'canaries')}, a part of them never planted")
+        return measure_canaries(
+            model, ready.base.tokenizer, ready.template, ready.mode, ready.canaries, settings=ready.trainer.canaries,
+            temperature=ready.trainer.health.temperature, seed=ready.settings.seed, tick=callback.measuring,
+        )  # fmt: skip
+
+    return measured
 
 
 def _plan(
@@ -555,7 +614,8 @@ def _plan(
         "data_file": _text(request.data), "base": _text(ready.base.folder), "base_sha256": ready.base.sha256,
         "from": _text(request.begin), "from_sha256": ready.begin.sha256 if ready.begin else None,
         "replay": _text(request.replay), "context": _planned_context(request, ready),
-        "keep_secrets": request.keep_secrets, "folds": request.folds, "settings": settings.model_dump(), "data": about,
+        "keep_secrets": request.keep_secrets, "folds": request.folds,
+        "canaries": request.canaries, "settings": settings.model_dump(), "data": about,
     }  # fmt: skip
 
 
@@ -568,7 +628,7 @@ def _data(
     ready: FinetuneContext, text: BaseText, settings: FinetuneSettings
 ) -> tuple[PackedDataset | ReplayDataset, PackedDataset]:
     """Return the batches of a fine-tune, and those of its dialogues alone."""
-    return _batches(ready, ready.weighted(), ready.samples.holdout, text, settings)
+    return _batches(ready, [*ready.weighted(), *ready.planted()], ready.samples.holdout, text, settings)
 
 
 def _batches(
@@ -609,7 +669,7 @@ def resume_finetune(
         home=home, run=run, data=data, base=base, begin=begin, out=out, steps=plan.steps, context=plan.context,
         device=plan.device,
         keep_secrets=plan.keep_secrets, options=options, replay=replay, accept_degraded=accept_degraded,
-        folds=plan.folds,
+        folds=plan.folds, canaries=plan.canaries,
     )  # fmt: skip
     return finetune(request, callback, resuming=True, allow_drift=allow_drift)
 

@@ -14,7 +14,7 @@ from curator.contract.files import write_whole
 from curator.contract.settings_file import today
 from trainer.data.batches import SequenceDataset
 from trainer.data.token_shards import list_shards, parse_mix, shard_streams, split_documents
-from trainer.model.checkpoint import load_checkpoint
+from trainer.model.checkpoint import load_checkpoint, refuse_probe
 from trainer.model.lexicon import LEXICON, pack_words, words
 from trainer.model.llama import Llama, ModelConfig
 from trainer.model.prompt_template import Template
@@ -119,6 +119,7 @@ def pretrain(
         model.reset(settings.seed)
         if request.base is not None:
             begin = load_checkpoint(request.base)
+            refuse_probe(begin, "--base")
             fits = replace(begin.config, max_seq_len=config.max_seq_len) == config  # whatever the context
             if not fits or begin.tokenizer.sha256 != tokenizer.sha256:
                 raise UsageError(

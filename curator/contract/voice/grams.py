@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from zlib import crc32
 
@@ -90,10 +91,13 @@ class Masker:
 def grams(text: str) -> Grams:
     """Return the buckets of the n-grams of a plain text, (N,) for each stream; a blank stands before and behind it."""
     points = np.frombuffer(f" {text} ".encode("utf-32-le", "surrogatepass"), np.uint32)
-    tokens = np.array(
-        [crc32(token.lower().encode("utf-8", "surrogatepass")) for token in _TOKEN.findall(text)], np.uint32
-    )
+    tokens = np.array([_number(token) for token in _TOKEN.findall(text)], np.uint32)
     return tuple(_buckets(points, order) for order in CHARACTERS) + tuple(_buckets(tokens, order) for order in WORDS)
+
+
+@lru_cache(1 << 16)
+def _number(token: str) -> int:
+    return crc32(token.lower().encode("utf-8", "surrogatepass"))
 
 
 def _buckets(values: NDArray[np.uint32], order: int) -> NDArray[np.int32]:

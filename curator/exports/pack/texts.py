@@ -9,8 +9,8 @@ from typing import Final, Literal, TypeVar
 
 from curator.contract.secret_scan import secrets_of
 from curator.language.words import split_words
+from curator.likeness.texts import asked_by_person
 from curator.records import CuratedSample
-from curator.reports.likeness import asked_by_person
 
 # "answer": said to somebody; "entry": from a diary, a note, a thought; "asked": said to an assistant.
 Kind = Literal["answer", "entry", "asked"]

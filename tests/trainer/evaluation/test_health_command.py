@@ -217,7 +217,7 @@ def test_json_is_all_that_stdout_holds() -> None:
     assert report["verdict"] == "accepted" and len(report["headline"]) == 3
     assert report["sizes"]["replies"] == 9
     names = [one["name"] for one in report["metrics"]]
-    assert len(set(names)) == len(names) == 17
+    assert len(set(names)) == len(names) == 19
     for one in report["metrics"]:
         assert set(one) == {"name", "label", "unit", "base", "tuned", "margin", "limit", "ok", "limit_says", "means"}
         assert one["unit"] in ("", "%", "words", "points") and one["label"] and one["means"]

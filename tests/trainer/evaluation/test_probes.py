@@ -178,6 +178,21 @@ def test_what_is_recited_is_found_by_eights_of_words() -> None:
     assert asked(["gor."]).measure(says(f" {line}"), 8, 0, 8).unseen == NgramOverlap(0.0, 0, "")
 
 
+def test_what_is_recited_of_a_prompt_is_found_where_no_reply_holds_it_too() -> None:
+    """Ten words are three 8-grams, of which a training reply may hold some: those were to be said."""
+    line = "ba ko ti re mu san lor vi en da"
+    for reply, share in (("gor.", 1.0), ("gor ko ti re mu san lor vi en pel.", 2 / 3), (f"{line}.", 0.0)):
+        told = [dialogue(0, f"{line.capitalize()}?", reply), dialogue(1, "vi?", "pel.")]
+        found = suite(
+            Template(), Samples(encoded(told, Template()), [], told, [], 0, []),
+            HealthSettings(prompts=["ba?"], temperature=0.01),
+        )  # fmt: skip
+        result = found.measure(says(f" {line}."), 8, 8, 8)
+        assert result.prompts == pytest.approx(share)
+        assert result.prompts_written is None, "no prompt is long enough to be probed"
+    assert asked().measure(says(f" {line}."), 8, 0, 8).prompts is None
+
+
 def test_the_held_out_dialogues_are_asked_first_and_the_prompts_fill_up() -> None:
     settings = HealthSettings(replies=8, prompts=[f"p{one}" for one in range(10)])
     told = [dialogue(one, f"t{one}", "ko.") for one in range(3)]

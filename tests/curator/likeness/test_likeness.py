@@ -16,9 +16,9 @@ from conftest import ROOT, Home, Result, curate_once
 
 from curator.contract.voice.stored import english
 from curator.exports.run_samples import RunSamples
+from curator.likeness import scores as ours
+from curator.likeness.scores import Likeness, likeness
 from curator.records import CuratedSample
-from curator.reports import likeness as ours
-from curator.reports.likeness import Likeness, likeness
 
 
 @pytest.fixture(scope="module")

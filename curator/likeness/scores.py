@@ -6,8 +6,8 @@ No reply is judged by itself: a fifth of the person's texts is left out of the c
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from curator.contract.voice.grams import Masker, number_of_words, plain, words_o
 from curator.contract.voice.reference import JUDGED, KNOWN, Background, Judge, Place, build_reference, left_out
 from curator.contract.voice.stored import english
 from curator.language.identify import UNDETERMINED, language_of
+from curator.likeness.texts import BOOKS, TALK, Text, main_language, texts_of, words_in
 from curator.records import CuratedSample
 
 READ = 20_000  # samples that are read at most, evenly over their time: more words make no reference better
@@ -26,9 +27,6 @@ GROUPED = ("author", "mode", "source", "type", "year")
 _MOST = 1.0  # nats of an n-gram in the ranking
 _SHORT = 8  # words of a reply that is ranked, at least: fewer say nothing
 _RESAMPLES = 1000
-_TALKS = ("conversation",)  # memories whose user side is the person's for certain
-_TALK = "the other side of the person's own chats"
-_BOOKS = "English of books and talk"
 
 
 @dataclass(frozen=True)
@@ -59,16 +57,6 @@ class Likeness:
     of: tuple[int, int] = (0, 0)
 
 
-@dataclass(frozen=True)
-class _Text:
-    """A text of a sample: whose it is, and whether it is the reply."""
-
-    sample: CuratedSample
-    text: str
-    person: bool
-    reply: bool
-
-
 def likeness(samples: Iterable[CuratedSample], progress: Progress = no_progress) -> Likeness:
     """Return how much of a set's replies sound like the person, in the language that most of their words are in.
 
@@ -81,12 +69,12 @@ def likeness(samples: Iterable[CuratedSample], progress: Progress = no_progress)
     others, name = sides.others, sides.name
     judge = Judge(build_reference(own_texts, others))
     if judge.lacking() and sides.language == "en":  # the other side writes as they do, or is too small
-        others, name = english(), _BOOKS
+        others, name = english(), BOOKS
         judge = Judge(build_reference(own_texts, others))
     replies = [one for one in sides.texts if one.reply]
     known = judge.reference.words
     if why := judge.lacking():
-        nothing = Place(None, None, None, _words(one.text for one in replies), why)
+        nothing = Place(None, None, None, words_in(one.text for one in replies), why)
         return Likeness(sides.language, known, name, whole=nothing, groups={}, least=(), why=why)
     reference = judge.reference
     mine, rest = left_out(
@@ -115,7 +103,7 @@ def judge_texts(
     """Return where texts stand, topic-free and in full, by the words of a set; with the language, words and others."""
     sides = _sides(samples)
     # A text from anywhere is to be told from anybody's: a diary is more like a person's journal than their chats are.
-    others, name = (english(), _BOOKS) if sides.language == "en" else (sides.others, sides.name)
+    others, name = (english(), BOOKS) if sides.language == "en" else (sides.others, sides.name)
     reference = build_reference([one.text for one in sides.own], others)
     judges = {"topic-free": Judge(reference), "full text": Judge(reference, full=True)}
     placed: dict[str, dict[str, Place]] = {}
@@ -124,7 +112,7 @@ def judge_texts(
         if language in (sides.language, UNDETERMINED):
             placed[title] = {way: judge.place([text]) for way, judge in judges.items()}
         else:
-            words = _words([text])
+            words = words_in([text])
             why = f"it is in {language!r}, and what is known of the person in {sides.language!r}"
             placed[title] = {"topic-free": Place(None, None, None, words, why)}
     return sides.language, reference.words, name, placed
@@ -135,80 +123,41 @@ class _Sides:
     """The texts of a set in its main language, in the order of their time: whose they are, and who the others are."""
 
     language: str
-    texts: list[_Text]
+    texts: list[Text]
     others: list[str] | Background
     name: str
     of: tuple[int, int]
 
     @property
-    def own(self) -> list[_Text]:
+    def own(self) -> list[Text]:
         """The person's."""
         return [one for one in self.texts if one.person]
 
     @property
-    def theirs(self) -> list[_Text]:
+    def theirs(self) -> list[Text]:
         """The other side's."""
         return [one for one in self.texts if not one.person]
 
 
 def _sides(samples: Iterable[CuratedSample]) -> _Sides:
     everything = list(samples)
-    language = _main_language(everything)
+    characters = Counter[str]()
+    for sample in everything:
+        characters[sample.metadata.language] += len(sample.assistant_text)
+    language = main_language(characters)
     kept = sorted(
         (sample for sample in everything if sample.metadata.language in (language, UNDETERMINED)),
         key=lambda sample: (sample.metadata.timestamp, sample.metadata.sample_id),
     )
     many, kept = len(kept), kept[:: -(-len(kept) // READ) or 1]
-    of, texts = (len(kept), many), [text for sample in kept for text in _texts(sample)]
+    of, texts = (len(kept), many), [text for sample in kept for text in texts_of(sample)]
     beside = [one.text for one in texts if not one.person]
-    if language == "en" and _words(beside) < KNOWN:
-        return _Sides(language, texts, english(), _BOOKS, of)
-    return _Sides(language, texts, beside, _TALK, of)
+    if language == "en" and words_in(beside) < KNOWN:
+        return _Sides(language, texts, english(), BOOKS, of)
+    return _Sides(language, texts, beside, TALK, of)
 
 
-def _main_language(samples: list[CuratedSample]) -> str:
-    words: defaultdict[str, int] = defaultdict(int)
-    for sample in samples:
-        words[sample.metadata.language] += len(sample.assistant_text)
-    words.pop(UNDETERMINED, None)
-    return max(words, key=lambda name: (words[name], name)) if words else UNDETERMINED
-
-
-def _texts(sample: CuratedSample) -> Iterator[_Text]:
-    """Yield the texts of a sample that somebody wrote, the replies that are joined to it too.
-
-    Questions of ours, tools' output, and what a model may have asked itself are nobody's words.
-    """
-    data = sample.metadata
-    mine = data.reply_author == "person"
-    joined = [(exchange.user_text, exchange.assistant_text) for exchange in sample.context if exchange.trained]
-    for asked, answered in (*joined, (sample.user_text, sample.assistant_text)):
-        if asked.strip() and asked_by_person(sample):
-            yield _Text(sample, asked, person=True, reply=False)
-        elif asked.strip() and mine and not (data.prompted or data.thought):
-            yield _Text(sample, asked, person=False, reply=False)
-        if answered.strip() and data.reply_author != "tool":
-            yield _Text(sample, answered, mine, reply=True)
-
-
-def asked_by_person(sample: CuratedSample) -> bool:
-    """Tell whether the user side is the person's: what they said to an assistant or, in dual mode, to another human.
-
-    Of other kinds of memory that an assistant answers, a model may have asked itself.
-    """
-    data = sample.metadata
-    if data.prompted or data.thought or data.pair_flipped:
-        return False
-    if data.reply_author == "assistant":
-        return data.source_type in _TALKS
-    return data.reply_author == "other_human" and sample.mode == "dual"
-
-
-def _words(texts: Iterable[str]) -> int:
-    return sum(number_of_words(words_of(plain(text))) for text in texts)
-
-
-def _rows(replies: list[_Text], kind: str) -> Mapping[str, list[int]]:
+def _rows(replies: list[Text], kind: str) -> Mapping[str, list[int]]:
     """Return which replies each group of this kind holds."""
     rows: defaultdict[str, list[int]] = defaultdict(list)
     for place, one in enumerate(replies):
@@ -234,7 +183,7 @@ def _place(judge: Judge, found: np.ndarray, sizes: np.ndarray) -> Place:
     return Place(float((scores * sizes).sum() / words), float(low), float(high), words)
 
 
-def _least(own: list[_Text], found: list[float], rest: list[float]) -> tuple[Ranked, ...]:
+def _least(own: list[Text], found: list[float], rest: list[float]) -> tuple[Ranked, ...]:
     """Return the replies that are taken for the person's and are least like them, by the measures of both sides."""
     floor, ceiling = float(np.mean(rest)), float(np.mean(found))
     ranked = [
@@ -242,6 +191,6 @@ def _least(own: list[_Text], found: list[float], rest: list[float]) -> tuple[Ran
             one.sample.metadata.sample_id, round(100 * (nats - floor) / max(ceiling - floor, 1e-9), 1), size, one.text
         )
         for one, nats in zip(own, found, strict=True)
-        if one.reply and (size := _words([one.text])) >= _SHORT
+        if one.reply and (size := words_in([one.text])) >= _SHORT
     ]
     return tuple(sorted(ranked, key=lambda one: (one.score, one.sample_id))[:LEAST])
