@@ -270,7 +270,9 @@ class Comparison:
             np.array([getattr(held[place], name) for place in places]) for name in ("tokens", "cluster")
         )
         beside = self.losses(BASE if arm.alone else WHOLE)
-        return paired(self.losses(arm.name)[:, places], beside[:, places], tokens, clusters)
+        names = dict.fromkeys(name for name, _ in self.trials if name != BASE)
+        trained = [self.losses(name)[:, places] for name in names]
+        return paired(self.losses(arm.name)[:, places], beside[:, places], tokens, clusters, trained)
 
     def loss(self, name: str, places: list[int]) -> float:
         """Return the mean loss of a set on some replies, nats a token."""

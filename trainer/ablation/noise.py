@@ -1,16 +1,16 @@
 """Which differences between trainings are more than noise.
 
 Two sets are compared reply by reply and seed by seed. Two things vary: which replies happen to be held out, told by
-drawing their clusters anew (bootstrap), and the seed, which orders the samples; both errors are added up. With few
-seeds that sum is not known well, so Student's t with Satterthwaite's degrees of freedom (Welch 1947) takes the place of
-the normal distribution. Of several parts that are tried, Holm's (1979) correction keeps the chance that any is named
-without cause under 5%.
+drawing their clusters anew (bootstrap), and the seed, which orders the samples; both variances are added up. That of
+the seeds is taken from all sets together, since three seeds of one set hardly tell it; it is still not known well, so
+Student's t with Satterthwaite's degrees of freedom (Welch 1947) takes the place of the normal distribution. Of several
+parts that are tried, Holm's (1979) correction keeps the chance that any is named without cause under 5%.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,10 +45,13 @@ class Paired:
         return t_quantile(1 - LEVEL / 2, self.freedom) * self.error
 
 
-def paired(losses: Floats, others: Floats, tokens: Floats, clusters: NDArray[np.int64]) -> Paired | None:
+def paired(
+    losses: Floats, others: Floats, tokens: Floats, clusters: NDArray[np.int64], trained: Sequence[Floats]
+) -> Paired | None:
     """Return the mean of `losses` less that of `others`, both summed nats (seeds, replies); None of too few clusters.
 
-    `tokens` and `clusters` of the replies are (replies,). The mean is by tokens.
+    `tokens` and `clusters` of the replies are (replies,); the mean is by tokens. `trained` are the losses of all sets
+    that were trained, each (seeds, replies): they tell how much a seed does.
     """
     numbers, place = np.unique(clusters, return_inverse=True)
     seeds, replies = losses.shape
@@ -60,12 +63,13 @@ def paired(losses: Floats, others: Floats, tokens: Floats, clusters: NDArray[np.
     by_seed = moved.sum(axis=1) / sizes.sum()
     drawn = np.random.default_rng(0).multinomial(len(numbers), np.full(len(numbers), 1 / len(numbers)), _RESAMPLES)
     of_replies = float(np.var(drawn @ moved.mean(axis=0) / (drawn @ sizes)))
-    of_seeds = float(np.var(by_seed, ddof=1)) / seeds
+    a_seed = float(np.mean([np.var(each.sum(axis=1) / sizes.sum(), ddof=1) for each in trained]))
+    of_seeds = a_seed / seeds * sum(bool(np.ptp(side, axis=0).any()) for side in (losses, others))  # a base has none
     error = math.sqrt(of_replies + of_seeds)
     difference = float(by_seed.mean())
     if not error:
         return Paired(difference, 0.0, math.inf, 1.0 if not difference else 0.0, replies)
-    freedom = error**4 / (of_replies**2 / (len(numbers) - 1) + of_seeds**2 / (seeds - 1))
+    freedom = error**4 / (of_replies**2 / (len(numbers) - 1) + of_seeds**2 / (len(trained) * (seeds - 1)))
     return Paired(difference, error, freedom, 2 * t_tail(abs(difference) / error, freedom), replies)
 
 

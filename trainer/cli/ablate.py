@@ -101,8 +101,9 @@ def _show(result: AblationResult) -> None:
     print_table(heads, (_cells(row) for row in result.rows))
     for part, why in result.untried.items():
         print(harmless(f"not tried: {part}: {why}"))
-    named = ", ".join(result.harmful) or "none"
-    print(harmless(f"harm the set, more than noise: {named}"))
+    if result.useless:
+        print(harmless(f"make no difference: {', '.join(result.useless)}"))
+    print(harmless(f"harm the set, more than noise: {', '.join(result.harmful) or 'none'}"))
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -29,15 +29,19 @@ def test_holm_corrects_as_in_his_example() -> None:
     assert corrected({"a": 0.9, "b": 0.8}) == {"a": 1.0, "b": 1.0} and corrected({}) == {}
 
 
-def measured(dice: Dice, effect: float, seeds: int = 3, replies: int = 40, of_seed: float = 0.004) -> Paired:
-    """Two sets whose losses differ by `effect`, by a shift of each seed and by what each reply makes of it."""
+def measured(dice: Dice, effect: float, seeds: int = 3, replies: int = 40, of_seed: float = 0.01) -> Paired:
+    """Two of four sets: their losses differ by `effect`, by what each reply makes of it, and each by its seeds."""
     tokens = dice.integers(5, 60, replies).astype(float)
     clusters = np.repeat(np.arange(replies // 2), 2)
     of_cluster = dice.normal(0, 0.03, replies // 2)[clusters]
-    base = dice.gamma(4, 1, replies) * tokens
-    shifts = dice.normal(0, of_seed, (seeds, 1))
-    moved = (effect + of_cluster + shifts + dice.normal(0, 0.02, (seeds, replies))) * tokens
-    found = paired(base + moved, np.tile(base, (seeds, 1)), tokens, clusters)
+    base = dice.gamma(4, 1, replies)
+
+    def trained(by: object) -> np.ndarray:
+        noise = dice.normal(0, of_seed, (seeds, 1)) + dice.normal(0, 0.02, (seeds, replies))
+        return (base + by + noise) * tokens
+
+    sets = [trained(effect + of_cluster), *(trained(0.0) for _ in range(3))]
+    found = paired(sets[0], sets[1], tokens, clusters, sets)
     assert found is not None
     return found
 
@@ -47,7 +51,7 @@ def test_a_known_difference_lies_in_its_interval_in_most_of_many_draws() -> None
     found = [measured(dice, -0.02) for _ in range(300)]
     held = sum(abs(one.difference + 0.02) <= one.margin for one in found)
     assert 0.92 * 300 <= held <= 0.99 * 300
-    assert all(one.replies == 40 and 1.9 < one.freedom < 25 for one in found)
+    assert all(one.replies == 40 and 6 < one.freedom < 30 for one in found)
 
 
 def test_where_nothing_differs_little_is_named() -> None:
@@ -66,17 +70,21 @@ def test_a_seeds_own_noise_is_counted() -> None:
     tokens, clusters = np.ones(30), np.arange(30)
     base = np.full((3, 30), 2.0)
     jitter = np.random.default_rng(1).normal(0, 0.001, (3, 30))
-    agree = paired(base - 0.05 + jitter, base, tokens, clusters)
-    disagree = paired(base + np.array([[-0.15], [0.05], [-0.05]]) + jitter, base, tokens, clusters)
-    assert agree is not None and disagree is not None
+    one, other = base - 0.05 + jitter, base + np.array([[-0.15], [0.05], [-0.05]]) + jitter
+    agree = paired(one, base, tokens, clusters, [one, base])
+    disagree = paired(other, base, tokens, clusters, [other, base])
+    pooled = paired(other, base, tokens, clusters, [other, base, *[one] * 6])
+    assert agree is not None and disagree is not None and pooled is not None
+    assert pooled.error < disagree.error and pooled.p < disagree.p  # one set is unsteady by chance, eight are not
     assert agree.difference == pytest.approx(disagree.difference, abs=1e-3) and agree.p < 1e-6 < 0.2 < disagree.p
 
 
 def test_two_copies_of_a_reply_are_no_more_evidence_than_one() -> None:
     dice = np.random.default_rng(2)
     base, moved, tokens = np.full((3, 20), 3.0), dice.normal(-0.02, 0.05, (3, 20)), np.ones(20)
-    once = paired(base + moved, base, tokens, np.arange(20))
-    twice = paired(np.tile(base + moved, 2), np.tile(base, 2), np.tile(tokens, 2), np.tile(np.arange(20), 2))
+    one, both = base + moved, np.tile(base + moved, 2)
+    once = paired(one, base, tokens, np.arange(20), [one, base])
+    twice = paired(both, np.tile(base, 2), np.tile(tokens, 2), np.tile(np.arange(20), 2), [both, np.tile(base, 2)])
     assert once is not None and twice is not None
     assert once.p == pytest.approx(twice.p) and once.error == pytest.approx(twice.error)
 
@@ -84,9 +92,10 @@ def test_two_copies_of_a_reply_are_no_more_evidence_than_one() -> None:
 def test_too_few_clusters_or_a_single_seed_tell_nothing() -> None:
     many, few = np.arange(20), np.arange(20) % (FEWEST - 1)
     losses = np.random.default_rng(1).normal(3, 1, (3, 20))
-    assert paired(losses, losses + 1, np.ones(20), few) is None
-    assert paired(losses[:1], losses[:1] + 1, np.ones(20), many) is None
-    same = paired(losses, losses, np.ones(20), many)
+    assert paired(losses, losses + 1, np.ones(20), few, [losses]) is None
+    assert paired(losses[:1], losses[:1] + 1, np.ones(20), many, [losses[:1]]) is None
+    steady = np.tile(losses[0], (3, 1))
+    same = paired(steady, steady, np.ones(20), many, [steady])
     assert same == Paired(0.0, 0.0, math.inf, 1.0, 20) and same.margin == 0.0
 
 
