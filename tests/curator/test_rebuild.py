@@ -43,6 +43,7 @@ OPTIONS = [
     ("--no-plugin", "fillers", "--no-plugin", "too_short", "--keep-secrets", "--keep-going"),
     ("--source", "a source.jsonl", "--base-model", "mistralai/Mistral-7B-Instruct-v0.3"),
     ("--schema", "own.json", "--context", "keep", "--mode-from", "type", "--dual-direction", "thought-is-assistant"),
+    ("--holdout-by", "time", "--holdout", "0.2"),
     ("--days-recent", "0", "--old-samples", "9", "--max-file-bytes", "200"),
 ]
 
