@@ -6,12 +6,15 @@ The first three lines are the summary; docs/health.md defines every figure.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from curator.contract.errors import counted
 from trainer.evaluation.budgets import BudgetCheck, broken, calibration
 from trainer.evaluation.interpolate import Point
+from trainer.evaluation.perplexity import YearLoss
 from trainer.evaluation.probes import EvalResult, EvalSuite, perplexity
 from trainer.memorisation.findings import CanaryFindings
 
@@ -52,6 +55,17 @@ class Figure(BaseModel):
     means: str
 
 
+class YearRow(BaseModel):
+    """The mean loss of the held-out replies of a year, nats a token."""
+
+    model_config = ConfigDict(extra="forbid")
+    year: str = Field(description="'' where it is not known")
+    samples: int
+    tokens: int
+    base: float
+    tuned: float
+
+
 class HealthReport(BaseModel):
     """health.json: what `trainer finetune` leaves beside a checkpoint and `trainer health --json` prints."""
 
@@ -78,6 +92,9 @@ class HealthReport(BaseModel):
     curves: list[dict[str, Any]] = Field(description="the lines of training/metrics.jsonl")
     sweep: list[dict[str, Any]] = Field(description="points between base (alpha 0) and tuned weights (alpha 1)")
     samples: list[dict[str, Any]] = Field(description="the lines of training/samples.jsonl")
+    years: list[YearRow] = Field(
+        default_factory=list, description="of what is held out; none where fewer than two years are known"
+    )
     canaries: CanaryFindings | None = Field(None, description="of a probe: what it kept of the planted sentences")
 
 
@@ -231,7 +248,7 @@ def make_report(
     name: str, base_name: str | None, base: EvalResult | None, tuned: EvalResult, checks: list[BudgetCheck],
     suite: EvalSuite, *, verdict: str, sizes: dict[str, int], curves: list[dict[str, Any]],
     sweep: list[dict[str, Any]], samples: list[dict[str, Any]], folds: Sequence[tuple[float, float]] = (),
-    canaries: CanaryFindings | None = None,
+    canaries: CanaryFindings | None = None, years: Sequence[YearLoss] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """Return the report as JSON has it. `folds` are losses, nats a token."""
     held = max(sizes.get("held_out", 0), sizes.get("cross_validated", 0)) if sizes else None
@@ -249,6 +266,7 @@ def make_report(
         "replies": _side_by_side(suite, base, tuned),
         "curves": curves, "sweep": sweep, "samples": samples,
         "folds": [[perplexity(loss) for loss in pair] for pair in folds], "canaries": canaries,
+        "years": [asdict(year) for year in years],
     }).model_dump(mode="json")  # fmt: skip
 
 
@@ -275,6 +293,12 @@ def terminal_lines(report: dict[str, Any]) -> list[str]:
     for name, title in (("oov_words", "invented words"), ("base_oov_words", "the base's")):
         if report[name]:
             lines.append(f"{title}: {', '.join(word for word, _ in report[name][:12])}")
+    if report["years"]:
+        each = (
+            f"{row['year'] or 'undated'} {row['base']:.2f} -> {row['tuned']:.2f} ({counted(row['samples'], 'sample')})"
+            for row in report["years"]
+        )
+        lines.append(f"loss on held-out replies by year, base -> checkpoint: {', '.join(each)}")
     return [*lines, *(f"to do: {line}" for line in report["advice"])]
 
 
