@@ -5,6 +5,7 @@ files --read--> Dialogue --template--> text --tokenizer--> TokenisedExample (ids
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,12 +29,16 @@ from trainer.model.tokenizer import BOS, Tokenizer
 
 _SHORTEST_PROMPT = 8  # words that must remain of a long prompt after its front is cut
 _SHOWN = 3  # odd rows that are named
+_YEAR = re.compile(r"((?:1[6-9]|20|21)\d\d)-\d\d")  # of a time that is to be believed
 REPLY_SHINGLE = 8  # dialogues are short: twelve tokens in a row in common (8 + window - 1) tie two of them together
 
 
 @dataclass(frozen=True)
 class Dialogue:
-    """One prompt and its reply, with the exchanges before it. The texts have no template and no mode tags."""
+    """One prompt and its reply, with the exchanges before it. The texts have no template and no mode tags.
+
+    `year` is that of the memory behind it, '' where it is not known.
+    """
 
     name: str
     prompt: str
@@ -42,6 +47,7 @@ class Dialogue:
     mode: str | None = None
     split: Literal["train", "holdout", ""] = ""
     conversation: str = ""
+    year: str = ""
 
 
 @dataclass
@@ -158,7 +164,8 @@ def _of_run(row: dict[str, Any], tags: dict[str, list[str]]) -> list[Dialogue]:
     if meta.get("multi_turn") and not any(trained):  # older runs mark a conversation as a whole
         trained = [True] * len(context)
     name = str(meta["sample_id"])
-    last = Dialogue(name, prompt, reply, history, mode, split, conversation=name)
+    year = _YEAR.match(str(meta.get("timestamp")))
+    last = Dialogue(name, prompt, reply, history, mode, split, conversation=name, year=year[1] if year else "")
     earlier = [
         replace(last, name=f"{name}, reply {place + 1}", prompt=said, reply=answered, history=history[:place])
         for place, (said, answered) in enumerate(history)
