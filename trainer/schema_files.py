@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from trainer.ablation.ablate import AblationResult
+from trainer.ablation.trials import Trial
 from trainer.data.token_shards import Manifest
 from trainer.evaluation.report import HealthReport
 from trainer.mixture.sources import Sources
@@ -20,6 +22,8 @@ _MODELS: dict[str, type[BaseModel]] = {
     "health": HealthReport,
     "base_sources": Sources,
     "checkpoints_in_use": InUse,
+    "ablation": AblationResult,
+    "ablation_trial": Trial,
 }
 
 

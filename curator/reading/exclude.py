@@ -33,7 +33,7 @@ class Exclusions:
         return Drop((event.key,), "read", "excluded", found, event.path, event.id) if found else None
 
     def refuse_unknown(self) -> None:
-        """Check the values once all memories are read. Raises UsageError, listing those there are, for one of none."""
+        """Check the values once all is read. Raises UsageError for one that no memory has, listing those there are."""
         for kind, value in self._asked:
             if value not in self._met[kind]:
                 raise unknown_name(f"{kind} of --exclude", value, self._met[kind])

@@ -15,6 +15,7 @@ from curator.contract import __version__
 from curator.contract.cli_frame import completion_option, guarded
 from curator.contract.errors import UsageError
 from trainer.cli import (
+    ablate,
     chat,
     compare,
     convert,
@@ -35,7 +36,7 @@ from trainer.cli import (
 
 _COMMANDS = (
     finetune, preview, pretrain, resume, sample, chat, compare, health, info, export, import_, convert, tokenizer,
-    modules, mix, models,
+    modules, mix, models, ablate,
 )  # fmt: skip
 
 

@@ -5,7 +5,6 @@ files --read--> Dialogue --template--> text --tokenizer--> TokenisedExample (ids
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from curator.contract.errors import JobError, UsageError, counted
 from curator.contract.files import read_json, sha256_of
 from curator.contract.homes import find_profile, latest_run
 from curator.contract.modes import untag
-from curator.contract.records import MAKE_AGAIN, SUMMARY, WRAPPED, Message, read_summary
+from curator.contract.records import MAKE_AGAIN, SUMMARY, WRAPPED, Message, read_summary, source_of, year_of
 from curator.contract.secret_scan import secrets_of
 from curator.contract.special_tokens import foreign_token
 from trainer.data.batches import TokenisedExample
@@ -29,7 +28,6 @@ from trainer.model.tokenizer import BOS, Tokenizer
 
 _SHORTEST_PROMPT = 8  # words that must remain of a long prompt after its front is cut
 _SHOWN = 3  # odd rows that are named
-_YEAR = re.compile(r"((?:1[6-9]|20|21)\d\d)-\d\d")  # of a time that is to be believed
 REPLY_SHINGLE = 8  # dialogues are short: twelve tokens in a row in common (8 + window - 1) tie two of them together
 
 
@@ -37,7 +35,8 @@ REPLY_SHINGLE = 8  # dialogues are short: twelve tokens in a row in common (8 + 
 class Dialogue:
     """One prompt and its reply, with the exchanges before it. The texts have no template and no mode tags.
 
-    `year` is that of the memory behind it, '' where it is not known.
+    Of a run, `source`, `type` and `year` say which memory it comes from, as `curate run --exclude` names them, and
+    `question` where the prompt is one of ours, which kind.
     """
 
     name: str
@@ -47,7 +46,10 @@ class Dialogue:
     mode: str | None = None
     split: Literal["train", "holdout", ""] = ""
     conversation: str = ""
+    source: str = ""
+    type: str = ""
     year: str = ""
+    question: str = ""
 
 
 @dataclass
@@ -164,14 +166,22 @@ def _of_run(row: dict[str, Any], tags: dict[str, list[str]]) -> list[Dialogue]:
     if meta.get("multi_turn") and not any(trained):  # older runs mark a conversation as a whole
         trained = [True] * len(context)
     name = str(meta["sample_id"])
-    year = _YEAR.match(str(meta.get("timestamp")))
-    last = Dialogue(name, prompt, reply, history, mode, split, conversation=name, year=year[1] if year else "")
+    last = Dialogue(name, prompt, reply, history, mode, split, conversation=name, **_origin(meta))
     earlier = [
         replace(last, name=f"{name}, reply {place + 1}", prompt=said, reply=answered, history=history[:place])
         for place, (said, answered) in enumerate(history)
         if trained[place]
     ]
     return [*earlier, last]
+
+
+def _origin(meta: dict[str, Any]) -> dict[str, str]:
+    """Return which memory a sample comes from, by the fields of a Dialogue."""
+    files = meta.get("sources") or [{"path": ""}]
+    return {
+        "source": source_of(files[0]["path"]), "type": str(meta.get("source_type", "")),
+        "year": year_of(str(meta.get("timestamp", ""))), "question": str(meta.get("question", "")),
+    }  # fmt: skip
 
 
 def read_file(path: Path, template: Template) -> Dataset:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from curator.contract.records import UNKNOWN_YEAR
 from trainer.data.batches import Batch, PackedDataset, TokenisedExample, rows_of
 from trainer.data.dialogues import Dataset, Samples, encode_dataset
 from trainer.data.token_shards import Progress, Tokens, list_shards, shard_streams
@@ -61,7 +62,7 @@ def losses_by_year(samples: Samples, base: Llama, tuned: Llama) -> list[YearLoss
     by_year: dict[str, list[TokenisedExample]] = {}
     for sample, dialogue in zip(samples.holdout, samples.holdout_dialogues, strict=True):
         by_year.setdefault(dialogue.year, []).append(sample)
-    if len(by_year.keys() - {""}) < 2:
+    if len(by_year.keys() - {"", UNKNOWN_YEAR}) < 2:
         return []
     found = []
     for year, part in sorted(by_year.items()):

@@ -152,7 +152,7 @@ class EvalSuite:
         asked = self.unseen[:_DRAWN]
         seeds = range(self._seed, self._seed + len(asked))
         drawn = replies(decoder, self.tokenizer, [one.prompt for one in asked], self._drawn, seeds=seeds)
-        return self._lexicon.check(map(_whole_words, drawn))
+        return self._lexicon.check(map(whole_words, drawn))
 
     def voices_by_year(self, result: EvalResult) -> dict[str, Place]:
         """Return where a model's replies to the held-out prompts of each year stand, topic-free."""
@@ -175,7 +175,7 @@ class EvalSuite:
 
     def margins(self, base: EvalResult, tuned: EvalResult) -> Margins:
         """Return how well the figures of replies are known: of invented words, the difference to the base's."""
-        ours, theirs = list(map(_whole_words, tuned.replies)), list(map(_whole_words, base.replies))
+        ours, theirs = list(map(whole_words, tuned.replies)), list(map(whole_words, base.replies))
         counts = [self._invented(text) for text in ours]
         limits = [len(words(text)) for text in ours]
         before = [self._invented(text, limit) for text, limit in zip(theirs, limits, strict=False)]
@@ -206,7 +206,7 @@ class EvalSuite:
         count = max(1, len(unseen))
         return EvalResult(
             reply_loss=held, train_loss=train, text_loss=text,
-            oov=self._lexicon.check(map(_whole_words, unseen)),
+            oov=self._lexicon.check(map(whole_words, unseen)),
             unseen=self._recited.of(texts) if self._recited else None,
             trained=self._recited.of(reply.text for reply in trained) if self._recited and trained else None,
             eos_rate=sum(reply.stopped == "end" for reply in unseen) / count,
@@ -214,7 +214,7 @@ class EvalSuite:
             role_leaks=sum(reply.stopped == "stop" or leaks_role(reply.text, self._tags) for reply in unseen) / count,
             rep_4=repetition(texts), distinct_2=distinct(texts), length_ratio=self._length_ratio(unseen),
             replies=tuple(unseen), prompts=self._prompts.share(texts) if self._prompts else None,
-            voice=self.voice.score(list(map(_whole_words, unseen))) if self.voice else None,
+            voice=self.voice.score(list(map(whole_words, unseen))) if self.voice else None,
         )  # fmt: skip
 
     def beside(self, base: EvalResult, tuned: EvalResult) -> EvalResult:
@@ -224,8 +224,8 @@ class EvalSuite:
         later on, so that replies of different lengths cannot be compared.
         """
         pairs = list(zip(base.replies, tuned.replies, strict=False))
-        lengths = [len(words(_whole_words(reply))) for _, reply in pairs]
-        return replace(base, oov=self._lexicon.check((_whole_words(reply) for reply, _ in pairs), lengths))
+        lengths = [len(words(whole_words(reply))) for _, reply in pairs]
+        return replace(base, oov=self._lexicon.check((whole_words(reply) for reply, _ in pairs), lengths))
 
     def _length_ratio(self, drawn: list[Reply]) -> float | None:
         """Return the mean length of the replies that have a reference, in words, divided by that of the references."""
@@ -250,7 +250,7 @@ def _questions(dialogues: Sequence[Dialogue], template: Template) -> list[Questi
     ]
 
 
-def _whole_words(reply: Reply) -> str:
+def whole_words(reply: Reply) -> str:
     """Return the text of a reply without its last word where the limit of tokens may have cut it."""
     return reply.text if reply.stopped in ("end", "stop") else reply.text.rpartition(" ")[0]
 

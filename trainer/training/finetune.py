@@ -521,17 +521,25 @@ def _trained_model(ready: FinetuneContext, callback: TrainerCallback) -> tuple[L
 
 
 @dataclass(frozen=True)
-class _FoldParts:
-    """What each fold of a cross-validation is trained on and with; see `folds.Parts`."""
+class RecipeParts:
+    """What the recipe trains on and with, of any samples; see `folds.Parts`."""
 
     ready: FinetuneContext
     text: BaseText
     settings: FinetuneSettings
 
     def data(self, train: list[TokenisedExample]) -> PackedDataset | ReplayDataset:
+        """Return the batches of some samples, with the base's text."""
         return _batches(self.ready, train, [], self.text, self.settings)[0]
 
+    def steps(self, train: list[TokenisedExample]) -> int:
+        """Return the steps of a training on some samples: the epochs that the recipe asks for."""
+        sequences = self.settings.per_device_batch_size * self.settings.gradient_accumulation_steps
+        packed = PackedDataset(train, [], sequences, self.ready.context, self.settings.seed)
+        return max(1, math.ceil(self.settings.epochs * packed.epoch_rows() / sequences))
+
     def model(self) -> Llama:
+        """Return the model before its first step."""
         model = (self.ready.begin or self.ready.base).model(self.settings.dropout)
         if self.settings.method == "lora":
             add_lora(model, self.settings.lora_rank, self.settings.lora_alpha, self.settings.seed)
@@ -554,7 +562,7 @@ def _cross_validation(
         )
         weighted = ready.weighted_of(samples, dialogues)
         return cross_validate(
-            ready.base.model(), _FoldParts(ready, text, settings), samples, weighted, places,
+            ready.base.model(), RecipeParts(ready, text, settings), samples, weighted, places,
             Schedule(best_step, steps, alpha, precision), settings=settings, context=ready.context, kl=kl,
             device=device, tick=callback.measuring,
         )  # fmt: skip

@@ -6,6 +6,7 @@ all others, with the steps, the schedule and the mix that the fine-tune ended wi
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -52,20 +53,25 @@ class Schedule:
     precision: str
 
 
+def clusters_of(dialogues: Sequence[Dialogue], names: Sequence[str], tokenizer: Tokenizer) -> list[int]:
+    """Return the cluster of each dialogue: those of one name, of a conversation say, and near-duplicates together."""
+    tokens: dict[str, list[int]] = {name: [] for name in names}
+    for one, name in zip(dialogues, names, strict=True):
+        tokens[name] += tokenizer.encode(one.prompt) + tokenizer.encode(one.reply)
+    found = clusters([np.array(each, np.uint16) for each in tokens.values()], REPLY_SHINGLE).tolist()
+    cluster = dict(zip(tokens, found, strict=True))
+    return [cluster[name] for name in names]
+
+
 def fold_of(dialogues: Sequence[Dialogue], tokenizer: Tokenizer, folds: int, seed: int) -> list[int]:
     """Return the fold of each dialogue, conversations and near-duplicates together, the folds about alike in size.
 
     Raises UsageError where there are fewer clusters than folds.
     """
-    names = list(dict.fromkeys(one.conversation for one in dialogues))
-    tokens: dict[str, list[int]] = {name: [] for name in names}
-    sizes: dict[str, int] = dict.fromkeys(names, 0)
-    for one in dialogues:
-        tokens[one.conversation] += tokenizer.encode(one.prompt) + tokenizer.encode(one.reply)
-        sizes[one.conversation] += 1
-    found = clusters([np.array(tokens[name], np.uint16) for name in names], REPLY_SHINGLE).tolist()
+    names = [one.conversation for one in dialogues]
+    sizes: dict[str, int] = Counter(names)
     members: dict[int, list[str]] = {}
-    for cluster, name in zip(found, names, strict=True):
+    for cluster, name in dict.fromkeys(zip(clusters_of(dialogues, names, tokenizer), names, strict=True)):
         members.setdefault(cluster, []).append(name)
     if len(members) < folds:
         raise UsageError(
@@ -98,7 +104,7 @@ def cross_validate(
         assert batch is not None
         tuned = Llama(base.config)
         with memory_watched():
-            state = _trained(parts, train, schedule, settings, kl=kl, device=device, tick=partial(
+            state = trained(parts, train, schedule, settings, kl=kl, device=device, tick=partial(
                 lambda done, at: tick(at * schedule.steps + done, count * schedule.steps), at=fold))  # fmt: skip
         tuned.load_state_dict(mixed(base.state_dict(), state, schedule.alpha))
         tokens = float((batch.weights > 0).sum())
@@ -108,11 +114,11 @@ def cross_validate(
     return Folds(len(samples), sums[0] / sums[2], sums[1] / sums[2], each)
 
 
-def _trained(
+def trained(
     parts: Parts, train: list[TokenisedExample], schedule: Schedule, settings: FinetuneSettings, *,
     kl: KLRegulariser | None, device: str, tick: Callable[[int], None],
 ) -> dict[str, torch.Tensor]:  # fmt: skip
-    """Train on all folds but one, as the loop of a fine-tune does; return the weights, on the CPU."""
+    """Train as the loop of a fine-tune does, without its evaluations; return the weights, (out,in) and (dim,)."""
     model, data = parts.model().to(device).train(), parts.data(train)
     optimizer = make_optimizer(model, settings)
     for step in range(schedule.steps):
@@ -121,8 +127,8 @@ def _trained(
             group["lr"] = rate * group["scale"]
         torch.manual_seed((settings.seed * 1_000_003 + step) % 2**63)
         gradients(model, model.sparse_loss, data.batch(step), _MICRO, schedule.precision, device=device, kl=kl)
-        trained = [weight for weight in model.parameters() if weight.requires_grad]
-        torch.nn.utils.clip_grad_norm_(trained, settings.max_grad_norm, foreach=True)
+        moving = [weight for weight in model.parameters() if weight.requires_grad]
+        torch.nn.utils.clip_grad_norm_(moving, settings.max_grad_norm, foreach=True)
         optimizer.step()
         tick(step + 1)
     return {name: weight.cpu() for name, weight in merged_state(model).items()}
