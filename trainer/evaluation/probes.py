@@ -162,7 +162,7 @@ class EvalSuite:
         for number, reply in enumerate(result.replies):
             question = self.unseen[number % len(self.unseen)]
             if question.reference is not None:
-                texts.setdefault(question.year, []).append(_whole_words(reply))
+                texts.setdefault(question.year, []).append(whole_words(reply))
         return {year: self.voice.score(said).topic_free for year, said in texts.items()}
 
     def extended(self, model: Llama, result: EvalResult, replies: int) -> EvalResult:
