@@ -110,10 +110,14 @@ def test_canaries_are_trained_as_often_as_they_are_planted(place: Path) -> None:
     assert prepare(replace(request, canaries=None)).samples == ready.samples
 
 
-def test_a_probe_is_listed_and_never_used(place: Path, probe: tuple[Path, Result]) -> None:
+def test_a_probe_is_listed_and_never_used(
+    place: Path, probe: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = probe[0].name
     listed = {row["name"]: row for row in json.loads(trainer("models", "--home", place, "--json").out)}
     assert listed[name]["gate"] == "probe" and not listed[name]["in_use"]
+    monkeypatch.chdir(place)
+    assert "there is no such checkpoint" in (said := trainer("info", "nope").err) and "is the newest here" not in said
     for words in (
         ("models", "--home", place, "--use", name), ("chat", "--home", place),
         ("export", probe[0], "--to", "bin", "--out", place / "model.bin"),
