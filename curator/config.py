@@ -91,6 +91,9 @@ class HoldoutConfig(ConfigFile):
     """The held-out split."""
 
     share: Share = Field(0.05, description="share of the set that is held out")
+    by: Literal["random", "time"] = Field(
+        "random", description="which conversations: drawn at random, or (time) the newest; undated ones are never those"
+    )
     minimum: int = Field(20, ge=0, description="held-out samples at least")
     minimum_from: int = Field(400, ge=0, description="set size from which on the minimum holds")
 

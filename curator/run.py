@@ -61,6 +61,7 @@ class Request:
     context: str | None = None
     turns: int | None = None
     questions: str | None = None
+    holdout_by: str | None = None
     disabled: tuple[str, ...] = ()
     dry_run: bool = False
     unlocked: Unlocked | None = None
@@ -79,7 +80,8 @@ def rebuild_command(request: Request, home: Path, family: str) -> tuple[str, ...
         "--old-samples": options.old_samples, "--mode-from": options.mode_from,
         "--dual-direction": options.dual_direction, "--author": options.author,
         "--context": request.context, "--turns": request.turns, "--questions": request.questions,
-        "--holdout": options.holdout, "--since": options.since, "--max-file-bytes": request.max_file_bytes,
+        "--holdout": options.holdout, "--holdout-by": request.holdout_by, "--since": options.since,
+        "--max-file-bytes": request.max_file_bytes,
         "--password-file": request.password_file and request.password_file.absolute(),
     }  # fmt: skip
     words = ["curate", "run"]
@@ -143,6 +145,9 @@ def _overridden(settings: Settings, request: Request) -> Settings:
     asked = {"context": request.context, "turns": request.turns, "questions": request.questions}
     if given := {name: value for name, value in asked.items() if value}:
         curate = curate.model_copy(update={"pairing": curate.pairing.model_copy(update=given)})
+    if request.holdout_by:
+        holdout = curate.holdout.model_copy(update={"by": request.holdout_by})
+        curate = curate.model_copy(update={"holdout": holdout})
     return replace(settings, curate=curate, unlocked=request.unlocked)
 
 

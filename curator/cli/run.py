@@ -30,6 +30,7 @@ MODES_FROM = ("metadata", "type", "hybrid")
 AUTHORS = ("person", "other_human", "assistant", "tool")  # of curator.records, which help need not load
 EXCLUDED = ("source", "type", "year")
 QUESTIONS = ("passage", "stock")
+HOLDOUT_BY = ("random", "time")
 DIRECTIONS = ("thought-is-user", "thought-is-assistant")
 
 
@@ -62,6 +63,9 @@ def add(commands: Any) -> None:
     run.add_argument("--turns", type=positive, metavar="N", help="up to N exchanges a sample, each reply trained")
     run.add_argument("--questions", choices=QUESTIONS, help="what one-sided text answers (default: of etc/)")
     run.add_argument("--holdout", type=share, metavar="SHARE", help="share to hold out (default: 0.05)")
+    run.add_argument(
+        "--holdout-by", choices=HOLDOUT_BY, help="hold out conversations at random, or the newest (default: of etc/)"
+    )
     run.add_argument("--max-file-bytes", type=positive, metavar="N", help="drop larger files unread")
     run.add_argument(
         "--no-plugin", action="append", default=[], metavar="NAME", help="leave out this plugin, cleaner or filter"
@@ -113,6 +117,7 @@ def _run(options: argparse.Namespace) -> int:
         context=options.context,
         turns=options.turns,
         questions=options.questions,
+        holdout_by=options.holdout_by,
         disabled=tuple(options.no_plugin),
         dry_run=options.dry_run,
         unlocked=unlocked,

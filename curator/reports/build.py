@@ -240,6 +240,7 @@ def build_report(context: ReportContext, collected: Collected, choice: Choice, t
             pairs_compared=choice.holdout.compared,
             highest_reply_similarity=round(choice.holdout.highest_reply, 4),
             not_measured=choice.holdout.not_measured,
+            by=settings.curate.holdout.by,
         ),
         notices=notices(context, collected, choice),
         warnings=(*warnings(context, collected, choice), *kept),

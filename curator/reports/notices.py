@@ -171,6 +171,8 @@ def _small_holdout(holdout: Holdout) -> str:
     if holdout.too_large:
         large = counted(holdout.too_large, "sample")
         why.append(f"{large} in conversations that are larger than the room left for their modes")
+    if holdout.undated:
+        why.append(f"{counted(holdout.undated, 'sample')} in conversations without a date to be believed")
     held = f"the holdout has {len(holdout.rows):,} of {counted(holdout.wanted, 'sample')}"
     more = "--holdout asks for another share"
     return f"{held}, since whole conversations are held out: {'; '.join(why)}; {more}" if why else f"{held}; {more}"

@@ -72,7 +72,7 @@ class HoldoutReport(Record, frozen=True, gc=False, omit_defaults=False):
     """The held-out split: wanted and found, and the exact comparison with training that proves it apart.
 
     `highest_reply_similarity` is that of replies by themselves. `not_measured` counts the held-out samples of too few
-    words for a similarity to mean anything.
+    words for a similarity to mean anything. `by` says which conversations: drawn at random, or the newest (time).
     """
 
     wanted: int
@@ -82,6 +82,7 @@ class HoldoutReport(Record, frozen=True, gc=False, omit_defaults=False):
     pairs_compared: int
     highest_reply_similarity: float = 0.0
     not_measured: int = 0
+    by: str = "random"
 
 
 class Report(Record, frozen=True, gc=False, omit_defaults=False):
@@ -200,12 +201,13 @@ def facts(report: Report) -> list[str]:
     holdout = report.holdout
     lines = [f"{name[0].upper()}{name[1:]}: {verdict}" for name, verdict in report.fitness.items()]
     if holdout.samples:
+        newest = "the newest " if holdout.by == "time" else ""
         nearest = (
             f"the nearest has {holdout.highest_similarity:.3f}" if holdout.highest_similarity else "all are far below"
         )
         lines.append(
-            f"Holdout: {counted(holdout.samples, 'sample')} of whole conversations; no training sample comes within "
-            f"Jaccard similarity {holdout.threshold:g} of any ({counted(holdout.pairs_compared, 'pair')} might: "
+            f"Holdout: {counted(holdout.samples, 'sample')} of {newest}whole conversations; no training sample comes "
+            f"within Jaccard similarity {holdout.threshold:g} of any ({counted(holdout.pairs_compared, 'pair')} might: "
             f"compared exactly, {nearest})"
         )
         if holdout.highest_reply_similarity:

@@ -183,7 +183,8 @@ def _held_out(
     whole, replies, numbers = store.whole_sets()
     parts, owners = store.context_sets(rows)
     modes = as_numpy(store.columns.modes)[rows]
-    candidates = Candidates(modes, groups, rows, numbers[rows], whole, replies, parts=parts, owners=owners)
+    times = as_numpy(store.columns.times)[rows] if config.by == "time" else None
+    candidates = Candidates(modes, groups, rows, numbers[rows], whole, replies, parts=parts, owners=owners, times=times)
     near = settings.curate.near_duplicates
 
     def text_of(place: int) -> tuple[str, str]:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curator.config import HoldoutConfig
+from curator.reading import timestamps
 from curator.reading.spool import as_numpy, hash64
 from curator.selection.near_duplicates import LEAST_SHINGLES, Rows, ShingleSets, candidates, signatures
 from curator.selection.neighbours import Index, floors, neighbours
@@ -43,7 +44,8 @@ class Holdout:
     were all of them, nothing is proven and nothing held out: the count stays.
 
     Where fewer are held out than wanted, two counts say why: `too_near`, the samples of conversations refused since
-    they are near a training sample, and `too_large`, the samples of those that did not fit into the room left.
+    they are near a training sample, and `too_large`, the samples of those that did not fit into the room left. By time
+    there are `undated` samples too, of conversations without a date to be believed.
     """
 
     rows: Rows
@@ -54,6 +56,7 @@ class Holdout:
     too_large: int = 0
     highest_reply: float = 0.0
     not_measured: int = 0
+    undated: int = 0
 
 
 def joined_groups(columns: Columns, rows: Rows, links: Sequence[tuple[int, int]]) -> npt.NDArray[np.int64]:
@@ -83,7 +86,8 @@ class Candidates:
     """The chosen samples as the holdout sees them, one entry each: mode, conversation, row, number of its shingle sets.
 
     `replies` has the sets of the replies alone, empty where a reply is too short to be a twin. `parts` are the sets of
-    the single exchanges of samples that have several, `owners` the place of each one's sample.
+    the single exchanges of samples that have several, `owners` the place of each one's sample. With `times`, in
+    milliseconds, the newest conversations are held out.
     """
 
     modes: npt.NDArray[np.int16]
@@ -94,6 +98,7 @@ class Candidates:
     replies: ShingleSets
     parts: ShingleSets
     owners: Rows
+    times: npt.NDArray[np.int64] | None = None
 
     def texts(self, side: int) -> tuple[ShingleSets, Rows, Rows]:
         """Return sets, the numbers of those to compare, and the place of each one's sample.
@@ -146,9 +151,9 @@ def hold_out(all_of: Candidates, config: HoldoutConfig, nearness: Nearness, seed
     """Hold out whole conversations, about the same share of each mode, none of them near a training sample.
 
     Conversations with samples that are near each other stand on one side. Most that share a long reply are found
-    beforehand; then as many samples as are wanted are taken in seeded order and compared with all others, and
-    conversations that are near are joined, until nothing that is taken is near anything else. Where none of the
-    samples so held out can be measured, the others are tried.
+    beforehand; then as many samples as are wanted are taken in seeded order, or from the newest conversation back, and
+    compared with all others, and conversations that are near are joined, until nothing that is taken is near anything
+    else. Where none of the samples so held out can be measured, the others are tried.
     """
     before = int(fixed.held.sum())
     wanted = holdout_size(int((~(fixed.held | fixed.learnt)).sum()), config) + before
@@ -162,14 +167,15 @@ def hold_out(all_of: Candidates, config: HoldoutConfig, nearness: Nearness, seed
         taken = split.take(wanted, only=all_of.measured(np.arange(len(all_of.rows))))
         not_measured = int((~all_of.measured(taken)).sum()) if len(taken) else not_measured
     whole, replies = (side.highest(taken) for side in split.sides)
-    refused = split.near_others(taken)
+    refused, undated = split.near_others(taken), split.undated(taken)
     return Holdout(
         rows=all_of.rows[taken],
         wanted=wanted,
         highest=whole or _nearest_of_few(all_of, taken, nearness),
         compared=sum(side.compared for side in split.sides),
         too_near=refused,
-        too_large=int((~fixed.learnt).sum()) - len(taken) - refused,
+        too_large=int((~fixed.learnt).sum()) - len(taken) - refused - undated,
+        undated=undated,
         highest_reply=replies,
         not_measured=not_measured,
     )
@@ -180,6 +186,7 @@ class _Split:
 
     def __init__(self, all_of: Candidates, nearness: Nearness, seed: int, fixed: Fixed) -> None:
         self._fixed, self._modes = fixed, all_of.modes
+        self._ranks = None if all_of.times is None else _ranks(all_of.times)
         groups, self._group_of = np.unique(all_of.groups, return_inverse=True)
         hashes = np.array([hash64(f"{seed}/holdout/{group}") for group in groups.tolist()], dtype=np.uint64)
         self._order = np.argsort(hashes, kind="stable")
@@ -200,7 +207,8 @@ class _Split:
             kept = np.isin(self._labels, self._labels[self._fixed.held])
             allowed[self._labels[self._fixed.learnt | self._fixed.begun | kept]] = False
             new = ~(self._fixed.held | self._fixed.learnt)
-            order = self._order[allowed[self._order]]
+            order = self._ordered()
+            order = order[allowed[order]]
             more = _fill(self._modes, self._labels, order, wanted - int(kept.sum()), self._modes[new])
             taken = np.union1d(more, np.flatnonzero(kept & ~self._fixed.learnt))
             fresh = taken[~self._compared[taken]]
@@ -210,12 +218,41 @@ class _Split:
             for side in self.sides:
                 self._join(*side.compare(fresh, self._labels))
 
+    def _ordered(self) -> Rows:
+        """Return the labels in the order in which they are taken: seeded, or the newest first, undated ones not at all.
+
+        What is joined is as new as the newest sample of it: else training would know what came later.
+        """
+        if self._ranks is None:
+            return self._order
+        newest = self._newest(self._ranks)
+        order = self._order[np.argsort(-newest[self._order], kind="stable")]
+        return order[newest[order] > 0]
+
+    def _newest(self, ranks: Rows) -> Rows:
+        """Return the rank of each label's newest sample in the order of time, 0 where none has a date: (labels,)."""
+        newest = np.zeros(len(self._parent), dtype=np.int64)
+        np.maximum.at(newest, self._labels, ranks)
+        return newest
+
+    def undated(self, taken: Rows) -> int:
+        """Return how many samples are not taken for want of a date, those of joined conversations apart."""
+        if self._ranks is None:
+            return 0
+        left = (self._newest(self._ranks)[self._labels] == 0) & ~self._joined()
+        left[taken] = left[self._fixed.learnt] = False
+        return int(left.sum())
+
     def near_others(self, taken: Rows) -> int:
         """Return how many samples that are not taken are of conversations that are joined with others."""
-        conversations = np.bincount(np.unique(np.stack([self._labels, self._group_of]), axis=1)[0])
-        refused = conversations[self._labels] > 1
+        refused = self._joined()
         refused[taken] = refused[self._fixed.learnt] = False
         return int(refused.sum())
+
+    def _joined(self) -> npt.NDArray[np.bool_]:
+        conversations = np.bincount(np.unique(np.stack([self._labels, self._group_of]), axis=1)[0])
+        joined: npt.NDArray[np.bool_] = conversations[self._labels] > 1
+        return joined
 
     def _join(self, left: Rows, right: Rows) -> None:
         """Put the conversations of samples that are near each other, pairs of places, on one side."""
@@ -233,6 +270,13 @@ class _Split:
         if pairs:
             roots = np.array([root(group) for group in range(len(parent))], dtype=np.int64)
             self._labels = roots[self._group_of]
+
+
+def _ranks(times: npt.NDArray[np.int64]) -> Rows:
+    """Return the place of each time, (samples,), among all from 1 on; 0 for one that is not to be believed."""
+    believed = np.array([timestamps.plausible(time) for time in times.tolist()], dtype=bool)
+    places = np.unique(times, return_inverse=True)[1] + 1
+    return np.where(believed, places, 0)
 
 
 def _share_a_reply(all_of: Candidates, nearness: Nearness) -> tuple[Rows, Rows]:

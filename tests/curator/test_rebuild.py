@@ -46,6 +46,7 @@ OPTIONS = [
     ("--source", "a source.jsonl", "--base-model", "mistralai/Mistral-7B-Instruct-v0.3"),
     ("--schema", "own.json", "--context", "keep", "--mode-from", "type", "--dual-direction", "thought-is-assistant"),
     ("--exclude", "year=2024", "--exclude", "type=journal"),
+    ("--holdout-by", "time", "--holdout", "0.2"),
     ("--days-recent", "0", "--old-samples", "9", "--max-file-bytes", "200"),
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import random
 from dataclasses import replace
 from itertools import pairwise
@@ -10,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from core_fixtures import TINY, no_waiting_for_the_disk, paragraph
+from core_fixtures import TINY, no_waiting_for_the_disk, paragraph, trainer
 
+from trainer.data.pretraining_replay import HELD_OUT, REPLAY
 from trainer.model.checkpoint import Record, save_checkpoint
 from trainer.model.llama import Llama, ModelConfig
 from trainer.model.prompt_template import Template
@@ -75,3 +77,20 @@ def save(place: Path, model: Llama, template: Template | None = None, **record: 
     told = Record(made_by="pretrain", template=template or Template(), **record)
     with no_waiting_for_the_disk():
         return save_checkpoint(place, model.state_dict(), model.config, tokenizer(), told)
+
+
+def roomy_base(out: Path) -> Path:
+    """A base that knows nothing, with room for a sentence of English in the pieces of the tiny language.
+
+    Its text lies beside it: else every fine-tune would let it write some first.
+    """
+    model = Llama(replace(CONFIG, max_seq_len=224))
+    model.reset(1)
+    save(out, model)
+    rng = random.Random(4)
+    for name in (REPLAY, HELD_OUT):
+        text = out.parent / f"{name}.jsonl"
+        text.write_text("".join(json.dumps({"text": paragraph(rng)}) + "\n" for _ in range(12)), "utf-8")
+        words = ("--text", text, "--tokenizer", out / "tokenizer.model", "--shards", out / name)
+        assert trainer("modules", "add", "text", *words).status == 0
+    return out

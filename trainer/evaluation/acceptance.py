@@ -15,6 +15,7 @@ from trainer.evaluation.budgets import broken, check_budgets
 from trainer.evaluation.evidence import Folds
 from trainer.evaluation.interpolate import Interpolated, WeightInterpolation, nothing
 from trainer.evaluation.page import page
+from trainer.evaluation.perplexity import YearLoss, losses_by_year
 from trainer.evaluation.probes import EvalSuite
 from trainer.evaluation.report import JSON_FILE, advice, make_report, sweep_rows, verdict_of, voice_lines
 from trainer.evaluation.training_log import TrainingLog
@@ -102,8 +103,11 @@ class AcceptanceGate:
             log.folder.parent.name, self._base.folder.name, choice.base, choice.tuned, choice.checks, self._suite,
             verdict=verdict, sizes=sizes, curves=log.metrics(), samples=log.samples(),
             sweep=sweep_rows(choice.sweep, choice.base, choice.alpha), folds=found.each if found else [],
-            canaries=planted,
+            canaries=planted, years=self._years(choice),
         )  # fmt: skip
+
+    def _years(self, choice: Interpolated) -> list[YearLoss]:
+        return losses_by_year(self._samples, self._base.model(), _model(self._base, choice.state))
 
 
 def _model(base: Checkpoint, state: StateDict) -> Llama:

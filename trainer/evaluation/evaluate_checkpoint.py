@@ -15,7 +15,7 @@ from curator.contract.files import read_json
 from trainer.data.dialogues import Dataset, Samples, encode_dataset, read_dialogues, without_secrets
 from trainer.data.pretraining_replay import BaseText, base_text
 from trainer.evaluation.budgets import BudgetCheck
-from trainer.evaluation.perplexity import recorded_share
+from trainer.evaluation.perplexity import losses_by_year, recorded_share
 from trainer.evaluation.probes import EvalResult, EvalSuite, lexicon_of
 from trainer.evaluation.report import JSON_FILE, make_report, verdict_of
 from trainer.evaluation.settling import settle
@@ -87,6 +87,7 @@ def evaluate_checkpoint(
         verdict="probe" if tuned.record.is_probe else verdict,
         sizes={**sizes, "base_text_tokens": len(text.held)}, curves=log.metrics(), sweep=_sweep(log),
         samples=log.samples(), canaries=_canaries(log),
+        years=losses_by_year(samples, parent.model(), tuned.model()) if parent and samples else [],
     )  # fmt: skip
     return report, notes
 

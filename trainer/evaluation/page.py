@@ -101,6 +101,17 @@ def _view(report: Row) -> dict[str, Any]:
         "sizes": _sizes(report.get("sizes") or {}),
         "metrics": _metrics(report),
         "canaries": _canaries(report),
+        "years": [
+            {
+                "year": row["year"] or "undated",
+                "samples": _plain(row["samples"]),
+                "tokens": _plain(row["tokens"]),
+                "base": _loss(row["base"]),
+                "tuned": _loss(row["tuned"]),
+                "voice": _score((row.get("tuned_voice") or {}).get("score")),
+            }
+            for row in report.get("years") or []
+        ],
         "curves": _curve_rows(report),
         "sweep": _sweep_rows(report),
         "voice": _voice(report.get("voice")),

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainer.data.batches import Batch, PackedDataset, rows_of
-from trainer.data.dialogues import Dataset, encode_dataset
+from curator.contract.records import UNKNOWN_YEAR
+from trainer.data.batches import Batch, PackedDataset, TokenisedExample, rows_of
+from trainer.data.dialogues import Dataset, Samples, encode_dataset
 from trainer.data.token_shards import Progress, Tokens, list_shards, shard_streams
 from trainer.model.checkpoint import Checkpoint, Record
 from trainer.model.llama import Llama
@@ -43,6 +44,33 @@ class Line:
     name: str
     split: str
     measured: Measured
+
+
+@dataclass(frozen=True)
+class YearLoss:
+    """The mean losses of the held-out replies of a year ('': it is not known), nats a token: of base and fine-tune."""
+
+    year: str
+    samples: int
+    tokens: int
+    base: float
+    tuned: float
+
+
+def losses_by_year(samples: Samples, base: Llama, tuned: Llama) -> list[YearLoss]:
+    """Return the losses of each year of what is held out, in order; none where fewer than two years are known."""
+    by_year: dict[str, list[TokenisedExample]] = {}
+    for sample, dialogue in zip(samples.holdout, samples.holdout_dialogues, strict=True):
+        by_year.setdefault(dialogue.year, []).append(sample)
+    if len(by_year.keys() - {"", UNKNOWN_YEAR}) < 2:
+        return []
+    found = []
+    for year, part in sorted(by_year.items()):
+        batch = PackedDataset([], part, 1, base.config.max_seq_len, 0).validation()
+        assert batch is not None
+        losses = [mean_loss(model, batch, _MICRO) for model in (base, tuned)]
+        found.append(YearLoss(year, len(part), int((batch.weights > 0).sum()), losses[0], losses[1]))
+    return found
 
 
 @torch.no_grad()

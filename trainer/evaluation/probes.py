@@ -14,6 +14,7 @@ import numpy as np
 from curator.contract.cli_frame import Progress, no_progress
 from curator.contract.modes import BUILT_IN_MODES, Tags, bare
 from curator.contract.special_tokens import leaks_role, leaks_tag
+from curator.contract.voice.reference import Place
 from trainer.data.batches import PackedDataset
 from trainer.data.dialogues import Dialogue, Samples
 from trainer.data.token_shards import Tokens
@@ -41,11 +42,12 @@ _LEAST, _MOST = 48, 160  # tokens that a reply may have at least and at most bef
 
 @dataclass(frozen=True)
 class Question:
-    """A question, its prompt as the model sees it, and the person's own answer where it is known."""
+    """A question, its prompt as the model sees it, and the person's own answer and its year where they are known."""
 
     text: str
     prompt: str
     reference: str | None = None
+    year: str = ""
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,17 @@ class EvalSuite:
         drawn = replies(decoder, self.tokenizer, [one.prompt for one in asked], self._drawn, seeds=seeds)
         return self._lexicon.check(map(whole_words, drawn))
 
+    def voices_by_year(self, result: EvalResult) -> dict[str, Place]:
+        """Return where a model's replies to the held-out prompts of each year stand, topic-free."""
+        if self.voice is None:
+            return {}
+        texts: dict[str, list[str]] = {}
+        for number, reply in enumerate(result.replies):
+            question = self.unseen[number % len(self.unseen)]
+            if question.reference is not None:
+                texts.setdefault(question.year, []).append(whole_words(reply))
+        return {year: self.voice.score(said).topic_free for year, said in texts.items()}
+
     def extended(self, model: Llama, result: EvalResult, replies: int) -> EvalResult:
         """Return a model's figures with so many more replies to unseen prompts behind them."""
         done = len(result.replies)
@@ -227,7 +240,12 @@ class EvalSuite:
 
 def _questions(dialogues: Sequence[Dialogue], template: Template) -> list[Question]:
     return [
-        Question(dialogue.prompt, template.wrap(dialogue.prompt, dialogue.history, dialogue.mode), dialogue.reply)
+        Question(
+            dialogue.prompt,
+            template.wrap(dialogue.prompt, dialogue.history, dialogue.mode),
+            dialogue.reply,
+            dialogue.year,
+        )
         for dialogue in dialogues
     ]
 

@@ -11,8 +11,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from curator.contract.errors import counted
 from trainer.evaluation.budgets import AT_LEAST, BudgetCheck, broken, calibration
 from trainer.evaluation.interpolate import Point
+from trainer.evaluation.perplexity import YearLoss
 from trainer.evaluation.probes import EvalResult, EvalSuite, perplexity
 from trainer.memorisation.findings import CanaryFindings
 
@@ -87,6 +89,19 @@ class VoiceReport(BaseModel):
     rows: list[VoiceRow]
 
 
+class YearRow(BaseModel):
+    """The mean loss of the held-out replies of a year, nats a token, and where replies to its prompts stand."""
+
+    model_config = ConfigDict(extra="forbid")
+    year: str = Field(description="'' where it is not known")
+    samples: int
+    tokens: int
+    base: float
+    tuned: float
+    base_voice: Standing | None = Field(None, description="of its replies to prompts of the year")
+    tuned_voice: Standing | None = None
+
+
 class HealthReport(BaseModel):
     """health.json: what `trainer finetune` leaves beside a checkpoint and `trainer health --json` prints."""
 
@@ -114,6 +129,9 @@ class HealthReport(BaseModel):
     curves: list[dict[str, Any]] = Field(description="the lines of training/metrics.jsonl")
     sweep: list[dict[str, Any]] = Field(description="points between base (alpha 0) and tuned weights (alpha 1)")
     samples: list[dict[str, Any]] = Field(description="the lines of training/samples.jsonl")
+    years: list[YearRow] = Field(
+        default_factory=list, description="of what is held out; none where fewer than two years are known"
+    )
     canaries: CanaryFindings | None = Field(None, description="of a probe: what it kept of the planted sentences")
 
 
@@ -270,7 +288,7 @@ def make_report(
     name: str, base_name: str | None, base: EvalResult | None, tuned: EvalResult, checks: list[BudgetCheck],
     suite: EvalSuite, *, verdict: str, sizes: dict[str, int], curves: list[dict[str, Any]],
     sweep: list[dict[str, Any]], samples: list[dict[str, Any]], folds: Sequence[tuple[float, float]] = (),
-    canaries: CanaryFindings | None = None,
+    canaries: CanaryFindings | None = None, years: Sequence[YearLoss] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """Return the report as JSON has it. `folds` are losses, nats a token."""
     held = max(sizes.get("held_out", 0), sizes.get("cross_validated", 0)) if sizes else None
@@ -289,7 +307,19 @@ def make_report(
         "replies": _side_by_side(suite, base, tuned),
         "curves": curves, "sweep": sweep, "samples": samples,
         "folds": [[perplexity(loss) for loss in pair] for pair in folds], "canaries": canaries,
+        "years": _years(years, suite, base, tuned),
     }).model_dump(mode="json")  # fmt: skip
+
+
+def _years(
+    years: Sequence[YearLoss], suite: EvalSuite, base: EvalResult | None, tuned: EvalResult
+) -> list[dict[str, Any]]:
+    """Return the rows of the years, with where the replies of both models to the prompts of each stand."""
+    voices = {"base_voice": suite.voices_by_year(base) if base else {}, "tuned_voice": suite.voices_by_year(tuned)}
+    return [
+        asdict(one) | {name: asdict(found[one.year]) for name, found in voices.items() if one.year in found}
+        for one in years
+    ]
 
 
 def _voice(suite: EvalSuite, base: EvalResult | None, tuned: EvalResult) -> dict[str, Any] | None:
@@ -331,6 +361,13 @@ def terminal_lines(report: dict[str, Any]) -> list[str]:
     for name, title in (("oov_words", "invented words"), ("base_oov_words", "the base's")):
         if report[name]:
             lines.append(f"{title}: {', '.join(word for word, _ in report[name][:12])}")
+    if report["years"]:
+        each = (
+            f"{row['year'] or 'undated'} {row['base']:.2f} -> {row['tuned']:.2f} ({counted(row['samples'], 'sample')}"
+            f"{_voice_of_year(row)})"
+            for row in report["years"]
+        )
+        lines.append(f"loss on held-out replies by year, base -> checkpoint: {', '.join(each)}")
     return [*lines, *voice_lines(report), *(f"to do: {line}" for line in report["advice"])]
 
 
@@ -345,6 +382,11 @@ def voice_lines(report: dict[str, Any]) -> list[str]:
     parts = [f"{names[row['name']]} {_standing(row['topic_free'])}" for row in voice["rows"]]
     known = f"{voice['words'][0]:,} words of the person that it was not trained on"
     return [f"voice: {', '.join(parts)}; by {known}; {voice['recited']:.1%} of what it says is recited"]
+
+
+def _voice_of_year(row: dict[str, Any]) -> str:
+    voice = row["tuned_voice"]
+    return f", voice {voice['score']:.0f}" if voice and voice["score"] is not None else ""
 
 
 def _standing(place: dict[str, Any]) -> str:

@@ -275,9 +275,17 @@ def _newest_checkpoint() -> Path | None:
         home = optional_home(None)
         records = list(home.glob(f"profiles/*/{CHECKPOINTS}/*/{RECORD}")) if home else []
         newest = sorted(records, key=lambda path: path.stat().st_mtime, reverse=True)
-        return next((path.parent for path in newest if not load_record(path.parent)[1].is_probe), None)
+        return next((path.parent for path in newest if not _is_probe(path.parent)), None)
     except (OSError, CuratorError):
         return None
+
+
+def _is_probe(folder: Path) -> bool:
+    """Say whether a folder holds a probe; a damaged record says nothing of one."""
+    try:
+        return load_record(folder)[1].is_probe
+    except CuratorError:
+        return False
 
 
 def _no_checkpoint(folder: Path) -> tuple[str, str]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Home, Result, rows
+from conftest import Home, Result, rows, run, samples
 
 from curator.config import HoldoutConfig
 from curator.selection.holdout import Candidates, Fixed, Nearness, hold_out
@@ -29,9 +30,9 @@ def different(home: Home, count: int, **keys: Any) -> None:
         home.memory(f"Which sail is {name} {n}?", response=f"Sail {name} hangs by hook {other} {n} today.", **keys)
 
 
-def holdout_of(curate: Curate, home: Home, share: float) -> tuple[dict[str, Any], list[str]]:
+def holdout_of(curate: Curate, home: Home, share: float, *more: object) -> tuple[dict[str, Any], list[str]]:
     """Run, and return the holdout of the report and the warnings that speak of it."""
-    result = curate("run", "--username", "ann", "--home", home.folder, "--holdout", share)
+    result = curate("run", "--username", "ann", "--home", home.folder, "--holdout", share, *more)
     assert result.status == 0, result.err
     report = json.loads((result.run / "report.json").read_text("utf-8"))
     assert len(rows(result.run / "fine_tune_holdout.jsonl")) == report["holdout"]["samples"]
@@ -197,3 +198,78 @@ def test_the_share_of_a_mode_goes_by_what_is_new() -> None:
     nearness = Nearness(0.6, 2, lambda place: ("", texts[place]))
     held = hold_out(all_of, HoldoutConfig(share=0.1, minimum=0), nearness, seed=1, fixed=fixed)
     assert held.wanted == len(held.rows) == 10 and not learnt[held.rows].any()
+
+
+# --- by time ---
+
+
+def apart(home: Home, count: int, first: int = 0, **keys: Any) -> None:
+    """Add conversations that have hardly a word in common."""
+    for n in range(first, first + count):
+        own = [f"{WORDS[n % 12]}{chr(97 + n // 12)}{letter}" for letter in "abcdefghij"]
+        home.memory(f"Which {own[0]} of {own[1]} is it?", response=f"{' '.join(own[2:])}.", **keys)
+
+
+def times_of(folder: Path) -> tuple[list[str], list[str]]:
+    """The times of the samples that are held out, and of those that are trained on, each in order."""
+    found: tuple[list[str], list[str]] = ([], [])
+    for sample in samples(folder):
+        found[sample["metadata"].get("split") != "holdout"].append(sample["metadata"]["timestamp"])
+    return sorted(found[0]), sorted(found[1])
+
+
+def test_by_time_the_newest_conversations_are_held_out(curate: Curate, home: Home) -> None:
+    apart(home, 40)
+    drawn, newest = (run(curate, home, "--holdout", 0.2, *more) for more in ((), ("--holdout-by", "time")))
+    held, trained = times_of(newest)
+    assert len(held) == 8 and trained[-1] < held[0]
+    assert times_of(drawn)[1][-1] > times_of(drawn)[0][0], "by chance they are not"
+    report = json.loads((newest / "report.json").read_text("utf-8"))
+    assert report["holdout"]["by"] == "time" and report["holdout"]["highest_similarity"] < 0.7
+    summary = json.loads((newest / "run-summary.json").read_text("utf-8"))
+    assert summary["config"]["holdout"]["by"] == "time"
+    assert summary["command"][summary["command"].index("--holdout-by") + 1] == "time"
+    assert json.loads((drawn / "run-summary.json").read_text("utf-8"))["config"]["holdout"]["by"] == "random"
+
+
+def test_by_time_a_conversation_is_as_new_as_its_newest_sample_and_stays_whole(curate: Curate, home: Home) -> None:
+    apart(home, 2, metadata={"sessionId": "from the first day on"})
+    apart(home, 36, first=2)
+    apart(home, 1, first=40, metadata={"sessionId": "from the first day on"})
+    held, trained = times_of(run(curate, home, "--holdout", 0.1, "--holdout-by", "time"))
+    assert len(held) == 4 and len(trained) == 35
+    assert held[0] < held[1] < trained[0] < trained[-1] < held[-1], "its first two are the oldest of all"
+
+
+def test_by_time_a_twin_of_what_is_newest_is_held_out_with_it(curate: Curate, home: Home) -> None:
+    home.memory("Which thing did the other one see in the yard?", response=f"{LONG}.")
+    apart(home, 38)
+    home.memory("What lies over there by the wall, do you know?", response=f"{LONG}!")
+    held, trained = times_of(run(curate, home, "--holdout", 0.1, "--holdout-by", "time"))
+    assert len(held) == 4 and held[0] < trained[0] and held[-1] > trained[-1]
+
+
+def test_by_time_what_has_no_date_to_be_believed_is_never_the_newest(curate: Curate, home: Home) -> None:
+    apart(home, 20)
+    for number in range(4):
+        name = f"Which lamp burns in cabin {WORDS[number]} of the ship?"
+        path = home.memory(name, response=f"Lamp {WORDS[number + 5]} burns there since {number}.", id=f"x{number}")
+        told = json.loads(path.read_text("utf-8")) | {"timestamp": "9000-01-01T00:00:00Z"}
+        path.unlink()
+        home.file(f"lamp{number}.json", json.dumps(told))
+    folder = run(curate, home, "--holdout", 0.2, "--holdout-by", "time")
+    held, trained = times_of(folder)
+    assert len(held) == 5 and all(time.startswith("2025") for time in held)
+    assert [time for time in trained if time.startswith("9000")] == ["9000-01-01T00:00:00Z"] * 4
+    told, (notice,) = holdout_of(curate, home, 0.95, "--holdout-by", "time")
+    assert told["samples"] == 20 and "4 samples in conversations without a date to be believed" in notice
+
+
+def test_the_holdout_of_an_earlier_run_stays_and_the_newest_of_what_is_new_join_it(curate: Curate, home: Home) -> None:
+    apart(home, 20)
+    first = run(curate, home, "--holdout", 0.2)
+    apart(home, 20, first=20)
+    second = run(curate, home, "--holdout", 0.2, "--holdout-by", "time", "--since", first)
+    kept, held = times_of(first)[0], times_of(second)[0]
+    assert set(kept) < set(held) and len(held) == 8
+    assert min(set(held) - set(kept)) > times_of(second)[1][-1]

@@ -112,6 +112,20 @@ def made(suite: Any, before: EvalResult | None, after: EvalResult, checks: list[
     )  # fmt: skip
 
 
+def test_the_replies_to_each_year_s_prompts_have_their_own_place() -> None:
+    """Four prompts are held out, of two years; the others that are asked are of none."""
+    years = ("2024", "2023", "2024", "2024")
+    held = [replace(one, year=year) for one, year in zip(samples().holdout_dialogues, years, strict=True)]
+    suite = probes_with(replace(samples(), holdout_dialogues=held), voice=voice(), replies=48)
+    after = suite.measure(model_with(tuned()), 48, 8, 8)
+    found = suite.voices_by_year(after)
+    assert set(found) == {"2023", "2024"}
+    assert found["2023"].words < found["2024"].words
+    asked = [reply for number, reply in enumerate(after.replies) if number % len(suite.unseen) in (0, 2, 3)]
+    assert found["2024"] == voice().score([reply.text for reply in asked]).topic_free
+    assert probes_with(samples()).voices_by_year(after) == {}
+
+
 def test_the_budget_is_off_unless_asked_for_and_breaks_below_its_limit() -> None:
     before, after = measured()
     assert BudgetSettings().voice is None

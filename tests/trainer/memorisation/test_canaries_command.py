@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shlex
 import signal
 from dataclasses import replace
@@ -12,13 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from core_fixtures import WIDE_OPEN, Result, home_with, paragraph, trainer
-from use_fixtures import CONFIG, save
+from core_fixtures import WIDE_OPEN, Result, home_with, trainer
+from use_fixtures import roomy_base
 
 from curator.contract.errors import UsageError
-from trainer.data.pretraining_replay import HELD_OUT, REPLAY
 from trainer.model.checkpoint import load_record
-from trainer.model.llama import Llama
 from trainer.training.finetune import FinetuneRequest, finetune, prepare
 from trainer.training.loop import StepMetrics, Stopped, TrainerCallback
 
@@ -31,19 +28,6 @@ STRICT: dict[str, Any] = WIDE_OPEN | {
 FAST = "--steps 4 --eval-steps 2 --save-steps 1 --precision fp32 --threads 1 --compile never".split()
 
 
-def make_base(folder: Path) -> None:
-    """A base that knows nothing, with room for a canary in the pieces of the tiny language; its text lies beside it."""
-    model = Llama(replace(CONFIG, max_seq_len=224))
-    model.reset(1)
-    out = save(folder / "base", model)
-    rng = random.Random(4)
-    for name in (REPLAY, HELD_OUT):
-        text = folder / f"{name.replace('/', '-')}.jsonl"
-        text.write_text("".join(json.dumps({"text": paragraph(rng)}) + "\n" for _ in range(12)), "utf-8")
-        words = ("--text", text, "--tokenizer", out / "tokenizer.model", "--shards", out / name)
-        assert trainer("modules", "add", "text", *words).status == 0
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with a base beside it, and dialogues of which a part is held out."""
@@ -51,7 +35,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home_with(folder, STRICT)
     rows = [{"input": f"ba ko {number} re mu?", "output": f"san lor {number * 7} vi en."} for number in range(40)]
     (folder / "told.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    make_base(folder)
+    roomy_base(folder / "base")
     return folder
 
 
@@ -126,10 +110,14 @@ def test_canaries_are_trained_as_often_as_they_are_planted(place: Path) -> None:
     assert prepare(replace(request, canaries=None)).samples == ready.samples
 
 
-def test_a_probe_is_listed_and_never_used(place: Path, probe: tuple[Path, Result]) -> None:
+def test_a_probe_is_listed_and_never_used(
+    place: Path, probe: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = probe[0].name
     listed = {row["name"]: row for row in json.loads(trainer("models", "--home", place, "--json").out)}
     assert listed[name]["gate"] == "probe" and not listed[name]["in_use"]
+    monkeypatch.chdir(place)
+    assert "there is no such checkpoint" in (said := trainer("info", "nope").err) and "is the newest here" not in said
     for words in (
         ("models", "--home", place, "--use", name), ("chat", "--home", place),
         ("export", probe[0], "--to", "bin", "--out", place / "model.bin"),
