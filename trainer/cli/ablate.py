@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 BY = ("source", "type", "year", "cleaner", "questions")  # of trainer.ablation.parts, which help need not load
 
-_NBSP = "\N{NO-BREAK SPACE}"  # a figure and its margin are read in one piece
-
 
 def add(commands: Any) -> None:
     """Add the command to the parser."""
@@ -107,9 +105,9 @@ def _show(result: AblationResult) -> None:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    difference = "" if row.difference is None else f"{row.difference:+.4f}{_NBSP}±{row.margin:.4f}"
+    difference = "" if row.difference is None else f"{row.difference:+.4f}±{row.margin:.4f}"
     return (
         row.name, f"{row.samples:,}", f"{row.loss:.3f}", f"{row.judged_by:,}", difference, row.says,
-        f"{100 * row.invented:.2f}%{_NBSP}±{100 * row.invented_margin:.2f}", f"{100 * row.recited:.1f}%",
-        "" if row.voice is None else f"{row.voice:.0f}{_NBSP}±{row.voice_margin:.0f}",
+        f"{100 * row.invented:.2f}%±{100 * row.invented_margin:.2f}", f"{100 * row.recited:.1f}%",
+        "" if row.voice is None else f"{row.voice:.0f}±{row.voice_margin:.0f}",
     )  # fmt: skip
