@@ -1,4 +1,4 @@
-"""A text as hashed n-grams: two to five characters, one and two words; topic-free where rare words are masked first."""
+"""A text as hashed n-grams: 3 to 6 characters, 2 and 4 words; topic-free where rare words are masked first."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-CHARACTERS, WORDS = (2, 3, 4, 5), (1, 2)
+CHARACTERS, WORDS = (3, 4, 5, 6), (2, 4)
 STREAMS = len(CHARACTERS) + len(WORDS)
 BUCKETS = 1 << 18  # of each stream
 COMMON = 500  # words of a language that are not masked

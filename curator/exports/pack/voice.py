@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Final
@@ -12,8 +13,10 @@ from curator.contract.voice.grams import Masker
 from curator.contract.voice.reference import Judge, build_reference, left_out
 from curator.exports.pack.texts import Said, Texts, evenly
 from curator.language.identify import UNDETERMINED
+from curator.language.words import count_words
 
 _BAR: Final = 55  # percentile of the person's own texts: above the median beside a somewhat different background too
+_DOUBT: Final = 0.4  # nats of a single word by which it must pass, less by the root of how many there are
 _MOST_CHARACTERS: Final = 1_000_000  # of a side: as many as tell the voice, in seconds
 _MOST_TEXTS: Final = 4_000  # of the person that are measured
 
@@ -38,7 +41,10 @@ class Voice:
         found, bar = self.measures.get((said.sample_id, said.text)), self.bars.get(language)
         if bar is None:
             return None
-        return min(found[0] - bar[0], found[1] - bar[1]) if found else float("-inf")
+        if not found:
+            return float("-inf")
+        doubt = _DOUBT / math.sqrt(max(1, count_words(said.text)))
+        return min(found[0] - bar[0], found[1] - bar[1]) - doubt
 
 
 def languages_of(texts: Texts) -> Counter[str]:
