@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from curator.contract.voice.grams import Masker
+from curator.contract.voice.grams import Masker, batch, plain
 from curator.contract.voice.reference import Judge, build_reference, left_out
 from curator.exports.pack.texts import Said, Texts, evenly
 from curator.language.identify import UNDETERMINED
@@ -76,13 +76,14 @@ def in_language(of_text: str, language: str, known: Counter[str]) -> bool:
 def _measure(voice: Voice, language: str, person: list[Said], others: list[str]) -> None:
     lacking = "" if others else "no text of others beside them"
     if not lacking:
-        reference = build_reference([said.text for said in person], others)
+        reference = build_reference([said.text for said in person], others, full=False)
         lacking = reference.lacking()
     if lacking:
         voice.lacking[language] = lacking
         return
     texts, whole = [said.text for said in person], Judge(reference)
-    apart, _ = left_out(texts, reference.topic_free.others, read=Masker(reference.common))
+    mask = Masker(reference.common)
+    apart, _ = left_out(batch([mask(plain(text)) for text in texts]), reference.topic_free.others)
     found = np.array([[whole.measure(text) for text in texts], apart]).T
     for said, (with_it, without_it) in zip(person, found.tolist(), strict=True):
         voice.measures[said.sample_id, said.text] = with_it, without_it
