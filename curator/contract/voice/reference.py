@@ -33,7 +33,7 @@ from curator.contract.voice.grams import (
 
 KNOWN = 2000  # words that are known of the person, and of the others, at least
 JUDGED = 100  # words of a text that is judged, at least
-SHRINK = 2000.0
+SHRINK = 4000.0
 _UNSEEN = 0.05  # added to every bucket
 _FOLDS = 5
 _RESAMPLES = 1000

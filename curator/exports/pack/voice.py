@@ -16,7 +16,7 @@ from curator.language.identify import UNDETERMINED
 from curator.language.words import count_words
 
 _BAR: Final = 55  # percentile of the person's own texts: above the median beside a somewhat different background too
-_DOUBT: Final = 0.4  # nats of a single word by which it must pass, less by the root of how many there are
+_DOUBT: Final = 0.3  # nats of a single word by which it must pass, less by the root of how many there are
 _MOST_CHARACTERS: Final = 1_000_000  # of a side: as many as tell the voice, in seconds
 _MOST_TEXTS: Final = 4_000  # of the person that are measured
 
