@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from curator.contract.files import pretty_json
-from curator.contract.voice.grams import Masker, common_words, count, documents_of, grams, number_of_words, words_of
+from curator.contract.voice.grams import Masker, batch, common_words, documents_of, number_of_words, words_of
 from curator.contract.voice.reference import Background, Judge, build_reference
 from curator.contract.voice.stored import background_arrays
 from trainer.data.pretraining_replay import base_text
@@ -128,7 +128,7 @@ def write_table(path: Path) -> int:
     kept, counted = documents[::8], [text for place, text in enumerate(documents) if place % 8]
     common = common_words([[word for text in counted for word in words_of(text)]])
     mask = Masker(common)
-    free, full = (count([grams(read(text)) for text in counted]) for read in (mask, str))
+    free, full = (batch([read(text) for text in counted]).count() for read in (mask, str))
     words = sum(number_of_words(words_of(text)) for text in counted)
     arrays = background_arrays(Background(words, common, free, full, tuple(kept)))
     np.savez_compressed(path, allow_pickle=False, **arrays)

@@ -23,6 +23,8 @@ from curator.contract.voice.stored import as_arrays
 from curator.encryption.profile import Unlocked, core_json
 from curator.importing.folders import holds_memories
 from curator.likeness.reference import Learnt, Unlearnt, unlearnt_reference
+from curator.likeness.scores import Drawn, Likeness, likeness
+from curator.likeness.texts import main_language
 from curator.plugin_manager import BUILT_IN_PLUGINS, Registry, fill, load_importers, load_plugins, switched_off
 from curator.reading.drop_log import DropLog
 from curator.reading.read import read_memories, settle_mode_from, sources_of
@@ -227,7 +229,7 @@ def _make(request: Request, setup: Setup, files: RunFiles | None, progress: Prog
             _write_reference(collected, choice, files, learnt)
         own_schema = request.schema is not None
         context = ReportContext(request.username, setup.family, settings, options, why, own_schema, names_unread=unread)
-        report = build_report(context, collected, choice, tally)
+        report = build_report(context, collected, choice, tally, _likeness(collected, choice, tally, learnt, progress))
         if not report.samples:
             raise EmptySet(report, request.source or setup.profile / "memory", store.modes())
         return report
@@ -319,6 +321,13 @@ def _write_reference(collected: Collected, choice: Choice, files: RunFiles, lear
     rows = Unlearnt(held=choice.holdout.rows, unused=free, chosen=choice.rows)
     if reference := unlearnt_reference(lambda row: store.spool.get(row).sample, rows, learnt):
         files.arrays(VOICE_REFERENCE, as_arrays(reference))
+
+
+def _likeness(collected: Collected, choice: Choice, tally: Tally, learnt: Learnt, progress: Progress) -> Likeness:
+    """Return how much of the set sounds like the person; of a large one a part is read, evenly over time."""
+    spool, language = collected.store.spool, main_language(learnt.characters)
+    drawn = Drawn.some(lambda row: spool.get(row).sample, choice.rows, language, tally.voice.languages)
+    return likeness(drawn, progress)
 
 
 def _held_out(sample: CuratedSample) -> CuratedSample:

@@ -44,10 +44,10 @@ def add(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from curator.contract.files import read_text
     from curator.exports.run_samples import RunSamples
-    from curator.likeness.scores import judge_texts, likeness
+    from curator.likeness.scores import drawn, judge_texts, likeness
 
     run = named_run(options)
-    samples = RunSamples(run.folder, ())
+    samples = drawn(RunSamples(run.folder, ()))
     if options.files:
         texts = {str(path): read_text(path) for path in options.files}
         language, known, others, judged = judge_texts(samples, texts)
@@ -114,7 +114,8 @@ def _show_set(found: Likeness) -> None:
 
     table = _table("replies", "score", "95% of", "words")
     table.add_row("all", *_cells(found.whole))
-    for kind, groups in found.groups.items():
+    languages = {"language": found.languages} if len(found.languages) > 1 else {}
+    for kind, groups in (found.groups | languages).items():
         for name, place in groups.items():
             table.add_row(Text(harmless(f"  {kind} {name}")), *_cells(place))
     console().print(table)

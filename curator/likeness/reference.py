@@ -11,17 +11,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from curator.contract.voice.grams import BUCKETS, STREAMS
 from curator.contract.voice.reference import KNOWN, Background, Reference, View, build_reference
 from curator.contract.voice.stored import english
 from curator.language.identify import UNDETERMINED
-from curator.likeness.texts import BOOKS, TALK, Text, evenly, main_language, texts_of, words_in
+from curator.likeness.texts import BOOKS, TALK, Rows, Text, evenly, main_language, texts_of, words_in
 from curator.records import CuratedSample
 
 CHARACTERS = 300_000  # of either side that are counted at most, 50,000 words: more tell hardly better, and take longer
-Rows = npt.NDArray[np.int64]
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from curator.records import CuratedSample
 TALK = "the other side of the person's own chats"
 BOOKS = "English of books and talk"
 _TALKS = ("conversation",)  # memories whose user side is the person's for certain
+Rows = npt.NDArray[np.int64]
 _GOLDEN = (5**0.5 - 1) / 2
 
 
@@ -27,6 +29,16 @@ class Text:
     text: str
     person: bool
     reply: bool
+
+    @cached_property
+    def plain(self) -> str:
+        """The text as it is counted."""
+        return plain(self.text)
+
+    @cached_property
+    def words(self) -> int:
+        """How many words it has."""
+        return number_of_words(words_of(self.plain))
 
 
 def texts_of(sample: CuratedSample) -> Iterator[Text]:
@@ -70,6 +82,6 @@ def words_in(texts: Iterable[str]) -> int:
     return sum(number_of_words(words_of(plain(text))) for text in texts)
 
 
-def evenly(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def evenly(rows: Rows) -> Rows:
     """Return rows (N,) in an order of which every beginning is spread evenly over them, (N,)."""
     return rows[np.argsort(np.arange(1, len(rows) + 1) * _GOLDEN % 1, kind="stable")]

@@ -12,13 +12,26 @@ import msgspec
 from curator.config import Range, TargetsConfig
 from curator.contract.errors import counted
 from curator.contract.secret_scan import secrets_of
+from curator.contract.voice.reference import Place
 from curator.language.tokens import estimated_tokens
 from curator.language.words import count_words
+from curator.likeness.scores import Likeness
 from curator.reading import timestamps
 from curator.reading.drop_log import DropLog
 from curator.records import Change, CuratedSample, SchemaSample
 from curator.reports.notices import ReportContext, notices, of_samples, warnings
-from curator.reports.report import REPORT_FORMAT, Card, Check, DropCount, HoldoutReport, Report, Step
+from curator.reports.report import (
+    REPORT_FORMAT,
+    Card,
+    Check,
+    DropCount,
+    HoldoutReport,
+    Report,
+    Step,
+    VoicePlace,
+    VoiceReport,
+    VoiceSample,
+)
 from curator.reports.voice import Voice
 from curator.selection.choose import Choice
 from curator.selection.sample_store import Collected
@@ -202,7 +215,9 @@ def fitness(train: int, targets: TargetsConfig) -> dict[str, str]:
     return verdicts
 
 
-def build_report(context: ReportContext, collected: Collected, choice: Choice, tally: Tally) -> Report:
+def build_report(
+    context: ReportContext, collected: Collected, choice: Choice, tally: Tally, likeness: Likeness
+) -> Report:
     """Return the report of a run whose samples are all counted."""
     settings, options, counts = context.settings, context.options, collected.counts
     targets = settings.targets
@@ -258,7 +273,32 @@ def build_report(context: ReportContext, collected: Collected, choice: Choice, t
         silences=counts.gaps.counts,
         suggested_session_minutes=counts.gaps.suggested_minutes,
         encrypted=collected.timeline.notes["encrypted"],
+        voice=voice_report(likeness),
     )
+
+
+def voice_report(found: Likeness) -> VoiceReport:
+    """Return what a report tells of how much a set sounds like the person."""
+    return VoiceReport(
+        language=found.language,
+        others=found.others,
+        person_words=found.known[0],
+        other_words=found.known[1],
+        read=found.of[0],
+        samples=found.of[1],
+        whole=_place(found.whole),
+        groups={kind: {name: _place(one) for name, one in places.items()} for kind, places in found.groups.items()},
+        languages={name: _place(one) for name, one in found.languages.items()},
+        least=tuple(
+            VoiceSample(one.sample_id, one.score, one.words, one.reply[:200], one.source) for one in found.least
+        ),
+        why=found.why,
+    )
+
+
+def _place(place: Place) -> VoicePlace:
+    score, low, high = (None if edge is None else round(edge, 1) for edge in (place.score, place.low, place.high))
+    return VoicePlace(score, low, high, place.words, place.why)
 
 
 def _ranked(counts: Counter[str]) -> dict[str, int]:

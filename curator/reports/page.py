@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from curator.contract.errors import counted
+from curator.reports.drift import drift
 from curator.reports.report import Report, Step, facts, headline
 from curator.reports.safe_text import visible
 
@@ -32,6 +33,7 @@ def render_html(report: Report) -> str:
     return _template().render(
         r=report, headline=headline(report), facts=facts(report), funnel=_funnel(report),
         months=_by_year(report.months),
+        drift=drift(report.voice.groups.get("year", {})) if report.voice else "",
     )  # fmt: skip
 
 

@@ -85,6 +85,47 @@ class HoldoutReport(Record, frozen=True, gc=False, omit_defaults=False):
     by: str = "random"
 
 
+class VoicePlace(Record, frozen=True, gc=False, omit_defaults=False):
+    """Where texts stand: 0 the others, 100 the person, with the bounds of 95%; None and why, where nothing tells."""
+
+    score: float | None
+    low: float | None
+    high: float | None
+    words: int
+    why: str
+
+
+class VoiceSample(Record, frozen=True, gc=False, omit_defaults=False):
+    """A reply that is taken for the person's and is among the least like them, its first 200 characters."""
+
+    sample_id: str
+    score: float
+    words: int
+    reply: str
+    source: str
+
+
+class VoiceReport(Record, frozen=True, gc=False, omit_defaults=False):
+    """How much the replies in the main `language` sound like the person; `curate docs voice` has the measure.
+
+    `groups` are by author, mode, source and year, `languages` the scores in every language, each by its own words.
+    `person_words` and `other_words` are known of the two sides, `others` says who these are. `read` of `samples` in
+    this language were read, evenly over their time. `why` says what is missing where nothing can be told.
+    """
+
+    language: str
+    others: str
+    person_words: int
+    other_words: int
+    read: int
+    samples: int
+    whole: VoicePlace
+    groups: dict[str, dict[str, VoicePlace]]
+    languages: dict[str, VoicePlace]
+    least: tuple[VoiceSample, ...]
+    why: str
+
+
 class Report(Record, frozen=True, gc=False, omit_defaults=False):
     """report.json. Shares in percent; `memory_fates` adds up to `memories` and `drops` of a stage to its losses.
 
@@ -95,7 +136,8 @@ class Report(Record, frozen=True, gc=False, omit_defaults=False):
     trained, `secrets` those turned down or kept by the kind of secret, `too_long` those of more tokens than
     etc/targets.json's max_tokens; it and `tokens` are estimates by characters. `corrections` are the near-duplicates
     kept since they say another thing, `sessions` the talks without a long silence, `silences` the histogram of the time
-    between messages, `suggested_session_minutes` the silence that parts it best, 0 where none does.
+    between messages, `suggested_session_minutes` the silence that parts it best, 0 where none does. `voice` says how
+    much the replies sound like the person.
     """
 
     format: str
@@ -138,6 +180,7 @@ class Report(Record, frozen=True, gc=False, omit_defaults=False):
     silences: dict[str, int] = msgspec.field(default_factory=dict)
     suggested_session_minutes: int = 0
     encrypted: int = 0
+    voice: VoiceReport | None = None
 
 
 def read_report(folder: Path) -> Report:
@@ -196,6 +239,33 @@ def voices(report: Report) -> list[str]:
     return lines
 
 
+def voice_scores(report: Report) -> list[str]:
+    """Return how much the replies sound like the person, by author, and the least alike, each as a line."""
+    voice = report.voice
+    if voice is None:
+        return []
+    if voice.why:
+        return [f"Voice, in {voice.language!r}: too little to tell: {voice.why}"]
+    by_author = ", ".join(
+        f"{_AUTHORS.get(name, name)} {_score(place)}" for name, place in voice.groups["author"].items()
+    )
+    lines = [
+        f"Voice, in {voice.language!r}, from 0 (others) to 100 (the person, unseen): {_score(voice.whole)}; {by_author}"
+    ]
+    if voice.read < voice.samples:
+        lines[0] += f"; of {voice.read:,} of {counted(voice.samples, 'sample')}, evenly over their time"
+    if voice.least:
+        least = ", ".join(f"{one.sample_id} ({one.score:.0f})" for one in voice.least[:3])
+        lines.append(f"Least like the person: {least}; curate explain shows whose words one is, and from where")
+    return lines
+
+
+def _score(place: VoicePlace) -> str:
+    if place.score is None:
+        return place.why
+    return f"{place.score:.0f} ({place.low:.0f} to {place.high:.0f})"
+
+
 def facts(report: Report) -> list[str]:
     """Return what a set is fit for, its holdout and its sums, each as a line; of terminal and page alike."""
     holdout = report.holdout
@@ -215,7 +285,7 @@ def facts(report: Report) -> list[str]:
         if holdout.not_measured:
             few = counted(holdout.not_measured, "held-out sample has", "held-out samples have")
             lines[-1] += f"; {few} too few words to be measured"
-    lines += [f"Samples by mode: {listed(report.modes)}", *voices(report)]
+    lines += [f"Samples by mode: {listed(report.modes)}", *voices(report), *voice_scores(report)]
     lines.append(f"Modes of the memories decided by: {listed(report.mode_sources)}")
     lines.append(f"Replies changed by cleaners: {listed(report.cleaned)}")
     lines.append(

@@ -15,8 +15,8 @@ from curator.contract.voice.grams import (
     BUCKETS,
     STREAMS,
     Masker,
+    batch,
     common_words,
-    count,
     documents_of,
     grams,
     number_of_words,
@@ -71,12 +71,27 @@ def test_the_same_text_in_other_spelling_of_characters_has_the_same_grams() -> N
 def test_each_stream_has_its_n_grams_and_counts_add_up() -> None:
     text = "to be or not to be"
     found = grams(text)
-    assert [len(stream) for stream in found] == [len(text) + 2 - order + 1 for order in (2, 3, 4, 5)] + [6, 5]
-    assert len(set(found[4].tolist())) == 4, "'to' and 'be' stand twice"
-    counts = count([found, found])
+    assert [len(stream) for stream in found] == [len(text) + 2 - order + 1 for order in (3, 4, 5, 6)] + [5, 3]
+    assert len(set(found[4].tolist())) == 4, "'to be' stands twice"
+    counts = batch([text, text]).count()
     assert counts.shape == (STREAMS, BUCKETS)
     assert counts.sum(1).tolist() == [2 * len(stream) for stream in found]
-    assert count([]).sum() == 0 and all(len(stream) < 3 for stream in grams(""))
+    assert batch([]).count().sum() == 0 and all(len(stream) < 3 for stream in grams(""))
+
+
+def test_texts_that_are_read_together_have_the_n_grams_that_each_has_alone() -> None:
+    texts = ["to be or not", "", "a", "🚢 ship", *(f"text {number} of many" for number in range(600)), "", "x y"]
+    together = batch(texts)
+    assert len(together) == len(texts)
+    for place in (0, 1, 2, 3, 255, 256, 257, 603, 604, 605):
+        alone = batch([texts[place]])
+        for stream in range(STREAMS):
+            found, sizes = together.part(stream, place, place + 1)
+            np.testing.assert_array_equal(found, alone.buckets[stream])
+            assert sizes.tolist() == [len(found)]
+    kept = np.array([place % 3 == 0 for place in range(len(texts))])
+    np.testing.assert_array_equal(together.count(kept=kept), batch(texts[::3]).count())
+    np.testing.assert_array_equal(together.count(100, 400), batch(texts[100:400]).count())
 
 
 @pytest.mark.parametrize("sizes", [[3] * 200, [700, 2, 2, 900], [249, 1, 250, 1], [10]])
@@ -185,11 +200,11 @@ def test_a_stranger_among_the_persons_texts_is_least_like_them() -> None:
     own, strange = written(1, 6000, HERS), written(9, 300, odd)
     texts = own + strange
     random.Random(0).shuffle(texts)
-    others = count([grams(plain(text)) for text in written(2, 6000, HIS) + written(8, 3000, odd)])
-    found, beside = left_out(texts, others, most=1.0)
-    order = sorted(range(len(texts)), key=found.__getitem__)
+    others = batch([plain(text) for text in written(2, 6000, HIS) + written(8, 3000, odd)]).count()
+    found, beside = left_out(batch(list(map(plain, texts))), others, most=1.0)
+    order = found.argsort(kind="stable").tolist()
     assert {texts[place] for place in order[: len(strange)]} == set(strange)
-    assert beside == []
+    assert len(beside) == 0
 
 
 # --- files ---

@@ -1,4 +1,4 @@
-"""A text as hashed n-grams: two to five characters, one and two words; topic-free where rare words are masked first."""
+"""A text as hashed n-grams: 3 to 6 characters, 2 and 4 words; topic-free where rare words are masked first."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from zlib import crc32
@@ -13,7 +14,9 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-CHARACTERS, WORDS = (2, 3, 4, 5), (1, 2)
+from curator.contract.cli_frame import Progress, no_progress
+
+CHARACTERS, WORDS = (3, 4, 5, 6), (2, 4)
 STREAMS = len(CHARACTERS) + len(WORDS)
 BUCKETS = 1 << 18  # of each stream
 COMMON = 500  # words of a language that are not masked
@@ -26,6 +29,7 @@ _WORD = re.compile(
 )
 _ALONE = re.compile(f"[{_BLANKLESS}]")
 _CHARACTERS = 2  # of a script without blanks that count as a word
+_AT_ONCE = 256  # texts
 _SPACE = re.compile(r"\s+")
 _TOKEN = re.compile(f"{_WORD.pattern}|[^\\w\\s]")
 _FIRST, _LAST = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9)
@@ -45,6 +49,8 @@ def words_of(text: str) -> list[str]:
 
 def number_of_words(words: Sequence[str]) -> int:
     """Return how many words these are, where two characters of a script without blanks count as one."""
+    if "".join(words).isascii():
+        return len(words)
     alone = sum(1 for word in words if _ALONE.match(word))
     return len(words) - alone + -(-alone // _CHARACTERS)
 
@@ -88,11 +94,67 @@ class Masker:
         return found
 
 
+@dataclass(frozen=True)
+class Batch:
+    """The n-grams of texts, one after the other: of each stream the buckets (n-grams,), and where the text's begin.
+
+    `bounds` have the shape (texts + 1,).
+    """
+
+    buckets: Grams
+    bounds: tuple[NDArray[np.int64], ...]
+
+    def __len__(self) -> int:
+        return len(self.bounds[0]) - 1
+
+    def first(self, streams: int) -> Batch:
+        """Return the first of the streams, buckets (n-grams,) each."""
+        return Batch(self.buckets[:streams], self.bounds[:streams])
+
+    def part(self, stream: int, begin: int, end: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Return the buckets (n-grams,) of some texts in a stream, and how many each text has (texts,)."""
+        bounds = self.bounds[stream]
+        return self.buckets[stream][bounds[begin] : bounds[end]], np.diff(bounds[begin : end + 1])
+
+    def count(self, begin: int = 0, end: int | None = None, kept: NDArray[np.bool_] | None = None) -> Counts:
+        """Return how often each bucket occurs in texts, of all of them those that are `kept` (texts,).
+
+        The counts have the shape (STREAMS, BUCKETS).
+        """
+        end, out = len(self) if end is None else end, np.zeros((len(self.buckets), BUCKETS), np.int64)
+        for stream in range(len(out)):
+            buckets, sizes = self.part(stream, begin, end)
+            if kept is not None:
+                buckets = buckets[np.repeat(kept[begin:end], sizes)]
+            out[stream] = np.bincount(buckets, minlength=BUCKETS)
+        return out
+
+
 def grams(text: str) -> Grams:
     """Return the buckets of the n-grams of a plain text, (N,) for each stream; a blank stands before and behind it."""
-    points = np.frombuffer(f" {text} ".encode("utf-32-le", "surrogatepass"), np.uint32)
-    tokens = np.array([_number(token) for token in _TOKEN.findall(text)], np.uint32)
-    return tuple(_buckets(points, order) for order in CHARACTERS) + tuple(_buckets(tokens, order) for order in WORDS)
+    return batch([text]).buckets
+
+
+def batch(texts: Sequence[str], progress: Progress = no_progress) -> Batch:
+    """Return the n-grams of plain texts, in each stream (n-grams,); a blank stands before and behind each."""
+    found: list[tuple[list[NDArray[np.int32]], list[NDArray[np.int64]]]] = [([], []) for _ in range(STREAMS)]
+    for begin in range(0, len(texts), _AT_ONCE):
+        some = texts[begin : begin + _AT_ONCE]
+        spaced = [f" {text} " for text in some]
+        points = np.frombuffer("".join(spaced).encode("utf-32-le", "surrogatepass"), np.uint32)
+        read = [[_number(token) for token in _TOKEN.findall(text)] for text in some]
+        tokens = np.array([number for numbers in read for number in numbers], np.uint32)
+        lengths, many = (np.array(list(map(len, side))) for side in (spaced, read))
+        orders = [(points, lengths, order) for order in CHARACTERS] + [(tokens, many, order) for order in WORDS]
+        for (buckets, sizes), (values, each, order) in zip(found, orders, strict=True):
+            buckets.append(_buckets(values, order, np.cumsum(each)[:-1]))
+            sizes.append(np.maximum(each - order + 1, 0))
+        progress("counting", begin + len(some), len(texts))
+    none, zero = np.zeros(0, np.int32), np.zeros(1, np.int64)
+    return Batch(
+        tuple(np.concatenate([none, *buckets]) for buckets, _ in found),
+        tuple(np.cumsum(np.concatenate([zero, *sizes])) for _, sizes in found),
+    )
 
 
 @lru_cache(1 << 16)
@@ -100,8 +162,8 @@ def _number(token: str) -> int:
     return crc32(token.lower().encode("utf-8", "surrogatepass"))
 
 
-def _buckets(values: NDArray[np.uint32], order: int) -> NDArray[np.int32]:
-    """Return the bucket of each run of `order` values, by a multiplicative hash."""
+def _buckets(values: NDArray[np.uint32], order: int, ends: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Return the bucket of each run of `order` values, by a multiplicative hash; none goes over one of the `ends`."""
     many = len(values) - order + 1
     if many < 1:
         return np.zeros(0, np.int32)
@@ -110,15 +172,11 @@ def _buckets(values: NDArray[np.uint32], order: int) -> NDArray[np.int32]:
         out = out * _FIRST + values[place : place + many]
     out ^= out >> np.uint64(29)
     out *= _LAST
-    return (out >> np.uint64(64 - (BUCKETS.bit_length() - 1))).astype(np.int32)
-
-
-def count(documents: Sequence[Grams]) -> Counts:
-    """Return how often each bucket occurs in documents, (STREAMS, BUCKETS)."""
-    out = np.zeros((STREAMS, BUCKETS), np.int64)
-    for stream in range(STREAMS if documents else 0):
-        out[stream] = np.bincount(np.concatenate([document[stream] for document in documents]), minlength=BUCKETS)
-    return out
+    whole = np.ones(many, bool)
+    for back in range(1, order):
+        places = ends - back
+        whole[places[(places >= 0) & (places < many)]] = False
+    return (out >> np.uint64(64 - (BUCKETS.bit_length() - 1))).astype(np.int32)[whole]
 
 
 def documents_of(texts: Iterable[str], size: int = DOCUMENT) -> list[str]:

@@ -8,23 +8,22 @@ document is judged by the words of its own day.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curator.contract.cli_frame import Progress, no_progress
 from curator.contract.voice.grams import (
     BUCKETS,
     DOCUMENT,
-    STREAMS,
+    Batch,
     Counts,
     Grams,
     Masker,
+    batch,
     common_words,
-    count,
     documents_of,
     grams,
     number_of_words,
@@ -34,7 +33,7 @@ from curator.contract.voice.grams import (
 
 KNOWN = 2000  # words that are known of the person, and of the others, at least
 JUDGED = 100  # words of a text that is judged, at least
-SHRINK = 8000.0
+SHRINK = 4000.0
 _UNSEEN = 0.05  # added to every bucket
 _FOLDS = 5
 _RESAMPLES = 1000
@@ -70,6 +69,15 @@ class View:
         return np.array(list(each), np.float32)
 
 
+def lacking(known: int, others: int) -> str:
+    """Return how many words are missing, of the person or of others, before anything can be told, or ''."""
+    if known < KNOWN:
+        return f"{known:,} words are known of the person: {KNOWN - known:,} more are needed"
+    if others < KNOWN:
+        return f"{others:,} words are known of others: {KNOWN - others:,} more are needed"
+    return ""
+
+
 @dataclass(frozen=True)
 class Reference:
     """A person's way to write in one language; `words` are how many are known of the person and of the others.
@@ -86,12 +94,7 @@ class Reference:
 
     def lacking(self) -> str:
         """Return what is missing before it can tell anything, or ''."""
-        known, others = self.words
-        if known < KNOWN:
-            return f"{known:,} words are known of the person: {KNOWN - known:,} more are needed"
-        if others < KNOWN:
-            return f"{others:,} words are known of others: {KNOWN - others:,} more are needed"
-        return ""
+        return lacking(*self.words)
 
 
 class Judge:
@@ -185,12 +188,16 @@ class Background:
 
 
 def build_reference(
-    person: Sequence[str], others: Sequence[str] | Background, common: frozenset[int] | None = None
+    person: Sequence[str],
+    others: Sequence[str] | Background,
+    common: frozenset[int] | None = None,
+    *,
+    full: bool = True,
 ) -> Reference:
     """Return the reference of a person's texts, in the order of their time, beside others' texts or a background.
 
     `common` are the words that are not masked (see `common_words`), by default the background's, or those that both
-    sides use most.
+    sides use most. Without `full`, nothing but the topic-free text is counted.
     """
     ours = documents_of(person)
     theirs = list(others.documents) if isinstance(others, Background) else documents_of(others)
@@ -200,72 +207,64 @@ def build_reference(
         common, beside = common or others.common, others.words
     if common is None:
         common = common_words([word for document in side for word in document] for side in words)
-    mask, views = Masker(common), []
-    for read, name in ((mask, "topic_free"), (str, "full")):
-        counts: Counts | None = getattr(others, name) if isinstance(others, Background) else None
-        first, second = ([grams(read(document)) for document in side] for side in (ours, theirs))
-        views.append(_view(first, second, counts))
-    return Reference((known, beside), common, topic_free=views[0], full=views[1])
+    mask = Masker(common)
+    first, second = (batch([mask(document) for document in side]) for side in (ours, theirs))
+    topic_free = _view(first, second, others.topic_free if isinstance(others, Background) else None)
+    if not full:
+        return Reference((known, beside), common, topic_free, topic_free)
+    whole = _view(batch(ours), batch(theirs), others.full if isinstance(others, Background) else None)
+    return Reference((known, beside), common, topic_free, whole)
 
 
 def left_out(
-    person: Sequence[str], others: Counts, beside: Sequence[str] = (), *, read: Callable[[str], str] = str,
-    within: bool = False, most: float | None = None, progress: Progress = no_progress,
-) -> tuple[list[float], list[float]]:  # fmt: skip
-    """Return the measures of a person's texts, and of others' texts `beside` them, nats, by counts of others.
+    person: Batch, others: Counts, beside: Batch | None = None, *, within: bool = False, most: float | None = None,
+    kept: NDArray[np.bool_] | None = None,
+) -> tuple[Floats, Floats]:  # fmt: skip
+    """Return the measures of a person's texts (N,), and of others' texts `beside` them (M,), nats, by counts of others.
 
-    `read` masks a plain text where the counts (STREAMS, BUCKETS) are topic-free. A fifth of the person's texts is left
-    out of their counts in turn, and measured by the rest; and of those beside, where `within` says that the others'
-    counts hold them. A measure of few words says little by itself. With `most`, no n-gram counts for more nats: a name
-    that a stranger's texts repeat makes them known otherwise.
+    A fifth of the person's texts is left out of their counts in turn, and measured by the rest; and of those beside,
+    where `within` says that the others' counts (streams, BUCKETS) hold them. A measure of few words says little by
+    itself. With `most`, no n-gram counts for more nats: a name that a stranger's texts repeat makes them known
+    otherwise. Of the person's texts, those that are `kept` (N,) are counted, and all are measured.
     """
-    total, mine, rest = len(person) + len(beside), list[Grams](), list[Grams]()
-    for side, texts in ((mine, person), (rest, beside)):
-        for text in texts:
-            side.append(grams(read(plain(text))))
-            progress("counting", len(mine) + len(rest), total)
-    ours, found, apart = count(mine), list[float](), list[float]()
-    for part in _parts(mine):
-        found += _measures(part, ours - count(part), others, most)
-    for part in _parts(rest):
-        apart += _measures(part, ours, np.maximum(others - count(part), 0) if within else others, most)
+    beside = beside or batch(())
+    ours, found, apart = person.count(kept=kept), np.zeros(len(person)), np.zeros(len(beside))
+    for begin, end in _parts(len(person)):
+        rest = ours - person.count(begin, end, kept)
+        found[begin:end] = _measures(person, (begin, end), rest, others, most)
+    for begin, end in _parts(len(beside)):
+        rest = np.maximum(others - beside.count(begin, end), 0) if within else others
+        apart[begin:end] = _measures(beside, (begin, end), ours, rest, most)
     return found, apart
 
 
-def _measures(documents: Sequence[Grams], person: Counts, others: Counts, most: float | None = None) -> list[float]:
-    """Return the measures of documents, nats, by counts that they are in none of."""
-    means = np.zeros((STREAMS, len(documents)))
-    for stream in range(STREAMS):
-        parts = [document[stream] for document in documents]
-        sizes = np.array([len(part) for part in parts])
-        places = np.concatenate(parts)  # of these few the ratios are found, not of the whole table
+def _measures(texts: Batch, part: tuple[int, int], person: Counts, others: Counts, most: float | None = None) -> Floats:
+    """Return the measures of a part of the texts, nats, by counts that they are in none of."""
+    means = np.zeros((len(person), part[1] - part[0]))
+    for stream in range(len(person)):
+        places, sizes = texts.part(stream, *part)
         totals = int(person[stream].sum()), int(others[stream].sum())
+        # of these few the ratios are found, not of the whole table
         ratios = _log_ratios(person[stream][places], others[stream][places], totals)
         if most is not None:
             ratios = np.clip(ratios, -most, most)
-        sums = np.bincount(np.repeat(np.arange(len(documents)), sizes), ratios, len(documents))
+        sums = np.bincount(np.repeat(np.arange(len(sizes)), sizes), ratios, len(sizes))
         means[stream] = np.where(sizes > 0, sums / np.maximum(sizes, 1), np.nan)
     empty = np.isnan(means)
-    each = np.where(empty, 0.0, means).sum(0) / np.maximum(1, (~empty).sum(0))
-    return [float(nats) for nats in each]
+    return np.asarray(np.where(empty, 0.0, means).sum(0) / np.maximum(1, (~empty).sum(0)))
 
 
-def _view(person: list[Grams], others: list[Grams], background: Counts | None = None) -> View:
+def _view(person: Batch, others: Batch, background: Counts | None = None) -> View:
     """Return the counts and the measures of what was left out; with a `background`, the others are in none of it."""
-    ours, theirs = count(person), count(others) if background is None else background
-    ceiling, floor = list[float](), list[float]()
-    for part in _parts(person):
-        ceiling += _measures(part, ours - count(part), theirs)
-    for part in _parts(others):
-        floor += _measures(part, ours, theirs - count(part) if background is None else theirs)
-    return View(ours, theirs, np.array(floor), np.array(ceiling))
+    theirs = others.count() if background is None else background
+    ceiling, floor = left_out(person, theirs, others, within=background is None)
+    return View(person.count(), theirs, floor, ceiling)
 
 
-def _parts(documents: list[Grams]) -> Iterator[list[Grams]]:
-    """Yield the documents in up to five runs of neighbours."""
-    bounds = np.linspace(0, len(documents), min(_FOLDS, len(documents)) + 1).astype(int)
-    for begin, end in pairwise(bounds.tolist()):
-        yield documents[begin:end]
+def _parts(many: int) -> Iterator[tuple[int, int]]:
+    """Yield the bounds of up to five runs of neighbours among so many."""
+    bounds = np.linspace(0, many, min(_FOLDS, many) + 1).astype(int)
+    yield from pairwise(bounds.tolist())
 
 
 def _log_ratios(person: Counts, others: Counts, totals: tuple[int, int]) -> Floats:

@@ -17,7 +17,7 @@ from curator.contract.errors import UsageError
 from curator.contract.voice.grams import BUCKETS, STREAMS, Counts
 from curator.contract.voice.reference import Background, Reference, View
 
-_FORMAT = np.array([1, STREAMS, BUCKETS])
+_FORMAT = np.array([2, STREAMS, BUCKETS])
 _NAMES = ("language", "others")
 Array = NDArray[np.generic]
 

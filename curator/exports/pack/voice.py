@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from curator.contract.voice.grams import Masker
+from curator.contract.voice.grams import Masker, batch, plain
 from curator.contract.voice.reference import Judge, build_reference, left_out
 from curator.exports.pack.texts import Said, Texts, evenly
 from curator.language.identify import UNDETERMINED
+from curator.language.words import count_words
 
 _BAR: Final = 55  # percentile of the person's own texts: above the median beside a somewhat different background too
+_DOUBT: Final = 0.3  # nats of a single word by which it must pass, less by the root of how many there are
 _MOST_CHARACTERS: Final = 1_000_000  # of a side: as many as tell the voice, in seconds
 _MOST_TEXTS: Final = 4_000  # of the person that are measured
 
@@ -38,7 +41,10 @@ class Voice:
         found, bar = self.measures.get((said.sample_id, said.text)), self.bars.get(language)
         if bar is None:
             return None
-        return min(found[0] - bar[0], found[1] - bar[1]) if found else float("-inf")
+        if not found:
+            return float("-inf")
+        doubt = _DOUBT / math.sqrt(max(1, count_words(said.text)))
+        return min(found[0] - bar[0], found[1] - bar[1]) - doubt
 
 
 def languages_of(texts: Texts) -> Counter[str]:
@@ -70,13 +76,14 @@ def in_language(of_text: str, language: str, known: Counter[str]) -> bool:
 def _measure(voice: Voice, language: str, person: list[Said], others: list[str]) -> None:
     lacking = "" if others else "no text of others beside them"
     if not lacking:
-        reference = build_reference([said.text for said in person], others)
+        reference = build_reference([said.text for said in person], others, full=False)
         lacking = reference.lacking()
     if lacking:
         voice.lacking[language] = lacking
         return
     texts, whole = [said.text for said in person], Judge(reference)
-    apart, _ = left_out(texts, reference.topic_free.others, read=Masker(reference.common))
+    mask = Masker(reference.common)
+    apart, _ = left_out(batch([mask(plain(text)) for text in texts]), reference.topic_free.others)
     found = np.array([[whole.measure(text) for text in texts], apart]).T
     for said, (with_it, without_it) in zip(person, found.tolist(), strict=True):
         voice.measures[said.sample_id, said.text] = with_it, without_it

@@ -42,10 +42,10 @@ def reference_of(folder: Path) -> Reference:
 
 
 def counted(reference: Reference, word: int | str) -> int:
-    """How often a word, or that of a passage, was counted as the person's."""
-    stream = len(CHARACTERS)  # the first of words
-    (bucket,) = grams(f"Word{word}word" if isinstance(word, int) else word)[stream].tolist()
-    return int(reference.full.person[stream, bucket])
+    """How often a word, or that of a passage, was counted as the person's: by six characters in its middle."""
+    stream, text = len(CHARACTERS) - 1, f"Word{word}word" if isinstance(word, int) else word
+    buckets = grams(text)[stream]
+    return int(reference.full.person[stream, buckets[len(buckets) // 2]])
 
 
 def said(folder: Path, name: str, numbers: range) -> set[int]:
