@@ -63,6 +63,7 @@ class Request:
     context: str | None = None
     turns: int | None = None
     questions: str | None = None
+    voice_at_least: float | None = None
     disabled: tuple[str, ...] = ()
     dry_run: bool = False
     unlocked: Unlocked | None = None
@@ -81,6 +82,7 @@ def rebuild_command(request: Request, home: Path, family: str) -> tuple[str, ...
         "--old-samples": options.old_samples, "--mode-from": options.mode_from,
         "--dual-direction": options.dual_direction, "--author": options.author,
         "--context": request.context, "--turns": request.turns, "--questions": request.questions,
+        "--voice-at-least": request.voice_at_least,
         "--holdout": options.holdout, "--since": options.since, "--max-file-bytes": request.max_file_bytes,
         "--password-file": request.password_file and request.password_file.absolute(),
     }  # fmt: skip
@@ -143,6 +145,9 @@ def _overridden(settings: Settings, request: Request) -> Settings:
     asked = {"context": request.context, "turns": request.turns, "questions": request.questions}
     if given := {name: value for name, value in asked.items() if value}:
         curate = curate.model_copy(update={"pairing": curate.pairing.model_copy(update=given)})
+    if request.voice_at_least is not None:
+        voice = curate.voice.model_copy(update={"at_least": request.voice_at_least})
+        curate = curate.model_copy(update={"voice": voice})
     return replace(settings, curate=curate, unlocked=request.unlocked)
 
 

@@ -19,6 +19,7 @@ from curator.contract.cli_frame import (
     positive,
     print_json,
     progress_bar,
+    score,
     share,
 )
 from curator.contract.errors import UsageError
@@ -60,6 +61,10 @@ def add(commands: Any) -> None:
     )
     run.add_argument("--turns", type=positive, metavar="N", help="up to N exchanges a sample, each reply trained")
     run.add_argument("--questions", choices=QUESTIONS, help="what one-sided text answers (default: of etc/)")
+    run.add_argument(
+        "--voice-at-least", type=score, metavar="SCORE",
+        help="drop replies taken for the person's that are less like them, from 0 to 100 (default: none)",
+    )  # fmt: skip
     run.add_argument("--holdout", type=share, metavar="SHARE", help="share to hold out (default: 0.05)")
     run.add_argument("--max-file-bytes", type=positive, metavar="N", help="drop larger files unread")
     run.add_argument(
@@ -100,6 +105,7 @@ def _run(options: argparse.Namespace) -> int:
         context=options.context,
         turns=options.turns,
         questions=options.questions,
+        voice_at_least=options.voice_at_least,
         disabled=tuple(options.no_plugin),
         dry_run=options.dry_run,
         unlocked=unlocked,
