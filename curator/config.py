@@ -98,6 +98,15 @@ class HoldoutConfig(ConfigFile):
     minimum_from: int = Field(400, ge=0, description="set size from which on the minimum holds")
 
 
+class VoiceConfig(ConfigFile):
+    """The filter `voice`: replies that are taken for the person's and are not like them."""
+
+    at_least: Annotated[float, Field(ge=0, le=100)] | None = Field(
+        None, description="score, from 0 (others) to 100 (the person), below which a reply is dropped; null: none is"
+    )
+    words: int = Field(20, ge=8, description="words of such a reply at least: fewer say little")
+
+
 class PluginsConfig(ConfigFile):
     """Which plugins run."""
 
@@ -116,6 +125,7 @@ class CurateConfig(ConfigFile):
     reply: ReplyConfig = ReplyConfig()
     near_duplicates: NearDuplicateConfig = NearDuplicateConfig()
     holdout: HoldoutConfig = HoldoutConfig()
+    voice: VoiceConfig = VoiceConfig()
     plugins: PluginsConfig = PluginsConfig()
     cleaners: tuple[str, ...] = Field(
         ("leftovers", "whitespace", "fillers", "trim"), description="their order; others run after them"

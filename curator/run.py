@@ -64,6 +64,7 @@ class Request:
     turns: int | None = None
     questions: str | None = None
     holdout_by: str | None = None
+    voice_at_least: float | None = None
     disabled: tuple[str, ...] = ()
     dry_run: bool = False
     unlocked: Unlocked | None = None
@@ -82,6 +83,7 @@ def rebuild_command(request: Request, home: Path, family: str) -> tuple[str, ...
         "--old-samples": options.old_samples, "--mode-from": options.mode_from,
         "--dual-direction": options.dual_direction, "--author": options.author,
         "--context": request.context, "--turns": request.turns, "--questions": request.questions,
+        "--voice-at-least": request.voice_at_least,
         "--holdout": options.holdout, "--holdout-by": request.holdout_by, "--since": options.since,
         "--max-file-bytes": request.max_file_bytes,
         "--password-file": request.password_file and request.password_file.absolute(),
@@ -150,6 +152,9 @@ def _overridden(settings: Settings, request: Request) -> Settings:
     if request.holdout_by:
         holdout = curate.holdout.model_copy(update={"by": request.holdout_by})
         curate = curate.model_copy(update={"holdout": holdout})
+    if request.voice_at_least is not None:
+        voice = curate.voice.model_copy(update={"at_least": request.voice_at_least})
+        curate = curate.model_copy(update={"voice": voice})
     return replace(settings, curate=curate, unlocked=request.unlocked)
 
 

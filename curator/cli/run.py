@@ -19,6 +19,7 @@ from curator.contract.cli_frame import (
     positive,
     print_json,
     progress_bar,
+    score,
     share,
 )
 from curator.contract.errors import UsageError
@@ -62,6 +63,10 @@ def add(commands: Any) -> None:
     )
     run.add_argument("--turns", type=positive, metavar="N", help="up to N exchanges a sample, each reply trained")
     run.add_argument("--questions", choices=QUESTIONS, help="what one-sided text answers (default: of etc/)")
+    run.add_argument(
+        "--voice-at-least", type=score, metavar="SCORE",
+        help="drop replies taken for the person's that are less like them, from 0 to 100 (default: none)",
+    )  # fmt: skip
     run.add_argument("--holdout", type=share, metavar="SHARE", help="share to hold out (default: 0.05)")
     run.add_argument(
         "--holdout-by", choices=HOLDOUT_BY, help="hold out conversations at random, or the newest (default: of etc/)"
@@ -118,6 +123,7 @@ def _run(options: argparse.Namespace) -> int:
         turns=options.turns,
         questions=options.questions,
         holdout_by=options.holdout_by,
+        voice_at_least=options.voice_at_least,
         disabled=tuple(options.no_plugin),
         dry_run=options.dry_run,
         unlocked=unlocked,

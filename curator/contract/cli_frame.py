@@ -115,6 +115,17 @@ def share(text: str) -> float:
     return value
 
 
+def score(text: str) -> float:
+    """Return an option's value as a score from 0 to 100. Raises ArgumentTypeError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a score from 0 to 100, such as 50")
+    return value
+
+
 def home_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     """Add --home."""
     parser.add_argument(

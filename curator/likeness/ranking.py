@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curator.contract.voice.grams import CHARACTERS, Batch, Counts, batch, plain
-from curator.contract.voice.reference import left_out
+from curator.contract.voice.reference import left_out, measures, not_apart
 from curator.contract.voice.stored import english
 from curator.likeness.texts import Text, texts_of
 from curator.records import CuratedSample
@@ -60,7 +60,7 @@ class Ranking:
             self._others = others.count()
         texts, words = batch([one.plain for one in own]).first(streams), np.array([one.words for one in own])
         ranked = np.array([one.reply and one.words >= SHORT for one in own])
-        self._within = language != "en"
+        self._within, self._any = language != "en", bool(ranked.any())
         self._fit(texts, others, words, ranked)
 
     def _fit(self, texts: Batch, others: Batch, words: npt.NDArray[np.int64], ranked: npt.NDArray[np.bool_]) -> None:
@@ -71,7 +71,7 @@ class Ranking:
             found = self._drawn(found, words)
             if again < _ROUNDS and ranked.any():
                 kept = ~(ranked & (found <= np.quantile(found[ranked], _LEFT_OUT)))
-        self._floor, self._ceiling = float(np.mean(apart)), float(np.mean(found))
+        self._ours, self._apart, self._found = texts.count(kept=kept), apart, found
         self.scores = self._scaled(found)
 
     def _drawn(self, found: Floats, words: npt.NDArray[np.int64]) -> Floats:
@@ -79,7 +79,19 @@ class Ranking:
         return np.asarray(self._median + (found - self._median) * words / (words + _DRAWN))
 
     def _scaled(self, found: Floats) -> Floats:
-        return np.asarray(100 * (found - self._floor) / max(self._ceiling - self._floor, 1e-9))
+        floor, ceiling = self._apart.mean(), self._found.mean()
+        return np.asarray(100 * (found - floor) / max(ceiling - floor, 1e-9))
+
+    def lacking(self) -> str:
+        """Return why no score tells anything, or ''."""
+        if not self._any:
+            return f"no reply of {SHORT} words or more is taken for the person's"
+        return not_apart(self._apart, self._found)
+
+    def scores_of(self, texts: Sequence[Text]) -> Floats:
+        """Return the scores (N,) of texts of the person that it was not made of."""
+        read, words = batch([one.plain for one in texts]).first(len(CHARACTERS)), np.array([one.words for one in texts])
+        return self._scaled(self._drawn(measures(read, (0, len(read)), self._ours, self._others, _MOST), words))
 
     def ranked(self, own: Sequence[Text]) -> list[Ranked]:
         """Return the replies that are long enough, the least alike first; `own` are the texts that it was made of."""

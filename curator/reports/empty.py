@@ -18,6 +18,7 @@ _REMEDIES = {
     "not_recent": "take more days with --days-recent N, or add --old-samples M",
     "encrypted": "to decrypt the profile in memory, give its password: --password-file FILE, or $CURATOR_PASSWORD",
     **dict.fromkeys(CLOSED, "curate docs encrypted says why an encrypted file does not open, and what to do"),
+    "unlike": "lower --voice-at-least, or voice.at_least in etc/curate.json",
     "secret": "--keep-secrets keeps samples that hold keys, card numbers or IBANs",
 }
 _READING = "curate docs memories shows what a memory looks like"

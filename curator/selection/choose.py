@@ -17,6 +17,7 @@ from curator.contract.cli_frame import Progress
 from curator.contract.errors import JobError
 from curator.language.corrections import Facts, facts, is_correction
 from curator.language.folding import plain
+from curator.likeness.unlike import unlike
 from curator.reading.drop_log import Reason, Stage
 from curator.reading.spool import as_numpy
 from curator.records import AUTHORS, Drop
@@ -79,7 +80,7 @@ class Meanings:
 def choose(collected: Collected, settings: Settings, options: Options, progress: Progress) -> Choice:
     """Take out near-duplicates, apply the choices of the command line and of etc/, and hold out a part.
 
-    Raises JobError where, since an earlier run, there is nothing new to train on.
+    Raises JobError where, since an earlier run, there is nothing new to train on, or the voice cannot be told.
     """
     store = collected.store
     progress("finding near-duplicates", 0, 1)
@@ -98,7 +99,8 @@ def choose(collected: Collected, settings: Settings, options: Options, progress:
     progress("choosing", 0, 1)
     learnt, held = rows[standing.learnt[rows]], rows[standing.held[rows]]
     rows = _narrow(collected, rows, rows[~standing.learnt[rows]], "in_earlier_run")
-    new = _narrowed(collected, rows[~standing.held[rows]], settings, options)
+    known = np.flatnonzero(older < 0)
+    new = _narrowed(collected, rows[~standing.held[rows]], known, settings, options, progress)
     if options.since and not len(new):
         raise JobError(
             f"there is nothing new since {options.since}", "curate run without --since makes the whole set again"
@@ -147,8 +149,13 @@ class _Standing:
         return cls(sides["learnt"], sides["held"], sides["begun"])
 
 
-def _narrowed(collected: Collected, rows: Rows, settings: Settings, options: Options) -> Rows:
-    """Return the rows that type mix, modes, authors, recency, a stock question's share and --max leave, in order."""
+def _narrowed(
+    collected: Collected, rows: Rows, known: Rows, settings: Settings, options: Options, progress: Progress
+) -> Rows:
+    """Return the rows that type mix, modes, authors, recency, voice, stock questions' share and --max leave, in order.
+
+    What the voice is measured by is in the rows `known`; both have the shape (samples,).
+    """
     store, columns = collected.store, collected.store.columns
     mixed = type_mix(columns, rows, store.type_names, settings.types, options.seed)
     rows = _narrow(collected, rows, mixed, "type_mix")
@@ -161,6 +168,11 @@ def _narrowed(collected: Collected, rows: Rows, settings: Settings, options: Opt
     newest = collected.timeline.newest()
     kept = recent_and_old(columns, rows, newest, options.days_recent, options.old_samples, options.seed)
     rows = _narrow(collected, rows, kept, "not_recent")
+    if settings.curate.voice.at_least is not None:
+        found = unlike(lambda row: store.spool.get(row).sample, known, rows, settings.curate.voice, progress)
+        for row, detail in sorted(found.items()):
+            _drop_row(collected, row, "select", "unlike", detail)
+        rows = np.setdiff1d(rows, np.array(list(found), np.int64))
     if settings.asks_of_passages:
         pairing = settings.curate.pairing
         kept = under_prompt_share(columns, rows, pairing.prompt_share, pairing.prompt_least, options.seed)

@@ -78,6 +78,14 @@ def lacking(known: int, others: int) -> str:
     return ""
 
 
+def not_apart(floor: Floats, ceiling: Floats) -> str:
+    """Return why the measures of others (N,) and of the person (M,) tell nothing, or ''."""
+    error = np.hypot(floor.std() / len(floor) ** 0.5, ceiling.std() / len(ceiling) ** 0.5)
+    if ceiling.mean() - floor.mean() > 3 * error:
+        return ""
+    return "the person's words cannot be told from the others'"
+
+
 @dataclass(frozen=True)
 class Reference:
     """A person's way to write in one language; `words` are how many are known of the person and of the others.
@@ -157,11 +165,7 @@ class Judge:
 
     def _apart(self) -> str:
         """Return why the reference cannot tell the person from the others, or ''."""
-        floor, ceiling = self._view.floor, self._view.ceiling
-        error = np.hypot(floor.std() / len(floor) ** 0.5, ceiling.std() / len(ceiling) ** 0.5)
-        if ceiling.mean() - floor.mean() > 3 * error:
-            return ""
-        return "the person's words cannot be told from the others'"
+        return not_apart(self._view.floor, self._view.ceiling)
 
     def _interval(self, found: Floats, words: int, dice: np.random.Generator) -> tuple[float, float]:
         """Return the bounds of 95% of the score. Few documents are given the spread that the person's have."""
@@ -231,15 +235,15 @@ def left_out(
     ours, found, apart = person.count(kept=kept), np.zeros(len(person)), np.zeros(len(beside))
     for begin, end in _parts(len(person)):
         rest = ours - person.count(begin, end, kept)
-        found[begin:end] = _measures(person, (begin, end), rest, others, most)
+        found[begin:end] = measures(person, (begin, end), rest, others, most)
     for begin, end in _parts(len(beside)):
         rest = np.maximum(others - beside.count(begin, end), 0) if within else others
-        apart[begin:end] = _measures(beside, (begin, end), ours, rest, most)
+        apart[begin:end] = measures(beside, (begin, end), ours, rest, most)
     return found, apart
 
 
-def _measures(texts: Batch, part: tuple[int, int], person: Counts, others: Counts, most: float | None = None) -> Floats:
-    """Return the measures of a part of the texts, nats, by counts that they are in none of."""
+def measures(texts: Batch, part: tuple[int, int], person: Counts, others: Counts, most: float | None = None) -> Floats:
+    """Return the measures of a part of the texts (N,), nats, by counts (streams, BUCKETS) that they are in none of."""
     means = np.zeros((len(person), part[1] - part[0]))
     for stream in range(len(person)):
         places, sizes = texts.part(stream, *part)

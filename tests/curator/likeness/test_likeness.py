@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from conftest import ROOT, Home, Result, curate_once
+from conftest import ROOT, Home, Result, curate_once, rows
 
 from curator.contract.voice.stored import english
 from curator.exports.run_samples import RunSamples
@@ -100,30 +100,94 @@ def auc(order: list[bool]) -> float:
     return sum(others - (rank - number) for number, rank in enumerate(ranks)) / (others * len(ranks))
 
 
-def test_the_report_of_a_run_with_a_planted_stranger_shows_it(
-    demo: Path, tmp_path: Path, curate: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of the person's own memories so many are another author's that every twentieth sample is."""
-    shutil.copytree(ROOT / "profiles" / "greggles", tmp_path / "profiles" / "greggles",
-                    ignore=shutil.ignore_patterns("out"))  # fmt: skip
-    mine = [one for one in RunSamples(demo, ()) if one.metadata.reply_author == "person" and one.metadata.prompted]
-    paths = sorted({one.metadata.sources[0].path for one in mine if one.metadata.source_type == "journal"})
+@pytest.fixture(scope="module")
+def planted(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, set[str]]:
+    """The demo's home, in which so many of the person's memories are another's that every twentieth sample is."""
+    home, whole = tmp_path_factory.mktemp("planted"), list(RunSamples(demo, ()))
+    shutil.copytree(
+        ROOT / "profiles" / "greggles", home / "profiles" / "greggles", ignore=shutil.ignore_patterns("out")
+    )
+    mine = [one.metadata.sources[0].path for one in whole if one.metadata.source_type == "journal"]
     words, strange = iter(" ".join(english().documents[:40]).split()), set[str]()
-    for path in random.Random(1).sample(paths, len(paths)):
-        if sum(one.metadata.sources[0].path in strange for one in mine) >= len(list(RunSamples(demo, ()))) // 20:
+    for path in random.Random(1).sample(sorted(set(mine)), len(set(mine))):
+        if sum(one in strange for one in mine) >= len(whole) // 20:
             break
-        file = tmp_path / "profiles" / "greggles" / path
+        file = home / "profiles" / "greggles" / path
         memory = json.loads(file.read_text("utf-8"))
         memory["content"] = " ".join(next(words) for _ in memory["content"].split())
         file.write_text(json.dumps(memory), "utf-8")
         strange.add(path)
+    return home, strange
+
+
+def test_the_report_of_a_run_with_a_planted_stranger_shows_it(
+    planted: tuple[Path, set[str]], curate: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, strange = planted
     monkeypatch.setattr(ours, "LEAST", 10_000)
-    done = curate("run", "--home", tmp_path, "--username", "greggles")
+    done = curate("run", "--home", home, "--username", "greggles")
     assert done.status == 0, done.err
-    least = json.loads((done.run / "report.json").read_bytes())["voice"]["least"]
-    order = [one["source"] in strange for one in least]
+    order = [one["source"] in strange for one in json.loads((done.run / "report.json").read_bytes())["voice"]["least"]]
     assert sum(order) >= 20 and len(order) > 150
     assert auc(order) >= 0.8 and sum(order[:10]) >= 6
+
+
+@pytest.mark.parametrize("read", [20_000, 300])
+def test_the_filter_drops_the_stranger_and_says_by_what(
+    planted: tuple[Path, set[str]], curate: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, read: int
+) -> None:
+    """Where not all samples make the measure, too: the rest is measured by it."""
+    home, strange = planted
+    monkeypatch.setattr("curator.likeness.unlike.READ", read)
+    done = curate("run", "--home", home, "--username", "greggles", "--voice-at-least", 60)
+    assert done.status == 0, done.err
+    gone = [line for line in rows(done.run / "dropped.jsonl") if line["reason"] == "unlike"]
+    found = [line["path"] in strange for line in gone]
+    assert sum(found) >= 10 and sum(found) >= 3 * (len(found) - sum(found))
+    for line in gone:
+        score, size = map(float, re.findall(r"-?[\d.]+", line["detail"])[:2])
+        assert score <= 60 and size >= 20 and line["detail"].endswith("60 are wanted") and line["stage"] == "select"
+    report = json.loads((done.run / "report.json").read_bytes())
+    (chosen,) = (step for step in report["funnel"] if step["name"] == "chosen")
+    assert chosen["lost"]["unlike"] == len(gone)
+    summary = json.loads((done.run / "run-summary.json").read_bytes())
+    at = summary["command"].index("--voice-at-least")
+    assert summary["command"][at + 1] == "60.0" and summary["config"]["voice"]["at_least"] == 60
+
+
+def test_the_filter_is_off_by_default_and_can_be_set_in_etc(
+    planted: tuple[Path, set[str]], demo: Path, curate: Callable[..., Result], tmp_path: Path
+) -> None:
+    assert "unlike" not in {line["reason"] for line in rows(demo / "dropped.jsonl")}
+    home = tmp_path / "home"
+    shutil.copytree(planted[0], home, ignore=shutil.ignore_patterns("out"))
+    (home / "etc").mkdir()
+    (home / "etc" / "curate.json").write_text('{"voice": {"at_least": 60, "words": 30}}', "utf-8")
+    done = curate("run", "--home", home, "--username", "greggles", "--dry-run", "--json")
+    fewer = {drop["reason"]: drop["count"] for drop in json.loads(done.out)["report"]["drops"]}["unlike"]
+    assert fewer >= 1
+    (home / "etc" / "curate.json").write_text('{"voice": {"at_least": 60, "words": 4}}', "utf-8")
+    refused = curate("run", "--home", home, "--username", "greggles", "--dry-run")
+    assert refused.status == 2 and "voice.words" in refused.err
+
+
+def test_the_filter_refuses_where_the_measure_cannot_tell(home: Home, curate: Callable[..., Result]) -> None:
+    for number in range(6):
+        home.memory(f"I wrote of the {number}th pump that leaks by the stern, and of rain.", type="journal")
+    done = curate("run", "--home", home.folder, "--username", "ann", "--voice-at-least", "40")
+    assert done.status == 1 and " words are known of the person: " in done.err and " more are needed" in done.err
+    assert "the filter voice cannot tell the person from others in 'en'" in done.err
+    assert not list(home.profile.rglob("run-summary.json")), "nothing is published"
+    wrong = curate("run", "--home", home.folder, "--username", "ann", "--voice-at-least", "140")
+    assert wrong.status == 2 and "expected a score from 0 to 100" in wrong.err
+
+
+def test_the_filter_refuses_where_no_reply_is_the_persons(home: Home, curate: Callable[..., Result]) -> None:
+    for number in range(50):
+        asked = " ".join(english().documents[number].split()[:60])
+        home.memory(asked, response=f"It is by the stern, on berth {number}.")
+    done = curate("run", "--home", home.folder, "--username", "ann", "--voice-at-least", "40")
+    assert done.status == 1 and "no reply of 8 words or more is taken for the person's" in done.err
 
 
 def test_a_run_reports_what_the_command_says_of_it(demo: Path, found: Likeness, curate: Callable[..., Result]) -> None:
