@@ -162,7 +162,8 @@ def main() -> int:
                     f"{way}, {known:,} known: {mean:.4f} and {right:.1%}, bounds {bounds[0]} and {bounds[1]:.1%}"
                 )
     print(f"one chat, topic-free, 5,000 words known: AUC {one_chat(options.data):.3f}")
-    own, rest = texts["pepys"][:400], [text for name, part in texts.items() if name != "pepys" for text in part][:400]
+    everything = [text for part in texts.values() for text in part]
+    own, rest = everything[:400], everything[400:800]
     begun = time.perf_counter()
     build_reference(own, rest)
     print(f"a reference of {250 * len(own):,} words beside {250 * len(rest):,}: {time.perf_counter() - begun:.2f} s")

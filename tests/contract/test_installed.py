@@ -207,6 +207,15 @@ def test_the_wheel_brings_every_page(python: Path, tmp_path: Path) -> None:
         assert started(python, "curate", "docs", topic, cwd=tmp_path).out == text
 
 
+def test_the_wheel_brings_every_room(wheel: Path) -> None:
+    """A folder that pyproject.toml does not name is there in a checkout, and missing for whoever installs."""
+    with zipfile.ZipFile(wheel) as packed:
+        names = set(packed.namelist())
+    rooms = [path.relative_to(ROOT) for side in ("curator", "trainer") for path in (ROOT / side).rglob("__init__.py")]
+    assert len(rooms) > 30 and [str(room) for room in rooms if str(room) not in names] == []
+    assert "curator/contract/voice/english.npz" in names
+
+
 def test_the_wheel_brings_the_notice_of_every_text_that_the_base_learnt_from(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as packed:
         names = set(packed.namelist())
