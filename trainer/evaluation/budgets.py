@@ -124,9 +124,12 @@ def _writing(base: EvalResult, tuned: EvalResult, budgets: BudgetSettings) -> li
 
 
 def _voice(base: EvalResult, tuned: EvalResult, budgets: BudgetSettings) -> list[BudgetCheck]:
-    if budgets.voice is None or tuned.voice is None or tuned.voice.score is None:
+    if budgets.voice is None or tuned.voice is None:
         return []
     score, before, limit = tuned.voice.score, base.voice.score if base.voice else None, budgets.voice
+    if score is None:  # what was asked for and cannot be told is not kept
+        says = f"whether its replies sound like the person cannot be told: {tuned.voice.topic_free.why}"
+        return [BudgetCheck("voice", before, 0.0, limit, kept=False, says=says)]
     was = "" if before is None else f", base {before:.0f}"
     says = f"its replies stand at {score:.0f} of the way from others (0) to the person (100){was} (budget {limit:.0f})"
     says += "" if score >= limit else ": it does not sound like them"

@@ -135,6 +135,9 @@ def test_the_budget_is_off_unless_asked_for_and_breaks_below_its_limit() -> None
     assert not check.kept and "it does not sound like them" in check.says
     there = check_budgets(before, after, BudgetSettings(voice=placed(after)))
     assert [one.kept for one in there if one.name == "voice"] == [True]
+    silent = replace(after, voice=Voiced(*(Place(None, None, None, 9, "9 words are judged: 91 more are needed"),) * 2))
+    (check,) = [one for one in check_budgets(before, silent, high) if one.name == "voice"]
+    assert not check.kept and "cannot be told: 9 words" in check.says
     margins = probes_with(samples(), voice=voice()).margins(before, after)
     assert margins.voice is not None and after.voice is not None and after.voice.margin is not None
     assert margins.voice > after.voice.margin, "a look of four has a wider interval"
