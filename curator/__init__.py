@@ -33,8 +33,10 @@ _WHERE = {
     "BadShape": "curator.reading.events",
     "event_from_json": "curator.reading.events",
     "event_key": "curator.reading.events",
-    "Parts": "curator.reading.parts",
-    "part_of": "curator.reading.parts",
+    "text_part": "curator.reading.parts",
+    "read_all_files": "curator.reading.read",
+    "FileReader": "curator.hooks",
+    "TextPart": "curator.records",
     "BadJson": "curator.contract.strict_json",
     "parse_json": "curator.contract.strict_json",
     "Unreadable": "curator.contract.files",
@@ -209,6 +211,7 @@ if TYPE_CHECKING:
     from curator.hooks import Cleaner as Cleaner
     from curator.hooks import Exporter as Exporter
     from curator.hooks import ExportJob as ExportJob
+    from curator.hooks import FileReader as FileReader
     from curator.hooks import Filter as Filter
     from curator.hooks import MemorySource as MemorySource
     from curator.hooks import Mode as Mode
@@ -309,8 +312,8 @@ if TYPE_CHECKING:
     from curator.reading.events import BadShape as BadShape
     from curator.reading.events import event_from_json as event_from_json
     from curator.reading.events import event_key as event_key
-    from curator.reading.parts import Parts as Parts
-    from curator.reading.parts import part_of as part_of
+    from curator.reading.parts import text_part as text_part
+    from curator.reading.read import read_all_files as read_all_files
     from curator.records import Change as Change
     from curator.records import Conversation as Conversation
     from curator.records import CuratedSample as CuratedSample
@@ -319,6 +322,7 @@ if TYPE_CHECKING:
     from curator.records import MemoryEvent as MemoryEvent
     from curator.records import Pair as Pair
     from curator.records import Skip as Skip
+    from curator.records import TextPart as TextPart
     from curator.records import ToolCall as ToolCall
     from curator.records import Turn as Turn
     from curator.sampling.pairing import default_pairs as default_pairs

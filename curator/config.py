@@ -24,6 +24,15 @@ class Limits(ConfigFile):
     """What is read at all."""
 
     max_file_bytes: int = Field(4_194_304, ge=1, description="larger files are dropped unread")
+    memory_seconds: float = Field(10.0, gt=0, description="how long one memory may be worked on by a worker process")
+    memory_megabytes: int = Field(1_000, ge=50, description="how much a worker process may grow at one memory")
+
+
+class CacheConfig(ConfigFile):
+    """What a run keeps of its work for the next one, in the profile's out/cache/."""
+
+    megabytes: int = Field(2_000, ge=0, description="the cache's size at most; 0: nothing is kept")
+    from_memories: int = Field(1_000, ge=1, description="of fewer memories nothing is kept: to read them is quicker")
 
 
 class PairingConfig(ConfigFile):
@@ -121,6 +130,7 @@ class CurateConfig(ConfigFile):
     """etc/curate.json: how memories become a training set."""
 
     limits: Limits = Limits()
+    cache: CacheConfig = CacheConfig()
     pairing: PairingConfig = PairingConfig()
     reply: ReplyConfig = ReplyConfig()
     near_duplicates: NearDuplicateConfig = NearDuplicateConfig()

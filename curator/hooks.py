@@ -6,7 +6,7 @@ Arguments a plugin does not need may be left out of its signature. All records a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -17,7 +17,7 @@ from curator.contract.modes import Tags
 from curator.contract.records import Family
 from curator.importing.importer import Importer as Importer
 from curator.language.names import Names
-from curator.records import Conversation, CuratedSample, Drop, MemoryEvent, Pair, Question, Shape
+from curator.records import Conversation, CuratedSample, Drop, MemoryEvent, Pair, Question, Shape, TextPart
 
 if TYPE_CHECKING:
     from curator.config import Settings
@@ -30,17 +30,32 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 @dataclass(frozen=True)
+class FileReader:
+    """How a source reads one file without the others, so that several processes share the work.
+
+    `files(path, settings)` yields the name of each file, in order, and a Drop for what cannot be listed.
+    `read(path, name, settings)` returns what one of them holds: memories, Drops, and a TextPart for each part of a text
+    that was cut into several; the parts of all files are joined when all are read.
+    """
+
+    files: Callable[[Path, Settings], Iterator[str | Drop]]
+    read: Callable[[Path, str, Settings], Sequence[MemoryEvent | Drop | TextPart]]
+
+
+@dataclass(frozen=True)
 class MemorySource:
     """A reader of memories. `accepts(path)` says whether it reads that profile folder or file; `read` yields events
     and, for what it cannot read, Drops of the stage "read", in an order that does not depend on the file system.
 
-    The first that accepts a path reads it; one that is `beside` the others reads its part of it as well.
+    The first that accepts a path reads it; one that is `beside` the others reads its part of it as well. Where there is
+    `by_file`, a run reads by that, and what comes of it is the same.
     """
 
     name: str
     accepts: Callable[[Path], bool]
     read: Callable[[Path, Settings], Iterator[MemoryEvent | Drop]]
     beside: bool = False
+    by_file: FileReader | None = None
 
 
 class Pairing(Protocol):

@@ -6,6 +6,7 @@ Of a place only the last two parts of its path are told, so that what a run writ
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -37,6 +38,7 @@ def raised(error: BaseException) -> str:
 
 def defined(function: Callable[..., Any]) -> str:
     """Say where a plugin's function stands, for one that returned what it may not; "" for one that is not Python's."""
+    function = inspect.unwrap(function)
     code = getattr(getattr(function, "func", function), "__code__", None)
     return f" (from {_short(code.co_filename)}:{code.co_firstlineno})" if isinstance(code, CodeType) else ""
 

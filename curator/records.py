@@ -147,6 +147,16 @@ class MemoryEvent(Record, frozen=True, gc=False):
         return (Source(self.path, self.sha256, self.turn), *self.parts)
 
 
+class TextPart(Record, frozen=True, gc=False):
+    """A memory that is part `number` of `total` of the text `name`; `glue` is what the cut took away."""
+
+    event: MemoryEvent
+    name: str
+    number: int
+    total: int
+    glue: str
+
+
 class Change(Record, frozen=True, gc=False):
     """One change made to a reply: which plugin, what it did in words, and the lengths before and after (characters)."""
 

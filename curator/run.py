@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -14,40 +14,45 @@ import msgspec
 
 from curator.config import Settings, load_settings
 from curator.contract import __version__
-from curator.contract.chat_format import ChatFormat, load_family, pick_family
 from curator.contract.cli_frame import Progress, command_line, no_progress
-from curator.contract.errors import UsageError, ValidationFailed, printable, unknown_name
-from curator.contract.homes import RUNS, find_home, find_profile, people_names
+from curator.contract.errors import UsageError, printable, unknown_name
+from curator.contract.homes import CACHE, RUNS, find_home, find_profile, people_names
 from curator.contract.records import REPORT, REPORT_PAGE, RUN_FORMAT, RUN_VERSION, VOICE_REFERENCE, Family
 from curator.contract.voice.stored import as_arrays
 from curator.encryption.profile import Unlocked, core_json
+from curator.executing.as_needed import AsNeeded
+from curator.executing.executor import Executor, InProcess
+from curator.executing.kept import Kept, Nothing
+from curator.executing.pool import Budget
 from curator.importing.folders import holds_memories
 from curator.likeness.reference import Learnt, Unlearnt, unlearnt_reference
 from curator.likeness.scores import Drawn, Likeness, likeness
-from curator.likeness.texts import main_language
-from curator.plugin_manager import BUILT_IN_PLUGINS, Registry, fill, load_importers, load_plugins, switched_off
+from curator.likeness.texts import main_language as language_of_replies
+from curator.loading import Loading
+from curator.plugin_manager import BUILT_IN_PLUGINS, Registry, load_importers, switched_off
 from curator.reading.drop_log import DropLog
 from curator.reading.read import read_memories, settle_mode_from, sources_of
 from curator.reading.timeline import Timeline
-from curator.records import CuratedSample, Drop, FormattedSample, LineageLine, MemoryEvent, RunSummary
-from curator.reports.build import Tally, build_report, kept_secrets, no_secrets
+from curator.records import RunSummary
+from curator.reports.build import Tally, build_report
 from curator.reports.empty import EmptySet
 from curator.reports.notices import ReportContext
 from curator.reports.report import Report
-from curator.reports.validation import SampleChecker
-from curator.reports.voice import Voice
-from curator.run_folder import RunFiles, run_folder, stoppable, tagged, wrapped
-from curator.sampling.joining import ScreenedSample
-from curator.sampling.sampler import Options, Sampler
+from curator.run_folder import RunFiles, run_folder, stoppable
+from curator.sampling.main_language import main_language
+from curator.sampling.sampler import Options
 from curator.selection.choose import Choice, choose
 from curator.selection.sample_store import Collected, SampleStore, collect
+from curator.selection.sampling_work import PutAside, SamplingWork, parts
 from curator.selection.unused import unused
+from curator.writing import SPOOL, write_samples
 
 
 @dataclass(frozen=True)
 class Request:
     """All that one `curate run` was asked for. `unlocked` is the encrypted profile that it reads, opened.
 
+    `put_aside` says of plugins that were over their budget too often why they are left out.
     `password_file` is where its password stands, None where it came from elsewhere; the password itself is not here.
     """
 
@@ -66,6 +71,9 @@ class Request:
     holdout_by: str | None = None
     voice_at_least: float | None = None
     disabled: tuple[str, ...] = ()
+    put_aside: tuple[str, ...] = ()
+    workers: int | None = None
+    cache: bool = True
     dry_run: bool = False
     unlocked: Unlocked | None = None
     password_file: Path | None = None
@@ -106,9 +114,14 @@ class Setup:
 
     home: Path
     profile: Path
-    settings: Settings
+    loading: Loading
     registry: Registry
     family: Family
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration."""
+        return self.loading.settings
 
 
 def prepare(request: Request) -> Setup:
@@ -119,16 +132,9 @@ def prepare(request: Request) -> Setup:
     disabled = {*settings.curate.plugins.disabled, *request.disabled}
     if request.options.keep_secrets and "secrets" not in disabled:  # without the plugin there is no such filter
         disabled.add("secret")
-    registry = load_plugins(settings, home, disabled)
-
-    def family_of(families: dict[str, Family]) -> Family:
-        if request.schema:
-            own = load_family(request.schema)
-            families[own.family] = own
-            return own
-        return pick_family(families, request.family, request.base_model, settings.curate.default_family)
-
-    family = fill(registry, settings, family_of)
+    named = (request.family, request.base_model, request.schema)
+    loading = Loading(settings, home, tuple(sorted(disabled)), *named)
+    registry, family = loading.load()
     if request.options.mode and request.options.mode not in registry.modes:
         off = switched_off(settings, home, request.options.mode)
         raise unknown_name("mode", request.options.mode, registry.modes, off)
@@ -137,7 +143,7 @@ def prepare(request: Request) -> Setup:
         raise UsageError(
             f"--source {printable(str(request.source))}: {problem}", "name a JSONL file of memories, or an app's export"
         )
-    return Setup(home, profile, settings, registry, family)
+    return Setup(home, profile, loading, registry, family)
 
 
 def _overridden(settings: Settings, request: Request) -> Settings:
@@ -169,23 +175,33 @@ class Outcome:
 def run(request: Request, progress: Progress = no_progress) -> Outcome:
     """Make a training set. If it raises a CuratorError, nothing was published; EmptySet where no sample came of it."""
     with stoppable(), _no_garbage_collection():
-        setup = prepare(request)
-        if request.dry_run:
-            return Outcome(_make(request, setup, None, progress), None)
-        now = datetime.now(UTC).astimezone()
-        runs = (request.out or setup.profile / RUNS).absolute()
-        label = f"{now:%H%M%S}-{request.options.mode or 'all'}-{setup.family.family}"
-        veiled = setup.settings.unlocked is not None
-        with (
-            ExitStack() as afterwards,
-            run_folder(runs, label, now, veiled=veiled) as (building, place),
-            _open_files(building, veiled=veiled) as files,
-        ):
-            afterwards.callback(files.abandon)
-            report = _make(request, setup, files, progress)
-            progress("publishing", 0, 1)
-            _publish(request, setup, files, report, place.name)
-        return Outcome(report, place)
+        while True:
+            try:
+                return _run(request, progress)
+            except PutAside as aside:  # as with --no-plugin, so that the set does not hang on when it was put aside
+                request = replace(
+                    request, disabled=(*request.disabled, aside.plugin), put_aside=(*request.put_aside, aside.why)
+                )
+
+
+def _run(request: Request, progress: Progress) -> Outcome:
+    setup = prepare(request)
+    if request.dry_run:
+        return Outcome(_make(request, setup, None, progress), None)
+    now = datetime.now(UTC).astimezone()
+    runs = (request.out or setup.profile / RUNS).absolute()
+    label = f"{now:%H%M%S}-{request.options.mode or 'all'}-{setup.family.family}"
+    veiled = setup.settings.unlocked is not None
+    with (
+        ExitStack() as afterwards,
+        run_folder(runs, label, now, veiled=veiled) as (building, place),
+        _open_files(building, veiled=veiled) as files,
+    ):
+        afterwards.callback(files.abandon)
+        report = _make(request, setup, files, progress)
+        progress("publishing", 0, 1)
+        _publish(request, setup, files, report, place.name)
+    return Outcome(report, place)
 
 
 @contextmanager
@@ -213,31 +229,60 @@ def _open_files(building: Path, *, veiled: bool) -> Iterator[RunFiles]:
 def _make(request: Request, setup: Setup, files: RunFiles | None, progress: Progress) -> Report:
     """Run all passes, writing samples and drops to `files` where there are any."""
     settings, registry, options = setup.settings, setup.registry, request.options
-    log = DropLog(files.drop if files else _forget)
+    log = DropLog(files.drop, files.drop_lines) if files else DropLog()
     folder = files.folder if files else None
     window, veiled = settings.curate.pairing.outward_window_hours, settings.unlocked is not None
     with (
         closing(Timeline(settings.types.outward, window, folder, veiled=veiled)) as timeline,
-        closing(SampleStore(settings, folder, list(registry.modes))) as store,
+        closing(_store(setup, folder, timeline, options)) as store,
+        closing(_executor(request, setup, timeline.files | {SPOOL: store.spool.handle})) as executor,
+        closing(_kept(request, setup)) as kept,
     ):
         with _memories_of(request, setup, folder, progress) as place:
-            read_memories(timeline, place, registry, settings, log, progress, exclude=options.exclude)
+            read_memories(timeline, place, setup.loading, executor, log, progress, kept=kept, exclude=options.exclude)
         mode_from, why = settle_mode_from(timeline, options.mode_from, registry, settings.curate.hybrid_limit)
         core, unread = core_json(setup.profile, settings.unlocked)
         people = people_names(setup.profile, core)
-        sampler = Sampler(timeline, registry, settings, options, mode_from, people)
-        collected = collect(sampler, timeline, store, log, progress)
+        shared = timeline if veiled else timeline.shared()
+        work = SamplingWork(setup.loading, shared, options, mode_from, people, main_language(timeline))
+        known = kept if len(timeline) >= settings.curate.cache.from_memories else Nothing()
+        collected = collect(parts(work, timeline, executor, known, progress), timeline, store, log)
         choice = choose(collected, settings, options, progress)
-        learnt = Learnt()
-        tally = _write_samples(setup, collected, choice, files, progress, learnt=learnt, secrets=options.keep_secrets)
+        written = write_samples(setup.loading, store, choice, files, executor, progress, secrets=options.keep_secrets)
+        executor.close()
+        tally, learnt = written.tally, written.learnt
         if files:
             _write_reference(collected, choice, files, learnt)
         own_schema = request.schema is not None
-        context = ReportContext(request.username, setup.family, settings, options, why, own_schema, names_unread=unread)
+        context = ReportContext(
+            request.username, setup.family, settings, options, why, own_schema,
+            names_unread=unread, put_aside=request.put_aside,
+        )  # fmt: skip
         report = build_report(context, collected, choice, tally, _likeness(collected, choice, tally, learnt, progress))
         if not report.samples:
             raise EmptySet(report, request.source or setup.profile / "memory", store.modes())
         return report
+
+
+def _store(setup: Setup, folder: Path | None, timeline: Timeline, options: Options) -> SampleStore:
+    names = list(setup.registry.modes)
+    return SampleStore(setup.settings, folder, names, timeline, keeps_copies=bool(options.since))
+
+
+def _kept(request: Request, setup: Setup) -> Nothing:
+    """Return what earlier runs of the profile kept; of an encrypted one, or another file, nothing is kept."""
+    cache = setup.settings.curate.cache
+    if not request.cache or not cache.megabytes or request.source or setup.settings.unlocked is not None:
+        return Nothing()
+    return Kept(setup.profile / CACHE, cache.megabytes, read_only=request.dry_run)
+
+
+def _executor(request: Request, setup: Setup, files: dict[str, int]) -> Executor:
+    """Return what works on the memories: of an encrypted profile this process, in which its key stays."""
+    if setup.settings.unlocked is not None:
+        return InProcess(files)
+    limits = setup.settings.curate.limits
+    return AsNeeded(files, Budget(limits.memory_seconds, limits.memory_megabytes), request.workers)
 
 
 @contextmanager
@@ -272,47 +317,6 @@ def _memories_of(request: Request, setup: Setup, folder: Path | None, progress: 
         yield Path(aside)
 
 
-def _forget(drop: Drop) -> None:
-    """Write nothing: a dry run."""
-
-
-def _write_samples(
-    setup: Setup,
-    collected: Collected,
-    choice: Choice,
-    files: RunFiles | None,
-    progress: Progress,
-    *,
-    learnt: Learnt,
-    secrets: bool,
-) -> Tally:
-    """Tag, wrap, check and write every chosen sample; nothing that fails the check is ever published."""
-    modes, chat_format = setup.registry.mode_table, ChatFormat(setup.family)
-    checker = SampleChecker(modes, setup.registry.control_tokens)
-    voice = Voice(setup.settings.fillers.covers, _filler_left(setup))
-    tally = Tally(setup.settings.targets, voice, kept_secrets if secrets else no_secrets)
-    store, held = collected.store, set(choice.holdout.rows.tolist())
-    problems: list[str] = []
-    for number, row in enumerate(choice.rows.tolist()):
-        screened = store.spool.get(row)
-        curated = _held_out(screened.sample) if row in held else screened.sample
-        formatted = tagged(curated, modes[curated.mode])
-        whole = wrapped(formatted, chat_format)
-        problems += _problems(checker, formatted)
-        tally.beside.update(screened.events[1:])
-        learnt.add(curated, screened.events)
-        tally.add(curated, whole, store.columns.times[row], screened.changes)
-        if files:
-            files.sample(curated, formatted, whole, _lineage(files, curated, screened))
-        if not number & 1023:
-            progress("writing", number, len(choice.rows))
-    if problems:
-        shown = "\n  ".join(problems[:20])
-        more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
-        raise ValidationFailed(f"the set fails its own check; nothing was published:\n  {shown}{more}")
-    return tally
-
-
 def _write_reference(collected: Collected, choice: Choice, files: RunFiles, learnt: Learnt) -> None:
     """Write how the person writes where no training sample says it; of an encrypted profile, where the set itself does.
 
@@ -330,44 +334,9 @@ def _write_reference(collected: Collected, choice: Choice, files: RunFiles, lear
 
 def _likeness(collected: Collected, choice: Choice, tally: Tally, learnt: Learnt, progress: Progress) -> Likeness:
     """Return how much of the set sounds like the person; of a large one a part is read, evenly over time."""
-    spool, language = collected.store.spool, main_language(learnt.characters)
+    spool, language = collected.store.spool, language_of_replies(learnt.characters)
     drawn = Drawn.some(lambda row: spool.get(row).sample, choice.rows, language, tally.voice.languages)
     return likeness(drawn, progress)
-
-
-def _held_out(sample: CuratedSample) -> CuratedSample:
-    metadata = msgspec.structs.replace(sample.metadata, split="holdout")
-    return msgspec.structs.replace(sample, metadata=metadata)
-
-
-def _problems(checker: SampleChecker, sample: FormattedSample) -> Iterator[str]:
-    """Yield what is wrong with a tagged sample or with an exchange before it."""
-    texts = [(turn.user_text, turn.assistant_text) for turn in sample.context]
-    texts.append((sample.input, sample.output))
-    for asked, answered in texts:
-        for mode, name, offset, problem in checker.check(asked, answered, sample.mode):
-            yield f"{sample.metadata.sample_id} ({mode}): {name} at {offset}: {problem}"
-
-
-def _lineage(files: RunFiles, sample: CuratedSample, screened: ScreenedSample) -> LineageLine:
-    """Return the lineage of the sample's dataset line, which is the next one of its split."""
-    data = sample.metadata
-    name, line = files.next_line(data.split)
-    return LineageLine(
-        file=name, line=line, sample_id=data.sample_id, mode=sample.mode, mode_source=data.mode_source,
-        original_id=data.original_id, events=screened.events, sources=data.sources, changes=screened.changes,
-    )  # fmt: skip
-
-
-def _filler_left(setup: Setup) -> Callable[[str], bool]:
-    """Return a test that tells whether a reply still holds a filler: the filler cleaner would change it."""
-    cleaners = [cleaner.clean for _, cleaner in setup.registry.cleaners if cleaner.name == "fillers"]
-    nobody = MemoryEvent("", "", "", "", 0, "")
-
-    def left(reply: str) -> bool:
-        return any(clean(reply, nobody) != reply for clean in cleaners)
-
-    return left
 
 
 def _publish(request: Request, setup: Setup, files: RunFiles, report: Report, label: str) -> None:

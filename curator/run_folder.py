@@ -32,7 +32,7 @@ from curator.contract.records import (
     Exchange,
 )
 from curator.encryption.veil import VeiledFile, appear_together
-from curator.records import CuratedSample, DatasetLine, Drop, FormattedSample, LineageLine, RunSummary, SchemaSample
+from curator.records import CuratedSample, Drop, FormattedSample, RunSummary, SchemaSample
 
 ARRAYS = (CURATED, FORMATTED, WRAPPED)
 LINES = (TRAIN, HOLDOUT, DROPPED, LINEAGE)
@@ -96,14 +96,21 @@ class RunFiles:
         """Add a line to dropped.jsonl."""
         self._add(DROPPED, drop)
 
-    def sample(
-        self, curated: CuratedSample, formatted: FormattedSample, wrapped: SchemaSample, lineage: LineageLine
-    ) -> None:
-        """Add a sample to all files; its dataset line goes to the split that its metadata names."""
-        for name, record in zip(ARRAYS, (curated, formatted, wrapped), strict=True):
-            self._add(name, record)
-        self._add(lineage.file, DatasetLine(wrapped.input, wrapped.output))
-        self._add(LINEAGE, lineage)
+    def drop_lines(self, lines: bytes) -> None:
+        """Add lines to dropped.jsonl."""
+        if lines:
+            self._flush(DROPPED)
+            self._files[DROPPED].write(lines)
+
+    def samples(self, files: Mapping[str, bytes]) -> None:
+        """Add samples to all files: what each gets, those of arrays with a comma between them."""
+        for name, data in files.items():
+            if data and name in ARRAYS:
+                join = b",\n" if self._begun.get(name) else b""
+                self._files[name].write(join + data)
+                self._begun[name] = True
+            elif data:
+                self._files[name].write(data)
 
     def _add(self, name: str, record: object) -> None:
         """Keep a record until there are enough to encode at once."""

@@ -79,6 +79,8 @@ def add(commands: Any) -> None:
         "--exclude", action="append", default=[], type=exclusion, metavar="KIND=VALUE",
         help="leave out all memories of a source, type or year, such as source=imports/whatsapp or year=2019",
     )  # fmt: skip
+    run.add_argument("--no-cache", action="store_true", help="work all out anew, and keep nothing for the next run")
+    run.add_argument("--workers", type=positive, metavar="N", help="work in N processes (default: one a core)")
     password_option(run)
     run.add_argument("--keep-secrets", action="store_true", help="keep samples that hold keys, cards or IBANs")
     run.add_argument("--keep-going", action="store_true", help="drop memories on which a plugin fails, and go on")
@@ -125,6 +127,8 @@ def _run(options: argparse.Namespace) -> int:
         holdout_by=options.holdout_by,
         voice_at_least=options.voice_at_least,
         disabled=tuple(options.no_plugin),
+        workers=options.workers,
+        cache=not options.no_cache,
         dry_run=options.dry_run,
         unlocked=unlocked,
         password_file=kept,

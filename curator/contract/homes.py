@@ -23,6 +23,7 @@ from curator.contract.cli_frame import command_line, log, made
 from curator.contract.errors import HostError, UsageError, disk_error, printable, unknown_name
 
 RUNS = Path("out") / "fine-tuned-models"
+CACHE = Path("out") / "cache" / "curate.sqlite"
 CHECKPOINTS = Path("out") / "checkpoints"
 CORE = Path("persona") / "core.json"
 # Folders below a profile that hold memories: events, rewrites by MetaHuman's curator, answered questions, therapy.

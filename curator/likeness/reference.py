@@ -15,6 +15,7 @@ import numpy as np
 from curator.contract.voice.grams import BUCKETS, STREAMS
 from curator.contract.voice.reference import KNOWN, Background, Reference, View, build_reference
 from curator.contract.voice.stored import english
+from curator.executing.spool import hash64
 from curator.language.identify import UNDETERMINED
 from curator.likeness.texts import BOOKS, TALK, Rows, Text, evenly, main_language, texts_of, words_in
 from curator.records import CuratedSample
@@ -45,6 +46,12 @@ class Learnt:
         self._texts.extend(map(_number, (sample.user_text, sample.assistant_text)))
         for exchange in sample.context:
             self._texts.extend(map(_number, (exchange.user_text, exchange.assistant_text)))
+
+    def also(self, other: Learnt) -> None:
+        """Take in what was taken in elsewhere."""
+        self.characters.update(other.characters)
+        self.beside |= other.beside
+        self._texts.extend(other._texts)
 
     def without(self, texts: list[Text]) -> list[Text]:
         """Return those of the texts that no training sample says, each once."""
@@ -103,5 +110,5 @@ def unlearnt_reference(sample_at: Callable[[int], CuratedSample], rows: Unlearnt
 
 
 def _number(text: str) -> int:
-    """Return a number of 64 bits that equal texts share; it differs from process to process."""
-    return hash(text.strip())
+    """Return a number of 63 bits that equal texts share."""
+    return hash64(text.strip())

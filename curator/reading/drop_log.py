@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from curator.records import Drop
 
+_MOST_NAMED = 5
 Stage = Literal["read", "event", "pair", "clean", "screen", "select"]
 
 
@@ -20,14 +21,21 @@ class Reason(NamedTuple):
     code: str
 
 
+def nowhere(dropped: object) -> None:
+    """Write nothing: the counts are all that is asked for."""
+
+
 @dataclass
 class DropLog:
     """Takes note of every Drop: counts by stage and reason, an example of each, and the record itself to `write`.
 
+    Drops that were encoded elsewhere go to `write_lines`, and their counts are taken over by `also`.
+
     `secrets` counts the samples turned down by the kinds of secrets in them: all that is ever told of a secret.
     """
 
-    write: Callable[[Drop], None]
+    write: Callable[[Drop], None] = nowhere
+    write_lines: Callable[[bytes], None] = nowhere
     counts: Counter[Reason] = field(default_factory=Counter)
     examples: dict[Reason, Drop] = field(default_factory=dict)
     encrypted: list[str] = field(default_factory=list)
@@ -35,15 +43,26 @@ class DropLog:
 
     def __call__(self, drop: Drop) -> None:
         """Count a Drop and write it."""
+        self.count(drop)
+        self.write(drop)
+
+    def count(self, drop: Drop) -> None:
+        """Count a Drop."""
         reason = Reason(drop.stage, drop.reason)
         self.counts[reason] += 1
         if reason not in self.examples:
             self.examples[reason] = drop
-        if drop.reason == "encrypted" and len(self.encrypted) < 5:
+        if drop.reason == "encrypted" and len(self.encrypted) < _MOST_NAMED:
             self.encrypted.append(drop.path.rpartition("/")[2])
         if drop.reason == "secret":
             self.secrets.update(drop.detail.split(", "))
-        self.write(drop)
+
+    def also(self, other: DropLog) -> None:
+        """Count what was counted elsewhere, of memories that come later."""
+        self.counts.update(other.counts)
+        self.examples = other.examples | self.examples
+        self.encrypted = [*self.encrypted, *other.encrypted][:_MOST_NAMED]
+        self.secrets.update(other.secrets)
 
 
 class Outcomes:
@@ -64,6 +83,12 @@ class Outcomes:
             number = self._numbers[reason] = len(self._reasons)
             self._reasons.append(reason)
         self._by_place[place] = number
+
+    def note_all(self, first: int, numbers: Sequence[int], reasons: Sequence[Reason]) -> None:
+        """Remember a reason for each memory from place `first` on: its number in `reasons`, -1 where there is none."""
+        for place, number in enumerate(numbers, first):
+            if number >= 0:
+                self.note(place, reasons[number])
 
     def count_others(self, used: set[int]) -> Counter[Reason]:
         """Return how many memories ended for which reason, those at the places `used` left out."""

@@ -16,24 +16,29 @@ _VALUE: dict[str, Callable[[MemoryEvent], str]] = {
 
 
 class Exclusions:
-    """What `--exclude` names, each "KIND=VALUE"; it keeps in mind which values there are."""
+    """What `--exclude` names, each "KIND=VALUE"; `met` are the values that there are."""
 
     def __init__(self, asked: Sequence[str] = ()) -> None:
         self._asked = dict.fromkeys(tuple(one.split("=", 1)) for one in asked)
-        self._met: dict[str, set[str]] = {kind: set() for kind, _ in self._asked}
+        self.met: dict[str, set[str]] = {kind: set() for kind, _ in self._asked}
 
     def drop(self, event: MemoryEvent) -> Drop | None:
         """Return the Drop of a memory that is left out, None for any other."""
         found = None
-        for kind, values in self._met.items():
+        for kind, values in self.met.items():
             value = _VALUE[kind](event)
             values.add(value)
             if found is None and (kind, value) in self._asked:
                 found = f"{kind}={value}"
         return Drop((event.key,), "read", "excluded", found, event.path, event.id) if found else None
 
+    def also(self, met: dict[str, set[str]]) -> None:
+        """Keep in mind which values were met elsewhere."""
+        for kind, values in met.items():
+            self.met[kind] |= values
+
     def refuse_unknown(self) -> None:
         """Check the values once all is read. Raises UsageError for one that no memory has, listing those there are."""
         for kind, value in self._asked:
-            if value not in self._met[kind]:
-                raise unknown_name(f"{kind} of --exclude", value, self._met[kind])
+            if value not in self.met[kind]:
+                raise unknown_name(f"{kind} of --exclude", value, self.met[kind])

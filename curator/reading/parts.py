@@ -8,30 +8,26 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from curator.records import Drop, MemoryEvent
+from curator.records import Drop, MemoryEvent, TextPart
 
 _BRACKETS = re.compile(r"(.*) \[(\d{1,6})/(\d{1,6})\]\Z", re.DOTALL)
 _CHUNK = re.compile(r"(\d{1,6})/(\d{1,6})\Z")
 
 
-class Part(NamedTuple):
-    """Which part of which text a memory is: part `number` of `total`; `glue` is what the cut took away."""
+def text_part(event: MemoryEvent, data: Any) -> MemoryEvent | TextPart:
+    """Return a memory as the part of a text that its JSON object says it is; itself where it is whole.
 
-    name: str
-    number: int
-    total: int
-    glue: str
-
-
-def part_of(data: Any) -> Part | None:
-    """Return which part of a text the JSON object of a memory says that it is; None for a whole one."""
+    What the person put away stays as it is.
+    """
     links = data.get("links") if type(data) is dict else None
     if type(links) is not list or not links:
-        return None
+        return event
+    if event.pruned or event.discard or event.rejected or event.turns or event.response is not None:
+        return event
     targets = {
         link["type"]: link["target"]
         for link in links
@@ -39,13 +35,13 @@ def part_of(data: Any) -> Part | None:
     }
     source, chunk = targets.get("source", ""), _CHUNK.match(targets.get("chunk", ""))
     if chunk and source:
-        part = Part(source, int(chunk[1]), int(chunk[2]), "\n\n")  # cut between paragraphs
+        part = TextPart(event, source, int(chunk[1]), int(chunk[2]), "\n\n")  # cut between paragraphs
     else:
         match = _BRACKETS.match(source)
         if not match:
-            return None
-        part = Part(match[1], int(match[2]), int(match[3]), "")  # cut at a number of characters
-    return part if 1 <= part.number <= part.total and part.total > 1 else None
+            return event
+        part = TextPart(event, match[1], int(match[2]), int(match[3]), "")  # cut at a number of characters
+    return part if 1 <= part.number <= part.total and part.total > 1 else event
 
 
 class Parts:
@@ -54,12 +50,9 @@ class Parts:
     def __init__(self) -> None:
         self._taken: defaultdict[tuple[str, int, str], list[tuple[int, MemoryEvent]]] = defaultdict(list)
 
-    def take(self, event: MemoryEvent, part: Part | None) -> bool:
-        """Keep a part back, and tell whether the event is one. What the user put away stays as it is."""
-        if part is None or event.pruned or event.discard or event.rejected or event.turns or event.response is not None:
-            return False
-        self._taken[part.name, part.total, part.glue].append((part.number, event))
-        return True
+    def take(self, part: TextPart) -> None:
+        """Keep a part back."""
+        self._taken[part.name, part.total, part.glue].append((part.number, part.event))
 
     def joined(self) -> Iterator[MemoryEvent | Drop]:
         """Yield each text as the memory of its first part, and a Drop for each further part.

@@ -37,6 +37,9 @@ from curator.selection.choose import Choice
 from curator.selection.sample_store import Collected
 
 _CARD_WORDS = 60
+_MOST_CARDS = 3  # of a mode
+_SUMS = ("samples", "train", "words", "short", "long", "tokens", "too_long", "characters")
+_COUNTERS = ("modes", "types", "months", "mode_sources", "changes", "secrets")
 
 
 def no_secrets(sample: CuratedSample) -> tuple[str, ...]:
@@ -96,6 +99,19 @@ class Tally:
             self.changes.update({change.plugin for change in changes})
         self._card(sample, words)
 
+    def also(self, other: Tally) -> None:
+        """Count the samples that were counted elsewhere, which come after these."""
+        for name in _SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in _COUNTERS:
+            getattr(self, name).update(getattr(other, name))
+        self.longest = max(self.longest, other.longest)
+        self.beside |= other.beside
+        self.voice.also(other.voice)
+        for mode, cards in other.cards.items():
+            both = [*self.cards.get(mode, ()), *cards]
+            self.cards[mode] = sorted(both, key=lambda card: card[0])[:_MOST_CARDS]
+
     def _length(self, whole: SchemaSample) -> None:
         """Count characters and estimated tokens; earlier exchanges are estimated without what stands between them."""
         english = self.targets.characters_per_token
@@ -111,13 +127,13 @@ class Tally:
         """Keep the three samples of each mode whose ids hash lowest: any three, but the same in every run."""
         cards = self.cards.setdefault(sample.mode, [])
         rank = zlib.crc32(sample.metadata.sample_id.encode()) + (words > _CARD_WORDS) * (1 << 32)
-        if len(cards) == 3 and rank >= cards[-1][0]:
+        if len(cards) == _MOST_CARDS and rank >= cards[-1][0]:
             return
         source = sample.metadata.sources[0].path
         text = sample.user_text[:400]
         cards.append((rank, Card(sample.metadata.sample_id, sample.mode, text, sample.assistant_text[:2000], source)))
         cards.sort(key=lambda card: card[0])
-        del cards[3:]
+        del cards[_MOST_CARDS:]
 
 
 def check_target(

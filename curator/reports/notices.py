@@ -29,7 +29,8 @@ class ReportContext:
     """Whose run it is and what it was asked for.
 
     `mode_from` says in words why modes were taken from where they were, "" where that is as usual; `own_schema` is True
-    where the family is a file of --schema. `names_unread` says why persona/core.json was not read.
+    where the family is a file of --schema. `names_unread` says why persona/core.json was not read, `put_aside` why
+    plugins were left out that were over their budget.
     """
 
     username: str
@@ -39,6 +40,7 @@ class ReportContext:
     mode_from: str = ""
     own_schema: bool = False
     names_unread: str = ""
+    put_aside: tuple[str, ...] = ()
 
 
 def notices(context: ReportContext, collected: Collected, choice: Choice) -> tuple[str, ...]:
@@ -113,6 +115,7 @@ def warnings(context: ReportContext, collected: Collected, choice: Choice) -> It
     yield from _of_encryption(collected)
     if context.names_unread:
         yield f"{context.names_unread}; so nothing tells by name who the person is"
+    yield from context.put_aside
     failed = collected.log.counts.get(Reason("event", "plugin_error"), 0)
     if failed:
         example = collected.log.examples[Reason("event", "plugin_error")]

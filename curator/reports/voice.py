@@ -6,11 +6,12 @@ from array import array
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
 
+from curator.executing.spool import as_numpy, hash64
 from curator.language.identify import UNDETERMINED
-from curator.reading.spool import as_numpy
 from curator.records import CuratedSample
 from curator.reports.report import RepeatedPrompt
 
@@ -47,14 +48,27 @@ class Voice:
         earlier = sample.context
         self.turns[1 + len(earlier)] += 1
         self.trained[1 + sum([exchange.trained for exchange in earlier]) if earlier else 1] += 1
-        # hash() differs from process to process; that it is equal for equal texts, which is all that counts, does not.
-        self._prompts.append(hash(sample.user_text))
+        self._prompts.append(hash64(sample.user_text))
         if data.reply_author in _CLEANED:
             if data.language == UNDETERMINED or self.has_fillers(data.language):
                 self.looked_at += 1
                 self.fillers += self.still_filler(sample.assistant_text)
             else:
                 self.unlisted[data.language] += 1
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what was counted, without the functions, which cannot travel to another process."""
+        return self.__dict__ | {"has_fillers": None, "still_filler": None}
+
+    def also(self, other: Voice) -> None:
+        """Count the samples that were counted elsewhere, which come after these."""
+        self.fillers += other.fillers
+        self.looked_at += other.looked_at
+        self._prompts.extend(other._prompts)
+        mine = (self.authors, self.languages, self.questions, self.turns, self.trained, self.unlisted)
+        its = (other.authors, other.languages, other.questions, other.turns, other.trained, other.unlisted)
+        for counts, more in zip(mine, its, strict=True):
+            cast("Counter[Any]", counts).update(cast("Counter[Any]", more))
 
     def repeated(self, prompt_of: Callable[[int], str]) -> tuple[RepeatedPrompt, ...]:
         """Return the prompts that most samples share, the most frequent first; `prompt_of(n)` gives the nth's text."""

@@ -7,14 +7,14 @@ from typing import Final
 
 from curator.language.identify import UNDETERMINED, language_of
 from curator.language.table import SCRIPT_OF, script_of
-from curator.reading.timeline import Timeline
+from curator.reading.timeline import Order
 from curator.records import MemoryEvent
 
 _MOST: Final = 400  # memories that are looked at, spread over all
 _SHARE: Final = 0.6
 
 
-def main_language(timeline: Timeline) -> str:
+def main_language(timeline: Order) -> str:
     """Return the language of six in ten of the memories that tell theirs; "und" where there is no such."""
     step = max(1, len(timeline) // _MOST)
     counts = Counter(_language(timeline.event(place)) for place in range(0, len(timeline), step))

@@ -2,24 +2,26 @@
 
     MemoryEvent --pair--> Pair --clean--> Pair --screen--> ScreenedSample; what a step turns down is a Drop
 
-Nothing here knows what becomes of a sample: `Sampler.memories` yields what each memory gave.
+Nothing here knows what becomes of a sample: `Sampler.sampled` yields what each memory gave. That depends on the memory
+and on those around it, which it may ask for, and on nothing that was worked out before.
 """
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
 
 import msgspec
 
 from curator.config import Settings
-from curator.contract.cli_frame import Progress
 from curator.contract.errors import PluginError, counted
 from curator.contract.homes import PeopleNames
 from curator.contract.records import Exchange
 from curator.contract.special_tokens import in_braces
+from curator.executing.executor import Note
 from curator.hooks import Reject
 from curator.language.words import count_words
 from curator.plugin_errors import plugin_failed, raised
@@ -30,10 +32,9 @@ from curator.plugin_manager import (
     apply_filters,
     map_mode,
 )
-from curator.reading.timeline import Timeline
+from curator.reading.timeline import Order
 from curator.records import Change, CuratedSample, MemoryEvent, Pair, SampleMetadata
-from curator.sampling.joining import Joiner, MemoryResult, Piece, ScreenedSample, may_join
-from curator.sampling.main_language import main_language
+from curator.sampling.joining import MemoryResult, Piece, ScreenedSample, may_join
 from curator.sampling.pairing import PairingHelpers, default_pairs
 from curator.sampling.turns import Gaps, silences
 
@@ -76,22 +77,61 @@ class SampleCounts:
     gaps: Gaps = field(default_factory=Gaps)
     foreign_modes: Counter[str] = field(default_factory=Counter)
 
+    def add(self, other: SampleCounts) -> None:
+        """Count what was counted elsewhere as well."""
+        self.pairs += other.pairs
+        self.joined += other.joined
+        self.sessions += other.sessions
+        self.mode_sources.update(other.mode_sources)
+        self.unknown_types.update(other.unknown_types)
+        self.foreign_modes.update(other.foreign_modes)
+        self.gaps.also(other.gaps)
+
+
+class Asked(NamedTuple):
+    """Memories that pairing asked for at a memory: which way, the memory's place, and theirs; -1 stands for no more."""
+
+    way: str
+    place: int
+    places: list[int]
+
+
+def asked_for(order: Order, way: str, place: int, silence: int = 0) -> Iterator[int]:
+    """Yield the places that are asked for at a place, one way; `silence` ends what is "earlier", in milliseconds."""
+    if way == "outward":
+        yield from islice(order.outward_after(place), _MOST_ASKED)
+    elif way == "before":
+        yield order.before(place)
+    else:
+        for _ in range(_MOST_ASKED):
+            gap, place = order.silence_before(place), order.before(place)
+            if place < 0 or gap > silence:
+                return
+            yield place
+
 
 class Sampler:
-    """Turns memories into screened samples; `counts` grows as they are asked for. `people`: names of core.json."""
+    """Turns memories into screened samples. `people`: names of core.json; `language`: that of most memories.
+
+    `note` is told which memory is at hand.
+    """
 
     def __init__(
         self,
-        timeline: Timeline,
+        order: Order,
         registry: Registry,
         settings: Settings,
         options: Options,
         mode_from: str,
         people: PeopleNames,
+        *,
+        language: str,
+        note: Note,
     ) -> None:
-        self._timeline, self._registry, self._settings = timeline, registry, settings
+        self._timeline, self._registry, self._settings, self._note = order, registry, settings, note
         self.options, self._mode_from = options, mode_from
-        self.counts = SampleCounts()
+        self._counts = SampleCounts()
+        self._trace: list[Asked] = []
         self._pairing = PairingHelpers(
             settings,
             people.owner,
@@ -101,50 +141,58 @@ class Sampler:
             earlier=self._earlier,
             on_drop=self._turn_dropped,
             twin_names=people.twin,
-            main_language=main_language(timeline),
+            main_language=language,
         )
         self._silence = round(settings.curate.pairing.session_minutes * 60_000)
         self._fit: OrderedDict[int, MemoryEvent | None] = OrderedDict()  # the last memories; None: turned down
         self._result: MemoryResult | None = None  # of the memory at hand, for what pairing calls back
 
-    def memories(self, progress: Progress) -> Iterator[MemoryResult]:
-        """Yield what each memory of the timeline gives.
+    def sampled(self, places: range, lost: Mapping[int, str]) -> Iterator[MemoryResult]:
+        """Yield what the memories at these places give. `lost` says of some why they cannot be worked on.
 
         Raises PluginError where a plugin fails, unless the run keeps going: then that memory is dropped as a whole.
         """
-        joiner = Joiner(self._settings.curate.pairing)
-        for place, event in enumerate(self._timeline):
-            result = self._result = MemoryResult(self._judged(event), place)
-            pairs = self.counts.pairs
+        for place in places:
+            self._note.at(place)
+            result = self._result = MemoryResult(self._judged(self._timeline.event(place)), place)
+            pairs = self._counts.pairs
             try:
+                if place in lost:
+                    raise PluginError(lost[place])
                 self._memory(result)
             except PluginError as error:
                 if not self.options.keep_going:
                     raise
-                self.counts.pairs = pairs
+                self._counts.pairs = pairs
                 result.samples, result.drops, result.pieces = [], [], []
                 result.drop("event", "plugin_error", error.what)
-            yield from joiner.take(result, self._timeline.group(place))
-            self.counts.joined = joiner.joined
-            if not place & 1023:
-                progress("pairing and screening", place, len(self._timeline))
-        yield from joiner.rest()
-        self.counts.joined = joiner.joined
+            yield result
+
+    def taken_trace(self) -> list[Asked]:
+        """Return which memories were asked for since this was asked last."""
+        trace, self._trace = self._trace, []
+        return trace
+
+    def taken_counts(self) -> SampleCounts:
+        """Return what was counted since this was asked last."""
+        counts, self._counts = self._counts, SampleCounts()
+        return counts
 
     def _judged(self, event: MemoryEvent) -> MemoryEvent:
         """Return an event, marked by what others say of it: dislikes, rejections, an original beside a rewrite."""
         timeline = self._timeline
         marks: dict[str, bool | str] = {}
-        if event.id in timeline.disliked:
+        known = timeline.marks
+        if event.id in known.disliked:
             marks["disliked"] = True
-        if event.rewrite and event.id in timeline.originals:
+        if event.rewrite and event.id in known.originals:
             marks["superseded"] = True
         if not event.rejected and event.id in timeline.rejected_twins(event.rewrite):
             marks["rejected"] = f"{'its original' if event.rewrite else 'its curated rewrite'}, {event.id}, is rejected"
         return msgspec.structs.replace(event, **marks) if marks else event
 
     def _memory(self, result: MemoryResult) -> None:
-        event, counts = result.event, self.counts
+        event, counts = result.event, self._counts
         down = apply_filters(self._registry.memory_filters, event, event.path)
         self._keep(result.place, None if down else event)
         if down:
@@ -181,7 +229,7 @@ class Sampler:
         """Count the sessions that a memory begins, and the silences before and within it."""
         if result.event.tool is not None or not (messages := self._pairing.shape(result.event).turns):
             return
-        counts, silence = self.counts, self._timeline.silence_before(result.place)
+        counts, silence = self._counts, self._timeline.silence_before(result.place)
         found = [silence] if silence >= 0 else []
         counts.sessions += not found
         if messages[0].time:
@@ -279,32 +327,36 @@ class Sampler:
 
     def _turn_dropped(self, reason: str, detail: str, turn: int | str) -> None:
         assert self._result is not None
-        self.counts.pairs += 1
+        self._counts.pairs += 1
         self._result.drop("pair", reason, detail, f"{self._result.event.key}-{turn}")
 
     def _outward(self, event: MemoryEvent) -> MemoryEvent | None:
         """Return the next event that the world saw and that may be learnt from."""
         assert self._result is not None
-        for place in islice(self._timeline.outward_after(self._result.place), _MOST_ASKED):
+        asked = Asked("outward", self._result.place, [])
+        self._trace.append(asked)
+        for place in asked_for(self._timeline, "outward", self._result.place):
+            asked.places.append(place)
             answer = self._judged(self._timeline.event(place))
             if not apply_filters(self._registry.memory_filters, answer, answer.path):
                 self._result.answered_by = place
                 return answer
+        asked.places.append(-1)
         return None
 
     def _before(self, event: MemoryEvent) -> MemoryEvent | None:
         assert self._result is not None
         place = self._timeline.before(self._result.place)
+        self._trace.append(Asked("before", self._result.place, [place]))
         return self._timeline.event(place) if place >= 0 else None
 
     def _earlier(self, event: MemoryEvent) -> Iterator[MemoryEvent | None]:
         """Yield the memories before the one at hand in its session, the latest first; None where one is unfit."""
         assert self._result is not None
-        place = self._result.place
-        for _ in range(_MOST_ASKED):
-            silence, place = self._timeline.silence_before(place), self._timeline.before(place)
-            if place < 0 or silence > self._silence:
-                return
+        asked = Asked("earlier", self._result.place, [])
+        self._trace.append(asked)
+        for place in asked_for(self._timeline, "earlier", self._result.place, self._silence):
+            asked.places.append(place)
             if place in self._fit:
                 previous = self._fit[place]
             else:
@@ -314,6 +366,7 @@ class Sampler:
             yield previous
             if previous is None:
                 return
+        asked.places.append(-1)
 
     def _keep(self, place: int, event: MemoryEvent | None) -> MemoryEvent | None:
         """Keep a memory, or that it is unfit: what follows it in its session will ask of it again."""

@@ -173,6 +173,20 @@ class Gaps:
         self._counts[bisect_left(_EDGES, minutes)] += 1
         self.halves[int(2 * log2(1 + milliseconds / 1_000))] += 1
 
+    def tree(self) -> list[dict[int, int]]:
+        """Return the counts as plain values; `of` reads them."""
+        return [self.halves, self._counts]
+
+    @classmethod
+    def of(cls, tree: list[dict[int, int]]) -> Gaps:
+        """Return the silences of a tree."""
+        return cls(Counter(tree[0]), Counter(tree[1]))
+
+    def also(self, other: Gaps) -> None:
+        """Count the silences that were counted elsewhere."""
+        self.halves.update(other.halves)
+        self._counts.update(other._counts)
+
     @property
     def counts(self) -> dict[str, int]:
         """The histogram: "up to 5 min" -> how many, shortest first; empty where no silence is known."""

@@ -15,18 +15,19 @@ import numpy.typing as npt
 from curator.config import Settings
 from curator.contract.cli_frame import Progress
 from curator.contract.errors import JobError
+from curator.executing.spool import as_numpy
 from curator.language.corrections import Facts, facts, is_correction
 from curator.language.folding import plain
 from curator.likeness.unlike import unlike
 from curator.reading.drop_log import Reason, Stage
-from curator.reading.spool import as_numpy
 from curator.records import AUTHORS, Drop
 from curator.sampling.sampler import Options
 from curator.selection import near_duplicates
 from curator.selection.earlier import read_earlier
 from curator.selection.holdout import Candidates, Fixed, Holdout, Nearness, hold_out, joined_groups
 from curator.selection.near_duplicates import Rows
-from curator.selection.sample_store import Collected, SampleStore, compared_text
+from curator.selection.part import compared_text
+from curator.selection.sample_store import Collected, SampleStore
 from curator.selection.spread import recent_and_old, spread, type_mix, under_prompt_share
 
 # Why a sample may be left out and yet be as good as those that are chosen.

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from curator.config import HoldoutConfig
+from curator.executing.spool import as_numpy, hash64
 from curator.reading import timestamps
-from curator.reading.spool import as_numpy, hash64
 from curator.selection.near_duplicates import LEAST_SHINGLES, Rows, ShingleSets, candidates, signatures
 from curator.selection.neighbours import Index, floors, neighbours
 from curator.selection.spread import Columns

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from rensa import RMinHash
 
+from curator.executing.spool import hash64
 from curator.language.folding import plain
-from curator.reading.spool import hash64
 
 U64 = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.int64]
@@ -157,6 +157,11 @@ class ShingleSets:
         index = np.arange(ends[-1] if len(ends) else 0) + np.repeat(self.offsets[rows] - (ends - sizes), sizes)
         return ShingleSets(self.values[index], np.concatenate([[0], ends]))
 
+    def part(self, start: int, stop: int) -> ShingleSets:
+        """Return the sets of the texts from one to before another."""
+        offsets = self.offsets[start : stop + 1]
+        return ShingleSets(self.values[offsets[0] : offsets[-1]], offsets - offsets[0])
+
     def followed_by(self, others: ShingleSets) -> ShingleSets:
         """Return these sets and, after them, the others."""
         if not len(others):
@@ -182,6 +187,11 @@ class ShingleSets:
         pair = together[:-1][together[1:] == together[:-1]] >> np.uint64(_BITS)
         shared = np.bincount(pair.astype(np.int64), minlength=len(left))
         return shared / (self.sizes[left] + self.sizes[right] - shared)
+
+
+def no_sets() -> ShingleSets:
+    """Return the sets of no text."""
+    return ShingleSets(np.zeros(0, dtype=np.uint32), np.zeros(1, dtype=np.int64))
 
 
 def _keys(sets: ShingleSets) -> U64:

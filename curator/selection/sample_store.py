@@ -1,38 +1,39 @@
-"""The screened samples on disk, with what choosing needs in columns; signatures are made block by block."""
+"""The screened samples on disk, with what choosing needs in columns."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from curator.config import Settings
-from curator.contract.cli_frame import Progress
-from curator.language.words import count_words
+from curator.executing.spool import FirstSeen, Spool, as_numpy
 from curator.reading.drop_log import DropLog, Outcomes, Reason
-from curator.reading.spool import FirstSeen, Spool, as_numpy
-from curator.reading.timeline import Timeline
-from curator.records import AUTHORS, CuratedSample, MemoryEvent
+from curator.reading.timeline import Order, Timeline
+from curator.records import Drop
 from curator.sampling.joining import ScreenedSample
-from curator.sampling.sampler import SampleCounts, Sampler
-from curator.sampling.tool_calls import OUTCOME
+from curator.sampling.sampler import SampleCounts
 from curator.selection import near_duplicates
 from curator.selection.near_duplicates import Rows
+from curator.selection.part import Part, exchanges_of
 from curator.selection.spread import Columns
-
-_BLOCK = 4_096
 
 
 @dataclass
 class SampleStore:
-    """Screened samples by number, in the order in which they came; the texts themselves lie in a spool."""
+    """Screened samples by number, in the order in which they came; the texts themselves lie in a spool.
+
+    `order` gives the conversation of a memory by its place. Which samples a copy was found of is kept where asked.
+    """
 
     settings: Settings
     folder: Path | None
     mode_names: list[str]
+    order: Order
+    keeps_copies: bool = False
     columns: Columns = field(default_factory=Columns)
     type_names: list[str] = field(default_factory=list)
 
@@ -40,8 +41,6 @@ class SampleStore:
         self.spool = Spool(ScreenedSample, self.folder, veiled=self.settings.unlocked is not None)
         self._type_numbers: dict[str, int] = {}
         self._questions: dict[str, int] = {}
-        self._mode_numbers = {name: number for number, name in enumerate(self.mode_names)}
-        self._texts: list[str] = []
         self._shingles, self._reply_shingles = array("I"), array("I")  # 32 bits
         self._ends, self._reply_ends = array("q", [0]), array("q", [0])
         self.partly: array[int] = array("l")
@@ -63,49 +62,76 @@ class SampleStore:
         """Give the disk space back."""
         self.spool.close()
 
-    def add(self, screened: ScreenedSample, event: MemoryEvent, place: int, group: int) -> int:
-        """Take in a sample; return -1, or the number of an older sample with the very same text."""
-        sample, number = screened.sample, len(self.columns)
-        prompt, reply = _sides(sample)
-        # hash() differs from process to process, but what it is used for, equality within this one, does not.
-        older = self._seen.setdefault(hash(_joined(prompt, reply)), number)
-        if older != number:
-            return older
-        self.spool.add(screened)
-        if sample.metadata.thought or sample.metadata.reply_author == "tool":
-            self.partly.append(number)
-        self._note_context(sample, number, group)
-        self._note(sample, event, place, group)
-        self._texts.append(near_duplicates.compared(prompt, reply))
-        if len(self._texts) >= _BLOCK:
-            self._sign()
-        return -1
+    def extend(self, part: Part) -> list[tuple[int, int]]:
+        """Take in the samples of a part; return (number in the part, older sample) of those with the very same text.
 
-    def _note(self, sample: CuratedSample, event: MemoryEvent, place: int, group: int) -> None:
-        """Put what choosing needs to know of a sample into the columns."""
-        number = self._type_numbers.get(event.type)
-        if number is None:
-            number = self._type_numbers[event.type] = len(self.type_names)
-            self.type_names.append(event.type)
-        columns = self.columns
-        columns.modes.append(self._mode_numbers[sample.mode])
-        columns.types.append(number)
-        columns.authors.append(AUTHORS.index(sample.metadata.reply_author))
-        columns.times.append(event.time)
-        columns.groups.append(group)
-        columns.places.append(place)
-        columns.priority.append(event.priority)
-        columns.asked.append(self._question_number(sample))
+        They are left out.
+        """
+        columns, own, first = self.columns, part.columns, len(self)
+        kept, twins = array("l"), list[tuple[int, int]]()
+        setdefault, memories = self._seen.setdefault, own.memories
+        groups = self.order.groups(part.first, part.first + len(part.outcomes))
+        for row, text in enumerate(own.texts):
+            number = first + len(kept)
+            older = setdefault(text, number)
+            if older != number:
+                twins.append((row, older))
+                continue
+            kept.append(row)
+            group = groups[memories[row]]
+            columns.groups.append(group)
+            for exchange in part.exchanges.get(row, ()):
+                self._note_exchange(exchange, number, group)
+            if row in part.answers:
+                self.links.append((group, self.order.group(part.answers[row])))
+            if row in part.beside:
+                self.beside[number] = part.beside[row]
+        self._take(part, as_numpy(kept), first, whole=not twins)
+        return twins
 
-    def _note_context(self, sample: CuratedSample, number: int, group: int) -> None:
-        """Note of each exchange in a sample's context which older sample of its conversation is just that, or -1."""
-        for one in sample.context:
-            told_by = -1
-            if not sample.metadata.multi_turn:
-                told_by = self._seen.get(hash(_joined(one.user_text, one.assistant_text)))
-            same = told_by >= 0 and self.columns.groups[told_by] == group
-            self._with_context.append(number)
-            self._told_by.append(told_by if same else -1)
+    def _take(self, part: Part, rows: Rows, first: int, *, whole: bool) -> None:
+        """Put what is kept of a part, rows (samples,), behind what there is; `first` is the number of the first."""
+        sizes = as_numpy(part.columns.sizes)
+        data = part.data
+        if not whole:
+            ends = np.concatenate([[0], np.cumsum(sizes)])
+            data = b"".join([part.data[start:stop] for start, stop in zip(ends[rows], ends[rows + 1], strict=True)])
+        self.spool.extend(data, sizes[rows])
+        types = np.array([self._number_of(name) for name in part.type_names], dtype=np.int16)
+        asked = np.array([self._asked(text) for text in part.questions] + [-1], dtype=np.int64)  # -1 is none: the last
+        columns, own = self.columns, part.columns
+        columns.modes.frombytes(as_numpy(own.modes)[rows].tobytes())
+        columns.types.frombytes(types[as_numpy(own.types)[rows]].tobytes() if len(rows) else b"")
+        columns.authors.frombytes(as_numpy(own.authors)[rows].tobytes())
+        columns.times.frombytes(as_numpy(own.times)[rows].tobytes())
+        columns.priority.frombytes(as_numpy(own.priority)[rows].tobytes())
+        columns.places.extend((as_numpy(own.memories)[rows] + part.first).tolist())
+        columns.asked.extend(asked[as_numpy(own.asked)[rows]].tolist())
+        self.partly.extend((first + np.flatnonzero(as_numpy(own.partly)[rows])).tolist())
+        sets, replies = (part.sets, part.replies) if whole else (part.sets.take(rows), part.replies.take(rows))
+        self._signatures.append(part.signatures[rows])
+        self._ends.extend((sets.offsets[1:] + self._ends[-1]).tolist())
+        self._shingles.frombytes(sets.values.tobytes())
+        self._reply_ends.extend((replies.offsets[1:] + self._reply_ends[-1]).tolist())
+        self._reply_shingles.frombytes(replies.values.tobytes())
+
+    def _number_of(self, name: str) -> int:
+        """Return the number of a type of memories."""
+        number = self._type_numbers.setdefault(name, len(self.type_names))
+        if number == len(self.type_names):
+            self.type_names.append(name)
+        return number
+
+    def _asked(self, question: str) -> int:
+        """Return the number of a stock question."""
+        return self._questions.setdefault(question, len(self._questions))
+
+    def _note_exchange(self, text: int | None, number: int, group: int) -> None:
+        """Note of an exchange in a sample's context which older sample of its conversation is just that, or -1."""
+        told_by = -1 if text is None else self._seen.get(text)
+        same = told_by >= 0 and self.columns.groups[told_by] == group
+        self._with_context.append(number)
+        self._told_by.append(told_by if same else -1)
 
     def places(self, rows: Rows) -> set[int]:
         """Return the places of the memories that have a sample, or an exchange in one, among these rows, (samples,)."""
@@ -118,32 +144,13 @@ class SampleStore:
         """Return how many memories have a sample, or an exchange in one, among these rows, shape (samples,)."""
         return len(self.places(rows))
 
-    def _question_number(self, sample: CuratedSample) -> int:
-        """Return the number of the stock question that a text answers, -1 where it answers none, or a tool is asked."""
-        if sample.metadata.question != "stock" or sample.metadata.reply_author == "tool":
-            return -1
-        return self._questions.setdefault(sample.user_text, len(self._questions))
-
     def modes(self) -> dict[str, int]:
         """Return how many samples there are of each mode."""
         counts = np.bincount(as_numpy(self.columns.modes), minlength=len(self.mode_names))
         return dict(zip(self.mode_names, counts.tolist(), strict=True))
 
-    def _sign(self) -> None:
-        near = self.settings.curate.near_duplicates
-        found = near_duplicates.shingles(self._texts, near.shingle_words)
-        self._texts = []
-        sets, replies = near_duplicates.whole_and_reply_sets(found)
-        self._signatures.append(near_duplicates.signatures(sets, near.bands * near.rows))
-        self._ends.extend((sets.offsets[1:] + self._ends[-1]).tolist())
-        self._shingles.frombytes(sets.values.tobytes())
-        self._reply_ends.extend((replies.offsets[1:] + self._reply_ends[-1]).tolist())
-        self._reply_shingles.frombytes(replies.values.tobytes())
-
     def signatures(self) -> np.ndarray[tuple[int, int], np.dtype[np.uint16]]:
         """Return the MinHash signatures of all samples, shape (samples, permutations), and forget them."""
-        if self._texts:
-            self._sign()
         self._seen = FirstSeen()
         near = self.settings.curate.near_duplicates
         made = self._signatures or [np.zeros((0, near.bands * near.rows), dtype=np.uint16)]
@@ -191,52 +198,11 @@ class SampleStore:
         told_by = as_numpy(self._told_by)
         alone = as_numpy(self._with_context)[(told_by < 0) | ~np.isin(told_by, rows)]
         for row in np.intersect1d(alone, rows).tolist():
-            found = [near_duplicates.compared(*both) for both in _exchanges(self.spool.get(row).sample)]
+            found = [near_duplicates.compared(*both) for both in exchanges_of(self.spool.get(row).sample)]
             texts += found
             places += [int(np.searchsorted(rows, row))] * len(found)
         words = self.settings.curate.near_duplicates.shingle_words
         return near_duplicates.shingle_sets(texts, words), np.array(places, dtype=np.int64)
-
-
-# Shorter exchanges ("Thanks." "You're welcome.") stand in any conversation and tell nothing of one.
-_TELLING_WORDS = 8
-
-
-def _exchanges(sample: CuratedSample) -> Iterator[tuple[str, str]]:
-    """Yield the telling exchanges of a sample: those of its context, and its own where all are one text else."""
-    both = [(one.user_text, one.assistant_text) for one in sample.context]
-    if sample.metadata.multi_turn:
-        both.append((sample.user_text, sample.assistant_text))
-    for said, answered in both:
-        if count_words(said) + count_words(answered) >= _TELLING_WORDS:
-            yield said, answered
-
-
-def compared_text(sample: CuratedSample) -> str:
-    """Return the text by which duplicates are found: both sides of each exchange that is trained.
-
-    Of a one-sided memory it is only its own text; of a tool call what asked for it and the call, not how it ended,
-    since another call may end alike.
-    """
-    return _joined(*_sides(sample))
-
-
-def _joined(prompt: str, reply: str) -> str:
-    return f"{prompt}\n{reply}" if prompt and reply else prompt + reply
-
-
-def _sides(sample: CuratedSample) -> tuple[str, str]:
-    """Return what is compared of the prompt and of the reply; nothing where the other side alone tells a duplicate."""
-    if sample.metadata.thought:
-        return sample.user_text, ""
-    if sample.metadata.prompted or sample.metadata.reply_author == "tool":
-        reply = sample.assistant_text
-        own = reply.partition(OUTCOME)[0] if sample.metadata.reply_author == "tool" else reply
-        return "" if sample.metadata.prompted else sample.user_text, own
-    if not sample.metadata.multi_turn:
-        return sample.user_text, sample.assistant_text
-    earlier = [f"{one.user_text}\n{one.assistant_text}" for one in sample.context if one.trained]
-    return "\n".join([*earlier, sample.user_text]), sample.assistant_text
 
 
 @dataclass(frozen=True)
@@ -250,27 +216,32 @@ class Collected:
     counts: SampleCounts
 
 
-def collect(sampler: Sampler, timeline: Timeline, store: SampleStore, log: DropLog, progress: Progress) -> Collected:
-    """Put what every memory gives into the store and the log, the same text only once."""
-    outcomes = Outcomes(len(timeline))
-    for result in sampler.memories(progress):
-        group = timeline.group(result.place)
-        for screened in result.samples:
-            metadata = screened.sample.metadata
-            if metadata.thought and result.answered_by >= 0:
-                store.links.append((group, timeline.group(result.answered_by)))
-            beside, row = result.beside.get(metadata.sample_id, ()), len(store)
-            older = store.add(screened, result.event, result.place, group)
-            if older >= 0:
-                twin = store.spool.get(older).sample.metadata.sample_id
-                if sampler.options.since:
-                    store.copies.append((older, metadata.sample_id, screened.events))
-                result.drop("screen", "duplicate", f"the same text as {twin}", metadata.sample_id)
-                for place in beside:
-                    outcomes.note(place, Reason("screen", "duplicate"))
-            elif beside:
-                store.beside[row] = beside
-        for drop in result.drops:
-            log(drop)
-            outcomes.note(result.place, Reason(drop.stage, drop.reason))
-    return Collected(timeline, store, log, outcomes, sampler.counts)
+def collect(found: Iterable[Part], timeline: Timeline, store: SampleStore, log: DropLog) -> Collected:
+    """Put what every memory gave into the store and the log, the same text only once."""
+    outcomes, counts = Outcomes(len(timeline)), SampleCounts()
+    for part in found:
+        counts.add(part.counts)
+        log.also(part.log)
+        outcomes.note_all(part.first, part.outcomes, part.reasons)
+        written, ends = 0, np.cumsum(as_numpy(part.drop_bytes))
+        samples = np.concatenate([[0], np.cumsum(as_numpy(part.columns.sizes))])
+        last, event = -1, None
+        for row, older in store.extend(part):
+            memory = part.columns.memories[row]
+            if event is None or memory != last:  # one of four megabytes may hold as many copies as sentences
+                last, event = memory, timeline.event(part.first + memory)
+            end = int(ends[memory])
+            log.write_lines(part.drops[written:end])  # what else became of the memory is told before
+            written = max(written, end)
+            twin = store.spool.get(older).sample.metadata.sample_id
+            screened = store.spool.decoded(part.data[samples[row] : samples[row + 1]])
+            sample_id = screened.sample.metadata.sample_id
+            if store.keeps_copies:
+                store.copies.append((older, sample_id, screened.events))
+            detail = f"the same text as {twin}"
+            named = {"path": event.path, "memory_id": event.id, "sample_id": sample_id}
+            log(Drop((event.key,), "screen", "duplicate", detail, **named))
+            for place in (part.first + memory, *part.beside.get(row, ())):
+                outcomes.note(place, Reason("screen", "duplicate"))
+        log.write_lines(part.drops[written:])
+    return Collected(timeline, store, log, outcomes, counts)

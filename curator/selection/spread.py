@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curator.config import TypesConfig
-from curator.reading.spool import as_numpy
+from curator.executing.spool import as_numpy
 from curator.selection.near_duplicates import Rows
 
 _DAY = 86_400_000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from curator.executing.spool import as_numpy
 from curator.likeness.texts import evenly
-from curator.reading.spool import as_numpy
 from curator.selection.choose import Choice
 from curator.selection.near_duplicates import Rows
 from curator.selection.neighbours import neighbours

@@ -15,10 +15,11 @@ from curator import (
     BadShape,
     Content,
     Drop,
+    FileReader,
     MemoryEvent,
     MemorySource,
-    Parts,
     Settings,
+    TextPart,
     Unlocked,
     Unreadable,
     event_from_json,
@@ -26,36 +27,48 @@ from curator import (
     hookimpl,
     layers_of,
     parse_json,
-    part_of,
     printable,
+    read_all_files,
     read_plain,
+    text_part,
     walk,
 )
 
 # Folders below a profile that hold memories; below, how a file of each becomes memory objects.
-EPISODIC, CURATED, ANSWERED, THERAPY = MEMORY_FOLDERS
+_, CURATED, ANSWERED, THERAPY = MEMORY_FOLDERS
 Shape = Callable[[Any], list[dict[str, Any] | BadShape]]
 
 
 @hookimpl
 def register_sources() -> list[MemorySource]:
     """Read profile folders."""
-    return [MemorySource("metahuman", Path.is_dir, read)]
+    return [MemorySource("metahuman", Path.is_dir, read, by_file=BY_FILE)]
+
+
+def files(profile: Path, settings: Settings) -> Iterator[str | Drop]:
+    """Yield the files of a profile that hold memories, below it, in the order of their paths in each of the folders."""
+    root = os.fspath(profile)
+    for folder in MEMORY_FOLDERS:
+        for path, readable in walk(os.fspath(profile / folder)):
+            if not readable:
+                yield _drop(_below(root, path), "unreadable", "the folder cannot be listed")
+            elif layers_of(path)[0].endswith(".json"):
+                yield path[len(root) + 1 :]
+
+
+def read_file(profile: Path, name: str, settings: Settings) -> list[MemoryEvent | Drop | TextPart]:
+    """Return what a file of a profile holds."""
+    root = os.fspath(profile)
+    shape = next((shape for folder, shape in _SHAPES.items() if name.startswith(folder + os.sep)), None)
+    return _Reader(root, settings.curate.limits.max_file_bytes, settings.unlocked).read(os.path.join(root, name), shape)
+
+
+BY_FILE = FileReader(files, read_file)
 
 
 def read(profile: Path, settings: Settings) -> Iterator[MemoryEvent | Drop]:
-    """Yield the memories of a profile folder, in the order of their paths within each of the four folders.
-
-    Texts that an ingestor cut into parts come last, as the one memory that each was.
-    """
-    reader = _Reader(os.fspath(profile), settings.curate.limits.max_file_bytes, Parts(), settings.unlocked)
-    for folder, shape in ((EPISODIC, None), (CURATED, curated), (ANSWERED, answered), (THERAPY, therapy)):
-        for path, readable in walk(os.fspath(profile / folder)):
-            if not readable:
-                yield _drop(reader.relative(path), "unreadable", "the folder cannot be listed")
-            elif layers_of(path)[0].endswith(".json"):
-                yield from reader.read(path, shape)
-    yield from reader.parts.joined()
+    """Yield the memories of a profile folder; texts that an ingestor cut come last, as the one memory that each was."""
+    return read_all_files(BY_FILE, profile, settings)
 
 
 class _Found(NamedTuple):
@@ -86,30 +99,29 @@ class _Reader(NamedTuple):
 
     root: str
     most: int
-    parts: Parts
     unlocked: Unlocked | None
 
     def relative(self, path: str) -> str:
         """Return a path as it stands below the profile."""
-        return path[len(self.root) + 1 :].replace(os.sep, "/")
+        return _below(self.root, path)
 
-    def read(self, path: str, shape: Shape | None) -> Iterator[MemoryEvent | Drop]:
+    def read(self, path: str, shape: Shape | None) -> list[MemoryEvent | Drop | TextPart]:
         """Read a file; with the first of those that hold the same memory, all of them."""
         if self.unlocked is None:
-            yield from self._items(self._open(path), shape)
-            return
+            return _items(self._open(path), shape)
         copies = self.unlocked.copies(path)
         if path != min(copies):
-            return
-        taken = ""
+            return []
+        taken, items = "", list[MemoryEvent | Drop | TextPart]()
         for copy in copies:
             if taken:
                 detail = f"a copy of this memory; read is {taken}"
-                yield _drop(self.relative(copy), "duplicate", detail)
+                items.append(_drop(self.relative(copy), "duplicate", detail))
                 continue
             found = self._open(copy)
             taken = found.path.rpartition("/")[2] if isinstance(found, _Found) else ""
-            yield from self._items(found, shape)
+            items += _items(found, shape)
+        return items
 
     def _open(self, path: str) -> _Found | Drop:
         """Open a file, or say in a Drop why it cannot be opened."""
@@ -126,25 +138,25 @@ class _Reader(NamedTuple):
         digest = hashlib.sha256(content.plain).hexdigest() if content.encrypted else content.sha256
         return _Found(printable(relative), printable(self.relative(memory)), content, digest)
 
-    def _items(self, found: _Found | Drop, shape: Shape | None) -> list[MemoryEvent | Drop]:
-        if isinstance(found, Drop):
-            return [found]
-        return _several(found, shape) if shape else _memory(found, self.parts)
+
+def _items(found: _Found | Drop, shape: Shape | None) -> list[MemoryEvent | Drop | TextPart]:
+    if isinstance(found, Drop):
+        return [found]
+    return _several(found, shape) if shape else _memory(found)
 
 
-def _memory(found: _Found, parts: Parts) -> list[MemoryEvent | Drop]:
-    """Read a file of one memory; a part of a text is left with `parts`, and what cannot be read gives a Drop."""
+def _memory(found: _Found) -> list[MemoryEvent | Drop | TextPart]:
+    """Read a file of one memory; what cannot be read gives a Drop."""
     try:
         data, encoding = parse_json(found.content.plain)
-        event = found.event(event_from_json(data, found.memory, found.digest), encoding)
-        return [] if parts.take(event, part_of(data)) else [event]
+        return [text_part(found.event(event_from_json(data, found.memory, found.digest), encoding), data)]
     except BadJson as error:
         return [found.drop(error.reason, error.detail)]
     except BadShape as error:
         return [found.drop(error.reason, str(error))]
 
 
-def _several(found: _Found, shape: Shape) -> list[MemoryEvent | Drop]:
+def _several(found: _Found, shape: Shape) -> list[MemoryEvent | Drop | TextPart]:
     """Read a file of several memories; one that cannot be read as a whole, or one of its memories, gives a Drop."""
     try:
         items = shape(parse_json(found.content.plain)[0])
@@ -164,6 +176,11 @@ def _item(item: dict[str, Any] | BadShape, found: _Found, turn: int, rewrite: bo
     except BadShape as error:
         return found.drop(error.reason, str(error), turn)
     return msgspec.structs.replace(event, rewrite=True) if rewrite else event
+
+
+def _below(root: str, path: str) -> str:
+    """Return a path as it stands below the profile."""
+    return path[len(root) + 1 :].replace(os.sep, "/")
 
 
 def _drop(relative: str, reason: str, detail: str) -> Drop:
@@ -267,3 +284,6 @@ def _answer(
         "messages": [{"role": "interviewer", "content": question or ""}, {"role": "me", "content": reply or ""}],
         "metadata": {"sessionId": data.get("sessionId")},
     }
+
+
+_SHAPES: dict[str, Shape] = {CURATED: curated, ANSWERED: answered, THERAPY: therapy}

@@ -12,7 +12,7 @@ import pytest
 
 from curator.contract.records import Record
 from curator.encryption.veil import Veil, VeiledFile, appear_together
-from curator.reading.spool import Spool
+from curator.executing.spool import Spool
 
 PLAIN = bytes(range(256)) * 40
 

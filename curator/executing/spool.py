@@ -6,10 +6,13 @@ import os
 import tempfile
 from array import array
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from curator.encryption.veil import Veil
 
@@ -31,17 +34,50 @@ class Spool(Generic[R]):
         self._handle = self._file.fileno()
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(record).decode
-        self._ends = array("q", [0])
+        self._ends: array[int] | Sequence[int] = array("q", [0])
         self._parts: list[bytes] = []
         self._pending = 0
         self._written = 0
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
 
+    @classmethod
+    def attached(cls, record: type[R], handle: int, ends: Sequence[int]) -> Spool[R]:
+        """Return a spool that reads what another process has written into an open file, `ends` being where each ends.
+
+        Nothing can be added to it. A veiled file cannot be shared.
+        """
+        spool = cls.__new__(cls)
+        spool._veil, spool._handle, spool._ends = None, handle, ends
+        spool._decode = msgspec.msgpack.Decoder(record).decode
+        spool._parts, spool._pending, spool._written = [], 0, 1 << 62  # all is written
+        spool._blocks = OrderedDict()
+        return spool
+
+    @property
+    def handle(self) -> int:
+        """The open file that the records lie in."""
+        return self._handle
+
+    @property
+    def ends(self) -> npt.NDArray[np.int64]:
+        """Where each record ends in the file, shape (records + 1,): the first is 0."""
+        return np.asarray(self._ends, dtype=np.int64)
+
     def __len__(self) -> int:
         return len(self._ends) - 1
 
+    def extend(self, data: bytes, sizes: npt.NDArray[np.int64]) -> None:
+        """Append records that are encoded already, of these sizes in bytes, shape (records,)."""
+        assert isinstance(self._ends, array)
+        self._ends.frombytes((np.cumsum(sizes, dtype=np.int64) + self._ends[-1]).tobytes())
+        self._parts.append(data)
+        self._pending += len(data)
+        if self._pending > 1 << 20:
+            self.flush()
+
     def add(self, record: R) -> int:
         """Append a record and return its number."""
+        assert isinstance(self._ends, array)
         data = self._encode(record)
         self._parts.append(data)
         self._pending += len(data)
@@ -62,7 +98,10 @@ class Spool(Generic[R]):
 
     def get(self, number: int) -> R:
         """Return the record of that number. Reading in order, or nearly so, costs one system call a block."""
-        start, end = self._ends[number], self._ends[number + 1]
+        return self.between(self._ends[number], self._ends[number + 1])
+
+    def between(self, start: int, end: int) -> R:
+        """Return the record between two places of the file, in bytes."""
         if end > self._written:
             self.flush()
         block, offset = divmod(start, _BLOCK)
@@ -72,6 +111,10 @@ class Spool(Generic[R]):
         if offset + end - start <= len(data):
             return self._decode(memoryview(data)[offset : offset + end - start])
         return self._decode(self._pread(end - start, start))
+
+    def decoded(self, data: bytes) -> R:
+        """Return a record that is encoded as those of the spool are."""
+        return self._decode(data)
 
     def _pread(self, size: int, offset: int) -> bytes:
         data = os.pread(self._handle, size, offset)
@@ -137,6 +180,4 @@ def hash64(text: str) -> int:
 
 def as_numpy(values: array[Any]) -> Any:
     """Return a numpy view of an array, without a copy."""
-    import numpy as np
-
     return np.frombuffer(values, dtype=np.dtype(values.typecode)) if len(values) else np.zeros(0, values.typecode)
