@@ -166,10 +166,11 @@ def _overridden(settings: Settings, request: Request) -> Settings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run: its report and, unless it was a dry run, its folder."""
+    """A finished run: its report and, unless it was a dry run, its folder; how many memories the cache knew of."""
 
     report: Report
     folder: Path | None
+    from_cache: int = 0
 
 
 def run(request: Request, progress: Progress = no_progress) -> Outcome:
@@ -187,7 +188,8 @@ def run(request: Request, progress: Progress = no_progress) -> Outcome:
 def _run(request: Request, progress: Progress) -> Outcome:
     setup = prepare(request)
     if request.dry_run:
-        return Outcome(_make(request, setup, None, progress), None)
+        report, taken = _make(request, setup, None, progress)
+        return Outcome(report, None, taken)
     now = datetime.now(UTC).astimezone()
     runs = (request.out or setup.profile / RUNS).absolute()
     label = f"{now:%H%M%S}-{request.options.mode or 'all'}-{setup.family.family}"
@@ -198,10 +200,10 @@ def _run(request: Request, progress: Progress) -> Outcome:
         _open_files(building, veiled=veiled) as files,
     ):
         afterwards.callback(files.abandon)
-        report = _make(request, setup, files, progress)
+        report, taken = _make(request, setup, files, progress)
         progress("publishing", 0, 1)
         _publish(request, setup, files, report, place.name)
-    return Outcome(report, place)
+    return Outcome(report, place, taken)
 
 
 @contextmanager
@@ -226,8 +228,11 @@ def _open_files(building: Path, *, veiled: bool) -> Iterator[RunFiles]:
         raise
 
 
-def _make(request: Request, setup: Setup, files: RunFiles | None, progress: Progress) -> Report:
-    """Run all passes, writing samples and drops to `files` where there are any."""
+def _make(request: Request, setup: Setup, files: RunFiles | None, progress: Progress) -> tuple[Report, int]:
+    """Run all passes, writing samples and drops to `files` where there are any.
+
+    Return the report, and of how many memories the cache knew what they give.
+    """
     settings, registry, options = setup.settings, setup.registry, request.options
     log = DropLog(files.drop, files.drop_lines) if files else DropLog()
     folder = files.folder if files else None
@@ -261,7 +266,7 @@ def _make(request: Request, setup: Setup, files: RunFiles | None, progress: Prog
         report = build_report(context, collected, choice, tally, _likeness(collected, choice, tally, learnt, progress))
         if not report.samples:
             raise EmptySet(report, request.source or setup.profile / "memory", store.modes())
-        return report
+        return report, kept.taken
 
 
 def _store(setup: Setup, folder: Path | None, timeline: Timeline, options: Options) -> SampleStore:

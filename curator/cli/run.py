@@ -14,6 +14,7 @@ from curator.contract.cli_frame import (
     console,
     count,
     home_option,
+    log,
     made,
     next_step,
     positive,
@@ -22,7 +23,7 @@ from curator.contract.cli_frame import (
     score,
     share,
 )
-from curator.contract.errors import UsageError
+from curator.contract.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from curator.run import Outcome
@@ -156,6 +157,9 @@ def _run(options: argparse.Namespace) -> int:
         if options.json:
             print_json({"run": None, "report": empty.report})
         raise
+    if outcome.from_cache:
+        known = f"{outcome.from_cache:,} of {counted(outcome.report.memories, 'memory', 'memories')}"
+        log(f"from the cache: what {known} gave; --no-cache works all out anew")
     if options.json:
         print_json({"run": str(outcome.folder) if outcome.folder else None, "report": outcome.report})
     else:

@@ -27,7 +27,9 @@ CREATE TABLE IF NOT EXISTS runs (number INTEGER PRIMARY KEY);
 
 
 class Nothing:
-    """Keeps nothing."""
+    """Keeps nothing. `taken` counts the memories whose results were taken from here."""
+
+    taken = 0
 
     def beside(self, key: bytes) -> bytes | None:
         """Return None: there is no result."""
@@ -56,7 +58,6 @@ class Kept(Nothing):
         self._waiting = 0
         self._base: sqlite3.Connection | None = None
         self._asked = False
-        self.taken = 0  # bytes of results that were kept by earlier runs
 
     def _ready(self) -> sqlite3.Connection | None:
         """Return the open file; it is made when it is first asked for."""
@@ -67,15 +68,23 @@ class Kept(Nothing):
         return self._base
 
     def _opened(self) -> sqlite3.Connection | None:
+        try:
+            return self._connected()
+        except (OSError, sqlite3.OperationalError):  # busy, or not to be written: another run will do
+            return None
+        except sqlite3.DatabaseError:
+            if self._read_only:
+                return None
+        self._remove()
         with contextlib.suppress(OSError, sqlite3.Error):
             return self._connected()
-        if self._read_only:
-            return None
-        with contextlib.suppress(OSError, sqlite3.Error):  # no database, or damaged: nothing is lost with it
+        return None
+
+    def _remove(self) -> None:
+        """Remove a file that is no database, another version's, or damaged: nothing is lost with it."""
+        with contextlib.suppress(OSError):
             for name in (self._path.name, f"{self._path.name}-wal", f"{self._path.name}-shm"):
                 self._path.with_name(name).unlink(missing_ok=True)
-            return self._connected()
-        return None
 
     def _connected(self) -> sqlite3.Connection:
         """Open the file, made for its owner alone. Raises sqlite3.Error and OSError."""
@@ -107,7 +116,8 @@ class Kept(Nothing):
             return None
         try:
             row = base.execute("SELECT check_sum, beside, value FROM results WHERE key = ?", (key,)).fetchone()
-        except sqlite3.Error:
+        except sqlite3.Error as error:
+            self._give_up(error)
             return None
         if row is None or zlib.crc32(row[2], zlib.crc32(row[1])) != row[0]:
             return None
@@ -118,12 +128,12 @@ class Kept(Nothing):
         base = self._ready()
         try:
             row = base and base.execute("SELECT value FROM results WHERE key = ?", (key,)).fetchone()
-        except sqlite3.Error:
+        except sqlite3.Error as error:
+            self._give_up(error)
             row = None
         if not row:
             raise KeyError(key)
         self._used.append((self._run, key))
-        self.taken += len(row[0])
         return bytes(row[0])
 
     def put(self, key: bytes, value: bytes, beside: bytes = b"") -> None:
@@ -140,14 +150,18 @@ class Kept(Nothing):
                 base.execute("COMMIT")
                 base.execute("BEGIN IMMEDIATE")
                 self._waiting = 0
-        except sqlite3.Error:
-            self._give_up()
+        except sqlite3.Error as error:
+            self._give_up(error)
 
-    def _give_up(self) -> None:
+    def _give_up(self, error: sqlite3.Error | None = None) -> None:
+        """Let go of the file; of one that is damaged for good."""
         if self._base is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._base.close()
             self._base = None
+        damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+        if damaged and not self._read_only:
+            self._remove()
 
     def close(self) -> None:
         """Write down what was used, and let go of what is too much."""

@@ -270,6 +270,7 @@ class KnownStretches:
 
     def get(self, stretch: Stretch) -> Part | Loose:
         """Return what a stretch gave."""
+        self._kept.taken += stretch.stop - stretch.start
         return part_of(unpacked(self._kept.get(self._key(stretch))), stretch.start, self._places.pop(stretch.start))
 
     def put(self, stretch: Stretch, part: Part | Loose) -> None:
