@@ -39,6 +39,7 @@ from curator.reports.empty import EmptySet
 from curator.reports.notices import ReportContext
 from curator.reports.report import Report
 from curator.run_folder import RunFiles, run_folder, stoppable
+from curator.same_again import SameAgain
 from curator.sampling.main_language import main_language
 from curator.sampling.sampler import Options
 from curator.selection.choose import Choice, choose
@@ -183,27 +184,36 @@ def run(request: Request, progress: Progress = no_progress) -> Outcome:
                 request = replace(
                     request, disabled=(*request.disabled, aside.plugin), put_aside=(*request.put_aside, aside.why)
                 )
+            except _NotTheSame:
+                request = replace(request, cache=False)
+
+
+class _NotTheSame(Exception):
+    """The files of an earlier run are not what they were."""
 
 
 def _run(request: Request, progress: Progress) -> Outcome:
     setup = prepare(request)
-    if request.dry_run:
-        report, taken = _make(request, setup, None, progress)
-        return Outcome(report, None, taken)
-    now = datetime.now(UTC).astimezone()
-    runs = (request.out or setup.profile / RUNS).absolute()
-    label = f"{now:%H%M%S}-{request.options.mode or 'all'}-{setup.family.family}"
-    veiled = setup.settings.unlocked is not None
-    with (
-        ExitStack() as afterwards,
-        run_folder(runs, label, now, veiled=veiled) as (building, place),
-        _open_files(building, veiled=veiled) as files,
-    ):
-        afterwards.callback(files.abandon)
-        report, taken = _make(request, setup, files, progress)
-        progress("publishing", 0, 1)
-        _publish(request, setup, files, report, place.name)
-    return Outcome(report, place, taken)
+    with closing(_kept(request, setup)) as kept:
+        more = (request.username, request.put_aside, request.schema is not None, str(request.source))
+        same = SameAgain(kept, setup.loading, request.options, more)
+        if request.dry_run:
+            return Outcome(_make(request, setup, None, same, kept, progress), None, kept.taken)
+        now = datetime.now(UTC).astimezone()
+        runs = (request.out or setup.profile / RUNS).absolute()
+        label = f"{now:%H%M%S}-{request.options.mode or 'all'}-{setup.family.family}"
+        veiled = setup.settings.unlocked is not None
+        with (
+            ExitStack() as afterwards,
+            run_folder(runs, label, now, veiled=veiled) as (building, place),
+            _open_files(building, veiled=veiled) as files,
+        ):
+            afterwards.callback(files.abandon)
+            report = _make(request, setup, files, same, kept, progress)
+            progress("publishing", 0, 1)
+            hashes = _publish(request, setup, files, report, place.name)
+        same.remember(place, hashes)
+        return Outcome(report, place, kept.taken)
 
 
 @contextmanager
@@ -228,10 +238,12 @@ def _open_files(building: Path, *, veiled: bool) -> Iterator[RunFiles]:
         raise
 
 
-def _make(request: Request, setup: Setup, files: RunFiles | None, progress: Progress) -> tuple[Report, int]:
-    """Run all passes, writing samples and drops to `files` where there are any.
+def _make(
+    request: Request, setup: Setup, files: RunFiles | None, same: SameAgain, kept: Nothing, progress: Progress
+) -> Report:
+    """Run all passes, writing samples and drops to `files` where there are any; return the report.
 
-    Return the report, and of how many memories the cache knew what they give.
+    Raises _NotTheSame where an earlier run was to be taken over that is not what it was.
     """
     settings, registry, options = setup.settings, setup.registry, request.options
     log = DropLog(files.drop, files.drop_lines) if files else DropLog()
@@ -241,17 +253,22 @@ def _make(request: Request, setup: Setup, files: RunFiles | None, progress: Prog
         closing(Timeline(settings.types.outward, window, folder, veiled=veiled)) as timeline,
         closing(_store(setup, folder, timeline, options)) as store,
         closing(_executor(request, setup, timeline.files | {SPOOL: store.spool.handle})) as executor,
-        closing(_kept(request, setup)) as kept,
     ):
         with _memories_of(request, setup, folder, progress) as place:
             read_memories(timeline, place, setup.loading, executor, log, progress, kept=kept, exclude=options.exclude)
         mode_from, why = settle_mode_from(timeline, options.mode_from, registry, settings.curate.hybrid_limit)
         core, unread = core_json(setup.profile, settings.unlocked)
         people = people_names(setup.profile, core)
+        if len(timeline) < settings.curate.cache.from_memories:
+            kept = Nothing()
+        elif earlier := same.find(timeline, log, (people, unread)):
+            if report := earlier.take_over(files):
+                kept.taken = len(timeline)
+                return report
+            raise _NotTheSame
         shared = timeline if veiled else timeline.shared()
         work = SamplingWork(setup.loading, shared, options, mode_from, people, main_language(timeline))
-        known = kept if len(timeline) >= settings.curate.cache.from_memories else Nothing()
-        collected = collect(parts(work, timeline, executor, known, progress), timeline, store, log)
+        collected = collect(parts(work, timeline, executor, kept, progress), timeline, store, log)
         choice = choose(collected, settings, options, progress)
         written = write_samples(setup.loading, store, choice, files, executor, progress, secrets=options.keep_secrets)
         executor.close()
@@ -266,7 +283,7 @@ def _make(request: Request, setup: Setup, files: RunFiles | None, progress: Prog
         report = build_report(context, collected, choice, tally, _likeness(collected, choice, tally, learnt, progress))
         if not report.samples:
             raise EmptySet(report, request.source or setup.profile / "memory", store.modes())
-        return report, kept.taken
+        return report
 
 
 def _store(setup: Setup, folder: Path | None, timeline: Timeline, options: Options) -> SampleStore:
@@ -344,12 +361,14 @@ def _likeness(collected: Collected, choice: Choice, tally: Tally, learnt: Learnt
     return likeness(drawn, progress)
 
 
-def _publish(request: Request, setup: Setup, files: RunFiles, report: Report, label: str) -> None:
-    from curator.reports.page import render_html  # its template engine takes longer to load than a page to render
+def _publish(request: Request, setup: Setup, files: RunFiles, report: Report, label: str) -> dict[str, str]:
+    """Write what tells of the set, and the summary last; return the sha256 of each other file."""
+    if not files.taken:
+        from curator.reports.page import render_html  # its template engine takes longer to load than a page to render
 
-    data = msgspec.json.encode(report)
-    files.whole(REPORT, msgspec.json.format(data, indent=2) + b"\n")
-    files.whole(REPORT_PAGE, render_html(report).encode())
+        data = msgspec.json.encode(report)
+        files.whole(REPORT, msgspec.json.format(data, indent=2) + b"\n")
+        files.whole(REPORT_PAGE, render_html(report).encode())
     hashes = files.finish()
     options, modes = request.options, setup.registry.modes
     files.summary(
@@ -384,3 +403,4 @@ def _publish(request: Request, setup: Setup, files: RunFiles, report: Report, la
             encrypted=report.encrypted,
         ),
     )
+    return hashes

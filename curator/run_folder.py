@@ -72,6 +72,8 @@ def wrapped(sample: FormattedSample, chat_format: ChatFormat) -> SchemaSample:
 class RunFiles:
     """The open files of a run being built in `folder`.
 
+    `taken` are the sha256 of files that were taken over from another run.
+
     Where they hold what was encrypted they are `veiled`: nothing that another process could read has a name before
     `summary`, and then they are their owner's alone.
     """
@@ -88,7 +90,7 @@ class RunFiles:
         self._begun: dict[str, bool] = {}
         self._lines = {TRAIN: 0, HOLDOUT: 0}
         self._waiting: dict[str, list[object]] = {name: [] for name in (*ARRAYS, *LINES)}
-        self.hashes: dict[str, str] = {}
+        self.taken: dict[str, str] = {}
         for name in ARRAYS:
             self._files[name].write(b"[\n")
 
@@ -137,6 +139,21 @@ class RunFiles:
         self._lines[name] += 1
         return name, self._lines[name]
 
+    def take_over(self, folder: Path, hashes: Mapping[str, str]) -> bool:
+        """Become a copy of these files of another run; False where one of them is not what it was. Raises OSError."""
+        self.abandon()
+        for name in [*self._files, *hashes]:
+            (self.folder / name).unlink(missing_ok=True)
+        for name in hashes:
+            copy = self._files[name] = self._kind(self.folder / name)
+            with (folder / name).open("rb") as file:
+                while block := file.read(1 << 20):
+                    copy.write(block)
+            if copy.close() != hashes[name]:
+                return False
+        self.taken = dict(hashes)
+        return True
+
     def whole(self, name: str, data: bytes) -> None:
         """Write one more file at once."""
         self._files[name] = self._kind(self.folder / name)
@@ -150,6 +167,8 @@ class RunFiles:
 
     def finish(self) -> dict[str, str]:
         """Close every file and return their sha256 by name."""
+        if self.taken:
+            return self.taken
         for name in self._waiting:
             self._flush(name)
         for name in ARRAYS:

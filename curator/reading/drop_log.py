@@ -6,6 +6,8 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
 from typing import Literal, NamedTuple
 
 from curator.records import Drop
@@ -41,9 +43,15 @@ class DropLog:
     encrypted: list[str] = field(default_factory=list)
     secrets: Counter[str] = field(default_factory=Counter)
 
+    @cached_property
+    def told(self) -> blake2b:
+        """A hash of each Drop that was written here, in order."""
+        return blake2b(digest_size=16)
+
     def __call__(self, drop: Drop) -> None:
         """Count a Drop and write it."""
         self.count(drop)
+        self.told.update(repr(drop).encode("utf-8", "surrogateescape"))
         self.write(drop)
 
     def count(self, drop: Drop) -> None:

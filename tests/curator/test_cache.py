@@ -205,12 +205,32 @@ def left_out(home: Home) -> list[str]:
     return ["--exclude", "type=journal"]
 
 
+def how_many(home: Home) -> list[str]:
+    return ["--max", "9"]
+
+
+def whose(home: Home) -> list[str]:
+    return ["--author", "assistant"]
+
+
+def a_target(home: Home) -> list[str]:
+    targets = json.loads((ROOT / "etc" / "targets.json").read_text())
+    (home.folder / "etc" / "targets.json").write_text(json.dumps(targets | {"short_words": 30}))
+    return []
+
+
+def how_near_a_duplicate_is(home: Home) -> list[str]:
+    set_etc(home, near_duplicates={"threshold": 0.31})
+    return []
+
+
 CHANGES = [
     a_changed_word_of_the_same_length_and_time, a_file_in_the_place_of_another, a_new_memory,
     a_new_answer_to_an_old_thought, a_memory_gone, a_session_that_loses_its_middle, a_memory_that_moved_in_time,
     a_dislike, a_rejected_memory, a_cleaner_less, a_filler, how_long_a_session_is,
     words_of_a_shingle, the_window_of_answers, the_largest_file, where_modes_come_from, who_thinks, what_is_asked,
-    exchanges_a_sample, another_family, the_persons_name, a_holdout, left_out,
+    exchanges_a_sample, another_family, the_persons_name, a_holdout, left_out, how_many, whose, a_target,
+    how_near_a_duplicate_is,
 ]  # fmt: skip
 
 
@@ -287,6 +307,20 @@ def _counting(kept: list[object]) -> Callable[..., None]:
         init(self, *arguments, **keys)  # type: ignore[arg-type]
 
     return counted
+
+
+def test_nothing_new_takes_the_earlier_run_over_unless_its_files_have_changed(home: Home, curate: Curate) -> None:
+    first = run(curate, home)
+    before = of_run(first)
+    (first / "curated_memories.json").write_text("[]")
+    again = curate("run", "--username", "ann", "--home", home.folder)
+    assert of_run(again.run) == before
+    assert "from the cache" not in again.err
+    shutil.rmtree(again.run)
+    shutil.rmtree(first)
+    assert of_run(run(curate, home)) == before
+    assert curate("run", "--username", "ann", "--home", home.folder, "--dry-run").status == 0
+    assert not list(home.profile.glob("out/fine-tuned-models/*/.tmp*"))
 
 
 def test_a_dry_run_and_few_memories_keep_nothing(home: Home, curate: Curate) -> None:
