@@ -18,23 +18,19 @@ from curator.contract.cli_frame import Progress, command_line, no_progress
 from curator.contract.errors import UsageError, printable, unknown_name
 from curator.contract.homes import CACHE, RUNS, find_home, find_profile, people_names
 from curator.contract.records import REPORT, REPORT_PAGE, RUN_FORMAT, RUN_VERSION, VOICE_REFERENCE, Family
-from curator.contract.voice.stored import as_arrays
 from curator.encryption.profile import Unlocked, core_json
 from curator.executing.as_needed import AsNeeded
 from curator.executing.executor import Executor, InProcess
 from curator.executing.kept import Kept, Nothing
 from curator.executing.pool import Budget
 from curator.importing.folders import holds_memories
-from curator.likeness.reference import Learnt, Unlearnt, unlearnt_reference
-from curator.likeness.scores import Drawn, Likeness, likeness
-from curator.likeness.texts import main_language as language_of_replies
 from curator.loading import Loading
 from curator.plugin_manager import BUILT_IN_PLUGINS, Registry, load_importers, switched_off
 from curator.reading.drop_log import DropLog
 from curator.reading.read import read_memories, settle_mode_from, sources_of
 from curator.reading.timeline import Timeline
 from curator.records import RunSummary
-from curator.reports.build import Tally, build_report
+from curator.reports.build import build_report
 from curator.reports.empty import EmptySet
 from curator.reports.notices import ReportContext
 from curator.reports.report import Report
@@ -42,10 +38,10 @@ from curator.run_folder import RunFiles, run_folder, stoppable
 from curator.same_again import SameAgain
 from curator.sampling.main_language import main_language
 from curator.sampling.sampler import Options
-from curator.selection.choose import Choice, choose
-from curator.selection.sample_store import Collected, SampleStore, collect
+from curator.selection.choose import choose
+from curator.selection.sample_store import SampleStore, collect
 from curator.selection.sampling_work import PutAside, SamplingWork, parts
-from curator.selection.unused import unused
+from curator.voices import voices
 from curator.writing import SPOOL, write_samples
 
 
@@ -271,16 +267,17 @@ def _make(
         collected = collect(parts(work, timeline, executor, kept, progress), timeline, store, log)
         choice = choose(collected, settings, options, progress)
         written = write_samples(setup.loading, store, choice, files, executor, progress, secrets=options.keep_secrets)
+        progress("listening to the voice", 0, 1)
+        told = voices(collected, choice, written.learnt, written.tally.voice.languages, executor)
         executor.close()
-        tally, learnt = written.tally, written.learnt
-        if files:
-            _write_reference(collected, choice, files, learnt)
+        if files and told.reference:
+            files.arrays(VOICE_REFERENCE, told.reference)
         own_schema = request.schema is not None
         context = ReportContext(
             request.username, setup.family, settings, options, why, own_schema,
             names_unread=unread, put_aside=request.put_aside,
         )  # fmt: skip
-        report = build_report(context, collected, choice, tally, _likeness(collected, choice, tally, learnt, progress))
+        report = build_report(context, collected, choice, written.tally, told.likeness)
         if not report.samples:
             raise EmptySet(report, request.source or setup.profile / "memory", store.modes())
         return report
@@ -337,28 +334,6 @@ def _memories_of(request: Request, setup: Setup, folder: Path | None, progress: 
             bring = command_line("curate", "import", source, "--username", request.username)
             raise UsageError(error.what, f"{error.next_step}\n  then bring it with {bring} and that option") from None
         yield Path(aside)
-
-
-def _write_reference(collected: Collected, choice: Choice, files: RunFiles, learnt: Learnt) -> None:
-    """Write how the person writes where no training sample says it; of an encrypted profile, where the set itself does.
-
-    Hashed counts of runs of characters can be turned back into words by trying: what the set does not hold stays shut.
-    """
-    store = collected.store
-    for row in choice.learnt.tolist():
-        screened = store.spool.get(row)
-        learnt.learn(screened.sample, screened.events)
-    free = choice.rows[:0] if store.settings.unlocked else unused(collected, choice, learnt.beside)
-    rows = Unlearnt(held=choice.holdout.rows, unused=free, chosen=choice.rows)
-    if reference := unlearnt_reference(lambda row: store.spool.get(row).sample, rows, learnt):
-        files.arrays(VOICE_REFERENCE, as_arrays(reference))
-
-
-def _likeness(collected: Collected, choice: Choice, tally: Tally, learnt: Learnt, progress: Progress) -> Likeness:
-    """Return how much of the set sounds like the person; of a large one a part is read, evenly over time."""
-    spool, language = collected.store.spool, language_of_replies(learnt.characters)
-    drawn = Drawn.some(lambda row: spool.get(row).sample, choice.rows, language, tally.voice.languages)
-    return likeness(drawn, progress)
 
 
 def _publish(request: Request, setup: Setup, files: RunFiles, report: Report, label: str) -> dict[str, str]:
