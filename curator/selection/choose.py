@@ -104,9 +104,10 @@ def choose(collected: Collected, settings: Settings, options: Options, progress:
     del pairs
     screened = store.memories(np.arange(len(store)))
     standing = _Standing.of(collected, options.since, older)
+    twins = lru_cache(maxsize=_REMEMBERED)(lambda row: store.spool.get(row).sample.metadata.sample_id)
     for row in np.flatnonzero(older >= 0).tolist():
-        twin = store.spool.get(int(older[row])).sample.metadata.sample_id
-        _drop_row(collected, row, "screen", "near_duplicate", f"of {twin}, similarity {similarity[row]:.2f}")
+        detail = f"of {twins(int(older[row]))}, similarity {similarity[row]:.2f}"
+        _drop_row(collected, row, "screen", "near_duplicate", detail)
     rows = np.flatnonzero(older < 0)
     unique, unique_memories = len(rows), store.memories(rows)
     progress("choosing", 0, 1)

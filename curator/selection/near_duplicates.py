@@ -8,11 +8,11 @@ to chance either: neighbours.py finds every pair at or above the threshold.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
 import string
+from collections.abc import Hashable, Sequence
 from functools import lru_cache
 from itertools import chain
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -410,7 +410,8 @@ def _absent(links: Rows, known: Rows) -> Rows:
     if not len(known):
         return links
     places = np.minimum(np.searchsorted(known, links), len(known) - 1)
-    return links[known[places] != links]
+    absent: npt.NDArray[np.bool_] = known[places] != links
+    return links[absent]
 
 
 def _likely(rows: npt.NDArray[np.uint16], younger: Rows, older: Rows, threshold: float) -> npt.NDArray[np.bool_]:

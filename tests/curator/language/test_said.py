@@ -69,8 +69,8 @@ def test_each_sign_is_folded_as_the_facts_fold_it(sign: str) -> None:
     for text in (f"We saw Ann{sign}a there", f"1{sign}000 geese are no{sign}t here", f"{sign} Anna, {sign}Anna {sign}"):
         said, known = Said(text), facts(text)
         assert said.kind == known.kind
-        if said.words is not None:
-            assert [word.decode("cp1252") for word in said.words] == [word.lower() for word in known.written]
+        if said.data:
+            assert [word.decode("cp1252") for word in said.read.words] == [word.lower() for word in known.written]
             assert said.languages == known.languages
 
 
