@@ -83,3 +83,18 @@ def test_texts_as_they_are_typed_need_no_facts(monkeypatch: pytest.MonkeyPatch) 
         assert differ(Said(text), Said(text.replace("children", "two children")))
         assert not differ(Said(text), Said(text.replace("We", "They")))
     assert not differ(Said(HARMLESS + " on Wednesday"), Said(HARMLESS + " on Wendesday"))
+
+
+def test_a_word_that_both_have_elsewhere_is_seen() -> None:
+    """What stands where two texts are the same may tell of what they have not in common."""
+    for one, other, is_one in (
+        ("We saw Mark and then a mark on it", "We saw Mark and then a spot on it", True),  # oftener by a small letter
+        ("We saw a line and then a mark on it", "We saw a line and then a spot on it", False),
+        ("They met this morning and on the next morning", "They met this morning and on the next walk", False),
+        ("They had 3 geese, 5 hens, 4 pigs", "They had 4 geese, 5 hens, 3 pigs", True),
+        ("They had 3 geese and four pigs then", "They had three geese and 4 pigs then", False),
+        ("They met Elizabeth near the old mill", "They met Elisabeth near the old mill", False),
+    ):
+        assert is_correction(facts(one), facts(other)) is is_one
+        assert differ(Said(one), Said(other)) is is_one
+        assert differ(Said(other), Said(one)) is is_one
