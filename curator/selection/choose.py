@@ -66,8 +66,7 @@ class Meanings:
     def __init__(self, store: SampleStore) -> None:
         self._store = store
         self._of = lru_cache(maxsize=_REMEMBERED)(self._said)
-        self._kinds: dict[int, Hashable] = {}
-        self._same: dict[Hashable, Hashable] = {}
+        self._kinds: dict[int, int] = {}
 
     def _said(self, row: int) -> Said:
         sample = self._store.spool.get(row).sample
@@ -85,8 +84,8 @@ class Meanings:
     def kind(self, text: int) -> Hashable:
         """Return the facts that a sample has in common with a copy of it."""
         if text not in self._kinds:
-            kind = self._of(text).kind
-            self._kinds[text] = self._same.setdefault(kind, kind)
+            # Were two kinds to have one hash, two texts would be compared that need not be, and that is all.
+            self._kinds[text] = hash(self._of(text).kind)
         return self._kinds[text]
 
 
