@@ -76,10 +76,7 @@ class Meanings:
 
     def parts(self, younger: int, older: int) -> bool:
         """Tell whether the younger of two near-duplicates corrects the older."""
-        parted = differ(self._of(older), self._of(younger))
-        if parted:
-            self.kind(younger)  # will be asked for, when the text may be forgotten
-        return parted
+        return differ(self._of(older), self._of(younger))
 
     def kind(self, text: int) -> Hashable:
         """Return the facts that a sample has in common with a copy of it."""

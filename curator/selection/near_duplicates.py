@@ -371,6 +371,8 @@ def _of_a_kind(links: Rows, count: int, meaning: Meaning | None) -> Rows:
     Candidates join a text to the oldest of a bucket and the one before it: the second copy of a correction would
     meet neither the first copy nor what it was turned down for.
     """
+    olds, often = np.unique(links % max(count, 1), return_counts=True)
+    links = links[np.isin(links % max(count, 1), olds[often > 1])]  # most texts have one correction, which is alone
     first: dict[tuple[int, Hashable], int] = {}
     found = []
     for young, old in (divmod(link, count) for link in links.tolist()):
