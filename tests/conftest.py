@@ -69,13 +69,24 @@ def samples(folder: Path) -> list[dict[str, Any]]:
     return rows(folder / "curated_memories.json")
 
 
-def in_process(run_command: Callable[[list[str]], int], capfd: pytest.CaptureFixture[str]) -> Callable[..., Result]:
-    """A function that runs `PROGRAM ARGS` in this process."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --run-workers N: each `curate run` of the tests works in N processes."""
+    parser.addoption("--run-workers", metavar="N", default="", help="let each `curate run` work in N processes")
+
+
+def in_process(
+    run_command: Callable[[list[str]], int], capfd: pytest.CaptureFixture[str], workers: str = ""
+) -> Callable[..., Result]:
+    """A function that runs `PROGRAM ARGS` in this process; `curate run` with so many workers, where it says not how
+    many."""
 
     def command(*arguments: object) -> Result:
         capfd.readouterr()
+        words = [str(argument) for argument in arguments]
+        if workers and words[:1] == ["run"] and "--workers" not in words:
+            words[1:1] = ["--workers", workers]
         try:
-            status = run_command([str(argument) for argument in arguments])
+            status = run_command(words)
         except SystemExit as leave:  # argparse leaves so
             status = int(leave.code or 0)
         captured = capfd.readouterr()
@@ -85,11 +96,11 @@ def in_process(run_command: Callable[[list[str]], int], capfd: pytest.CaptureFix
 
 
 @pytest.fixture
-def curate(capfd: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+def curate(capfd: pytest.CaptureFixture[str], pytestconfig: pytest.Config) -> Callable[..., Result]:
     """Run `curate ARGS` in this process."""
     from curator.cli import run_command
 
-    return in_process(run_command, capfd)
+    return in_process(run_command, capfd, pytestconfig.getoption("run_workers"))
 
 
 def curate_once(*arguments: object) -> Result:

@@ -169,8 +169,8 @@ def test_every_record_is_frozen() -> None:
 def test_what_plugins_hand_over_and_settings_are_frozen_too() -> None:
     classes = [one for one in vars(hooks).values() if isinstance(one, type) and dataclasses.is_dataclass(one)]
     assert {one.__name__ for one in classes} == {
-        "Cleaner", "Exporter", "ExportJob", "FileReader", "Filter", "Importer", "MemorySource", "Mode", "Pack", "PackJob",
-        "Recipe", "Reject",
+        "Cleaner", "Exporter", "ExportJob", "FileReader", "Filter", "Importer", "MemorySource", "Mode", "Pack",
+        "PackJob", "Recipe", "Reject",
     }  # fmt: skip
     for one in (*classes, config.Settings):
         assert one.__dataclass_params__.frozen, one.__name__  # type: ignore[attr-defined]

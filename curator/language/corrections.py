@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -19,12 +19,12 @@ from curator.language.telling_words import FUNCTION_WORDS, GERMAN_DETERMINERS, T
 
 # The language whose words are looked for where a script is met; of Han, kana decide.
 _SCRIPTS: Final = {language: re.compile(f"[{letters_of(script)}]") for language, script in SCRIPT_OF.items()}
-_LATIN: Final = re.compile("[A-Za-z\u00c0-\u024f]")
+LATIN: Final = re.compile("[A-Za-z\u00c0-\u024f]")
 _PARTS: Final = re.compile("[0-9]+|[A-Za-z\u00c0-\u024f]+|[^0-9A-Za-z\u00c0-\u024f]+")
-_GROUPS: Final = re.compile(r"(?<=\d)[.,'’\u066c\u202f](?=\d{3}(?!\d))")
+GROUPS: Final = re.compile(r"(?<=\d)[.,'’\u066c\u202f](?=\d{3}(?!\d))")
 # What stands before a word inside a sentence: another word, a comma; or a letter of a script without capitals.
 _BEGUN: Final = re.compile(r"(?:[\w,;)][\"'”’]?[ \t]+|[\u0e00-\u0e7f\u3041-\u9fff])\Z")
-_CONTRACTED: Final = re.compile(r"n['’]t\b|(?<=can)not\b", re.I)
+CONTRACTED: Final = re.compile(r"n['’]t\b|(?<=can)not\b", re.I)
 _NUMERALS: Final = re.compile("[〇零一二三四五六七八九十百千万萬亿億两兩]+")
 _ONE_NUMERAL: Final = {sign: str(value) for value, sign in enumerate("零一二三四五六七八九")} | {
     "〇": "0", "两": "2", "兩": "2", "十": "10",
@@ -32,7 +32,8 @@ _ONE_NUMERAL: Final = {sign: str(value) for value, sign in enumerate("零一二�
 _UNCUT: Final = ("zh", "ja", "th")
 _NEGATED: Final = "not"
 _ARABIC_PREFIXES: Final = ("و", "ف", "ب", "ك", "ل", "ال", "وال", "بال", "فال", "كال", "لل")
-_TYPO_LETTERS: Final = 6  # in a shorter word, another letter makes another name
+NO_NAMES: Final[frozenset[str]] = frozenset()
+TYPO_LETTERS: Final = 6  # in a shorter word, another letter makes another name
 
 
 class Lexicon(NamedTuple):
@@ -64,7 +65,7 @@ class Facts(NamedTuple):
 
 def facts(text: str) -> Facts:
     """Return the facts of a text."""
-    bare = _GROUPS.sub("", _CONTRACTED.sub(" not", text))
+    bare = GROUPS.sub("", CONTRACTED.sub(" not", text))
     clean = folded(bare)
     written = tuple(part for word in clean.split() for part in _PARTS.findall(word))
     words = [word.lower() for word in written]
@@ -73,7 +74,7 @@ def facts(text: str) -> Facts:
     for word in words:
         if word.isdigit():
             found.append(("number", word.lstrip("0") or "0"))
-        elif fact := _of_word(word, languages):
+        elif fact := of_word(word, languages):
             found.append(fact)
     names: set[str] = set()
     for language in languages:
@@ -95,20 +96,29 @@ def is_correction(one: Facts, other: Facts) -> bool:
     pairs = ((one, ours, theirs), (other, theirs, ours))
     if one.kind != other.kind and not _by_typo(one, other, ours, theirs):
         return True
-    return any(_is_name(word, text) and not _mistyped(word, others) for text, mine, others in pairs for word in mine)
+    return any(_is_name(word, text) and not mistyped(word, others) for text, mine, others in pairs for word in mine)
 
 
 def _by_typo(one: Facts, other: Facts, ours: Counter[str], theirs: Counter[str]) -> bool:
     """Tell whether only a mistyped word parts two texts' facts ("Wendesday")."""
     if one.numbers != other.numbers or one.negations != other.negations or one.names != other.names:
         return False
-    explained: set[str] = set()
-    for text, mine, others in ((one, ours, theirs), (other, theirs, ours)):
-        untelling = [word for word in others if not _of_word(word, text.languages)]
-        for word in mine:
-            if (fact := _of_word(word, text.languages)) and _mistyped(word, untelling):
-                explained.add(fact[1])
+    explained = explained_by_typos(((one.languages, ours, theirs), (other.languages, theirs, ours)))
     return one.dates ^ other.dates <= explained
+
+
+def explained_by_typos(sides: Iterable[tuple[tuple[str, ...], Iterable[str], Iterable[str]]]) -> set[str]:
+    """Return what the words of one side tell that the other side has, mistyped.
+
+    Of each side come its languages, the words that it has oftener than the other, and those of the other.
+    """
+    explained: set[str] = set()
+    for languages, mine, others in sides:
+        untelling = [word for word in others if not of_word(word, languages)]
+        for word in mine:
+            if (fact := of_word(word, languages)) and mistyped(word, untelling):
+                explained.add(fact[1])
+    return explained
 
 
 def _languages(clean: str, words: list[str]) -> Iterator[str]:
@@ -117,15 +127,16 @@ def _languages(clean: str, words: list[str]) -> Iterator[str]:
     if "ja" in found and "zh" in found:
         found.remove("zh")
     yield from found
-    if _LATIN.search(clean):
+    if LATIN.search(clean):
         distinct = frozenset(words)
-        counts = {language: len(known & distinct) for language, known in _function_words().items()}
+        counts = {language: len(known & distinct) for language, known in function_words().items()}
         most = max(counts.values())
         yield from (language for language, count in counts.items() if count == most)
 
 
 @cache
-def _function_words() -> dict[str, frozenset[str]]:
+def function_words() -> dict[str, frozenset[str]]:
+    """Return the words by which each language in Latin letters is told from the others."""
     return {language: frozenset(folded(words).lower().split()) for language, words in FUNCTION_WORDS.items()}
 
 
@@ -159,7 +170,14 @@ def _words_of(languages: tuple[str, ...]) -> Lexicon:
     return Lexicon(exact, tuple(stem for lexicon in lexicons for stem in lexicon.stems), frozenset(), None)
 
 
-def _of_word(word: str, languages: tuple[str, ...]) -> tuple[str, str] | None:
+def telling_words(languages: tuple[str, ...]) -> Iterable[str]:
+    """Return the words that tell something in any of some languages of whose telling words none has open endings."""
+    found = _words_of(languages)
+    assert not found.stems
+    return found.exact
+
+
+def of_word(word: str, languages: tuple[str, ...]) -> tuple[str, str] | None:
     """Return what a word says in any of the languages: its kind and its value."""
     lexicon = _words_of(languages)
     found = lexicon.exact.get(word)
@@ -213,15 +231,20 @@ def _is_name(word: str, text: Facts) -> bool:
     places = [place for place, form in enumerate(text.written) if form.lower() == word]
     if len(word) < 2 or not any(text.written[place][0].isupper() for place in places):
         return False
-    if sum(map(str.isupper, text.raw)) > sum(map(str.islower, text.raw)):
-        return False  # all in capitals
+    if all_capitals(text.raw):
+        return False
     if "de" in text.languages and all(_is_german_noun(text.written, place) for place in places):
         return False
     forms = {text.written[place] for place in places if text.written[place][0].isupper()}
-    return any(_inside_sentence(form, text.raw) for form in forms)
+    return any(inside_sentence(form, text.raw) for form in forms)
 
 
-def _inside_sentence(form: str, raw: str) -> bool:
+def all_capitals(raw: str) -> bool:
+    """Tell whether a text has more capitals than small letters."""
+    return sum(map(str.isupper, raw)) > sum(map(str.islower, raw))
+
+
+def inside_sentence(form: str, raw: str) -> bool:
     """Tell whether a capitalised word stands in a text where a sentence has begun already."""
     place = raw.find(form)
     while place >= 0:
@@ -265,9 +288,9 @@ def _beside_title(word: str, text: Facts) -> bool:
     return False
 
 
-def _mistyped(word: str, others: Counter[str] | list[str]) -> bool:
+def mistyped(word: str, others: Iterable[str]) -> bool:
     """Tell whether one of the other words is the same but for a letter changed, missing or moved, in a long word."""
-    return any(_one_letter_apart(word, other) for other in others if min(len(word), len(other)) >= _TYPO_LETTERS)
+    return any(_one_letter_apart(word, other) for other in others if min(len(word), len(other)) >= TYPO_LETTERS)
 
 
 def _one_letter_apart(one: str, other: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,8 @@ from curator.config import Settings
 from curator.contract.cli_frame import Progress
 from curator.contract.errors import JobError
 from curator.executing.spool import as_numpy
-from curator.language.corrections import Facts, facts, is_correction
 from curator.language.folding import plain
+from curator.language.said import Said, differ
 from curator.likeness.unlike import unlike
 from curator.reading.drop_log import Reason, Stage
 from curator.records import AUTHORS, Drop
@@ -32,6 +33,9 @@ from curator.selection.spread import recent_and_old, spread, type_mix, under_pro
 
 # Why a sample may be left out and yet be as good as those that are chosen.
 SPARED = frozenset({"type_mix", "other_mode", "other_author", "not_recent", "over_prompt_share", "over_max"})
+
+
+_REMEMBERED = 1 << 11  # texts of which what they say is not worked out anew
 
 
 @dataclass(frozen=True)
@@ -55,27 +59,32 @@ class Choice:
 
 
 class Meanings:
-    """What the samples of a store say, by row; each is worked out when it is first asked for."""
+    """What the samples of a store say, by row.
+
+    The last of them are remembered, since each comes with its twins; of corrections their kind alone, to the end.
+    """
 
     def __init__(self, store: SampleStore) -> None:
         self._store = store
-        self._known: dict[int, Facts] = {}
+        self._of = lru_cache(maxsize=_REMEMBERED)(self._said)
+        self._kinds: dict[int, int] = {}
 
-    def _of(self, row: int) -> Facts:
-        if row not in self._known:
-            sample = self._store.spool.get(row).sample
-            # A tool's reply holds the call: the words in which it was asked for say nothing more.
-            by_tool = sample.metadata.reply_author == "tool"
-            self._known[row] = facts(sample.assistant_text if by_tool else compared_text(sample))
-        return self._known[row]
+    def _said(self, row: int) -> Said:
+        sample = self._store.spool.get(row).sample
+        # A tool's reply holds the call: the words in which it was asked for say nothing more.
+        by_tool = sample.metadata.reply_author == "tool"
+        return Said(sample.assistant_text if by_tool else compared_text(sample))
 
     def parts(self, younger: int, older: int) -> bool:
         """Tell whether the younger of two near-duplicates corrects the older."""
-        return is_correction(self._of(older), self._of(younger))
+        return differ(self._of(older), self._of(younger))
 
     def kind(self, text: int) -> Hashable:
         """Return the facts that a sample has in common with a copy of it."""
-        return self._of(text).kind
+        if text not in self._kinds:
+            # Were two kinds to have one hash, two texts would be compared that need not be, and that is all.
+            self._kinds[text] = hash(self._of(text).kind)
+        return self._kinds[text]
 
 
 def choose(collected: Collected, settings: Settings, options: Options, progress: Progress) -> Choice:
@@ -92,9 +101,10 @@ def choose(collected: Collected, settings: Settings, options: Options, progress:
     del pairs
     screened = store.memories(np.arange(len(store)))
     standing = _Standing.of(collected, options.since, older)
+    twins = lru_cache(maxsize=_REMEMBERED)(lambda row: store.spool.get(row).sample.metadata.sample_id)
     for row in np.flatnonzero(older >= 0).tolist():
-        twin = store.spool.get(int(older[row])).sample.metadata.sample_id
-        _drop_row(collected, row, "screen", "near_duplicate", f"of {twin}, similarity {similarity[row]:.2f}")
+        detail = f"of {twins(int(older[row]))}, similarity {similarity[row]:.2f}"
+        _drop_row(collected, row, "screen", "near_duplicate", detail)
     rows = np.flatnonzero(older < 0)
     unique, unique_memories = len(rows), store.memories(rows)
     progress("choosing", 0, 1)

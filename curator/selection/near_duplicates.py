@@ -8,10 +8,11 @@ to chance either: neighbours.py finds every pair at or above the threshold.
 
 from __future__ import annotations
 
+import string
 from collections.abc import Hashable, Sequence
 from functools import lru_cache
 from itertools import chain
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -30,21 +31,17 @@ LEAST_REPLY: Final = 8  # of fewer words ("Yes, of course."), equal replies are 
 LEAST_SHINGLES: Final = 4  # a set of fewer tells equal texts from others and no more
 
 
-def _byte_tables() -> tuple[U64, npt.NDArray[np.bool_]]:
+def _byte_tables() -> tuple[bytes, bytes]:
     """Return the number that each byte counts as in a hash (case folded, never 0) and whether it is part of a word."""
-    letter = np.arange(1, 257, dtype=np.uint64)
-    letter[ord("A") : ord("Z") + 1] += np.uint64(32)
-    word = np.zeros(256, dtype=bool)
-    for first, last in (("0", "9"), ("A", "Z"), ("a", "z")):
-        word[ord(first) : ord(last) + 1] = True
-    word[128:] = True
-    return letter, word
+    letters = string.ascii_letters + string.digits
+    word = bytes(code >= 128 or chr(code) in letters for code in range(256))
+    letter = bytes((ord(chr(code).lower()) if code < 128 else code) + 1 for code in range(255))
+    return letter + b"\0", word  # UTF-8 has no byte 255
 
 
 _LETTER, _WORD = _byte_tables()
 # Shingles are numbers of 32 bits, so that with a text's number they sort as one 64-bit integer; the chance
-# that two of the few dozen shingles of one text collide is one in millions. The texts are in order before such a sort:
-# numpy's "stable" sort, which merges, makes use of that and is three times as fast as its default.
+# that two of the few dozen shingles of one text collide is one in millions.
 _BITS = 32
 _MOST_CHARACTERS, _TABLE = 1 << 19, 1 << 20
 
@@ -84,18 +81,20 @@ def shingles(texts: Sequence[str], words: int) -> Shingles:
         return _in_halves(texts, words)
     blob = b"\x00".join([text.encode("utf-8", "surrogatepass") for text in texts]) + b"\x00"
     data = np.frombuffer(blob, dtype=np.uint8)
-    is_end = data == 0
-    if int(is_end.sum()) != len(texts):  # a text holds NUL itself
+    ends = np.flatnonzero(data == 0)
+    if len(ends) != len(texts):  # a text holds NUL itself
         return shingles([text.replace("\0", " ") for text in texts], words)
-    starts, stops = _words(data)
-    owner = (np.cumsum(is_end, dtype=np.int32) - is_end)[starts].astype(np.int64)
-    hashes = _word_hashes(data, starts, stops)
-    counts = np.bincount(owner, minlength=len(texts))
-    in_reply = _in_reply(data, is_end, starts, owner)
-    reply_words = np.bincount(owner[in_reply], minlength=len(texts))
+    starts, stops = _words(blob)
+    hashes = _word_hashes(blob, starts, stops)
+    first = np.concatenate([[0], np.searchsorted(starts, ends)])
+    counts = np.diff(first)
+    owner = np.repeat(np.arange(len(texts)), counts)
+    replies = np.minimum(_replies(data, ends, starts), first[1:])
+    in_reply = np.arange(len(owner)) >= np.repeat(replies, counts)
     rolled = _rolled(hashes, owner, counts, words)
-    first = np.concatenate([[0], np.cumsum(counts)])
-    whole = np.arange(len(owner)) - first[owner] <= np.maximum(counts[owner] - words, 0)
+    whole = np.ones(len(owner), dtype=bool)
+    for step in range(1, words):  # at the last words of a text no shingle begins, but for a short text's only one
+        whole[first[1:][counts > step] - step] = False
     owner, rolled, in_reply = owner[whole], rolled[whole], in_reply[whole]
     empty = np.flatnonzero(counts == 0)
     if len(empty):
@@ -105,7 +104,7 @@ def shingles(texts: Sequence[str], words: int) -> Shingles:
         in_reply = np.concatenate([in_reply, np.zeros(len(empty), dtype=bool)])
         order = np.argsort(owner, kind="stable")
         owner, rolled, in_reply = owner[order], rolled[order], in_reply[order]
-    return Shingles(rolled >> np.uint64(64 - _BITS), owner, in_reply, counts, reply_words)
+    return Shingles(rolled >> np.uint64(64 - _BITS), owner, in_reply, counts, first[1:] - replies)
 
 
 def _in_halves(texts: Sequence[str], words: int) -> Shingles:
@@ -115,13 +114,15 @@ def _in_halves(texts: Sequence[str], words: int) -> Shingles:
     return Shingles(*(np.concatenate(both) for both in zip(first, second, strict=True)))
 
 
-def _in_reply(data: npt.NDArray[np.uint8], is_end: npt.NDArray[np.bool_], starts: Rows, owner: Rows) -> Any:
-    """Tell which words stand behind their text's mark REPLY, shape (words,)."""
+def _replies(data: npt.NDArray[np.uint8], ends: Rows, starts: Rows) -> Rows:
+    """Return the number of the first word behind each text's mark REPLY; beyond all words where it has none.
+
+    `data` is of the shape (bytes,), `ends` of (texts,), `starts` of (words,); what comes back has the shape (texts,).
+    """
     marks = np.flatnonzero(data == ord(REPLY))
-    behind = np.full(int(is_end.sum()), len(data), dtype=np.int64)
-    whose = np.searchsorted(np.flatnonzero(is_end), marks)
-    behind[whose[::-1]] = marks[::-1]  # the first mark of a text counts
-    return starts > behind[owner]
+    found = np.full(len(ends), len(starts), dtype=np.int64)
+    found[np.searchsorted(ends, marks)[::-1]] = np.searchsorted(starts, marks)[::-1]  # the first mark of a text counts
+    return found
 
 
 def _rolled(hashes: U64, owner: Rows, counts: Rows, words: int) -> U64:
@@ -183,7 +184,7 @@ class ShingleSets:
     def _similarity(self, left: Rows, right: Rows) -> npt.NDArray[np.float64]:
         both = [_keys(self.take(rows)) for rows in (left, right)]
         together = np.concatenate(both)
-        together.sort(kind="stable")
+        together.sort(kind="stable")  # which merges: these are two runs in order
         pair = together[:-1][together[1:] == together[:-1]] >> np.uint64(_BITS)
         shared = np.bincount(pair.astype(np.int64), minlength=len(left))
         return shared / (self.sizes[left] + self.sizes[right] - shared)
@@ -211,7 +212,7 @@ def whole_and_reply_sets(found: Shingles) -> tuple[ShingleSets, ShingleSets]:
     keys = found.owners.astype(np.uint64) << np.uint64(_BITS) | found.values
     keys <<= np.uint64(1)
     keys |= ~found.in_reply  # one sort for both: of equal shingles, one of the reply comes first
-    keys.sort(kind="stable")
+    keys.sort()
     of_prompt = (keys & np.uint64(1)).astype(bool)
     keys >>= np.uint64(1)
     if len(keys):
@@ -227,28 +228,27 @@ def _offsets(owners: Rows, texts: int) -> Rows:
     return np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=texts))])
 
 
-def _words(data: npt.NDArray[np.uint8]) -> tuple[Rows, Rows]:
-    """Return start and stop of each word of UTF-8 `data`, which ends in a byte that belongs to no word.
+def _words(blob: bytes) -> tuple[Rows, Rows]:
+    """Return start and stop of each word of UTF-8 `blob`, which ends in a byte that belongs to no word.
 
     Runs of letters and digits. Signs of U+0080 to U+00BF (lead byte C2) part words, as general punctuation and symbols
     do (lead byte E2, but for the letters from U+2C00 to U+2DFF); what is punctuation in other scripts, and where words
     without blanks are cut, `plain` has said by blanks.
     """
-    inside = _WORD[data]
-    high = np.flatnonzero(data >= 0xC2)
-    if len(high):
-        lead = data[high]
-        inside[high[lead == 0xC2]] = False
-        inside[high[lead == 0xC2] + 1] = False
-        signs = high[lead == 0xE2]
+    inside = np.frombuffer(bytearray(blob.translate(_WORD)), dtype=bool)
+    if not blob.isascii():
+        data = np.frombuffer(blob, dtype=np.uint8)
+        signs = np.flatnonzero(data == 0xC2)
+        inside[signs] = False
+        inside[signs + 1] = False
+        signs = np.flatnonzero(data == 0xE2)
         signs = signs[data[signs + 1] & 0xF8 != 0xB0]
         for step in range(3):
             inside[signs + step] = False
-    begins = inside.copy()
-    begins[1:] &= ~inside[:-1]
-    starts = np.flatnonzero(begins)
-    closes = inside[:-1] & ~inside[1:]
-    return starts, np.flatnonzero(closes) + 1
+    edges = inside.copy()
+    np.not_equal(inside[1:], inside[:-1], out=edges[1:])
+    places = np.flatnonzero(edges)
+    return places[::2], places[1::2]
 
 
 @lru_cache(maxsize=2)
@@ -260,12 +260,14 @@ def _powers(base: int, size: int) -> U64:
     return powers
 
 
-def _word_hashes(data: npt.NDArray[np.uint8], starts: Rows, stops: Rows) -> U64:
+def _word_hashes(blob: bytes, starts: Rows, stops: Rows) -> U64:
     """Hash each word by a polynomial in its bytes, modulo 2**64, from prefix sums; then mix the bits."""
-    size = max(_TABLE, 1 << len(data).bit_length())  # nearly always one size: the powers are worked out once
+    size = max(_TABLE, 1 << len(blob).bit_length())  # nearly always one size: the powers are worked out once
     powers, inverses = _powers(_BASE, size), _powers(_INVERSE, size)
-    sums = np.zeros(len(data) + 1, dtype=np.uint64)
-    np.cumsum(_LETTER[data] * powers[: len(data)], out=sums[1:])
+    letters = np.frombuffer(blob.translate(_LETTER), dtype=np.uint8)
+    sums = np.zeros(len(blob) + 1, dtype=np.uint64)
+    np.multiply(letters, powers[: len(blob)], out=sums[1:])
+    np.cumsum(sums, out=sums)
     values = (sums[stops] - sums[starts]) * inverses[starts]
     values ^= values >> np.uint64(29)
     values *= np.uint64(0xBF58476D1CE4E5B9)
@@ -303,9 +305,7 @@ def candidates(rows: npt.NDArray[np.uint16], bands: int, threshold: float) -> tu
         for column in range(band * width, (band + 1) * width):
             keys <<= np.uint64(16)
             keys |= rows[:, column]
-        order = np.argsort(keys, kind="stable")
-        fresh = _links(order, keys[order][1:] == keys[order][:-1])
-        fresh = np.setdiff1d(fresh, links, assume_unique=True)
+        fresh = _absent(_links(keys), links)
         fresh = fresh[_likely(rows, fresh // max(count, 1), fresh % max(count, 1), threshold)]
         links = np.concatenate([links, fresh])
         links.sort()
@@ -348,7 +348,7 @@ def nearest_older(
     """
     count = len(sets)
     near, joined = np.full(count, -1, dtype=np.int64), np.zeros(count)
-    fresh = np.unique(younger.astype(np.int64) * max(count, 1) + older)
+    fresh = _distinct(younger.astype(np.int64) * max(count, 1) + older)
     links, similarity, parted = np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0, dtype=bool)
     while len(fresh):
         values = sets.similarity(fresh // count, fresh % count)
@@ -362,7 +362,7 @@ def nearest_older(
         young, old = np.divmod(links[similarity >= threshold], count)
         chained = near[old] >= 0
         asked = [young[chained] * count + near[old[chained]], _of_a_kind(links[parted], count, meaning)]
-        fresh = np.setdiff1d(np.concatenate(asked), links)
+        fresh = _absent(_distinct(np.concatenate(asked)), links)
     kept = parted & (near[links // max(count, 1)] < 0)
     return Nearest(near, joined, np.stack(np.divmod(links[kept], max(count, 1)), axis=1))
 
@@ -381,6 +381,8 @@ def _of_a_kind(links: Rows, count: int, meaning: Meaning | None) -> Rows:
     Candidates join a text to the oldest of a bucket and the one before it: the second copy of a correction would
     meet neither the first copy nor what it was turned down for.
     """
+    olds, often = np.unique(links % max(count, 1), return_counts=True)
+    links = links[np.isin(links % max(count, 1), olds[often > 1])]  # most texts have one correction, which is alone
     first: dict[tuple[int, Hashable], int] = {}
     found = []
     for young, old in (divmod(link, count) for link in links.tolist()):
@@ -389,17 +391,39 @@ def _of_a_kind(links: Rows, count: int, meaning: Meaning | None) -> Rows:
     return np.array(found, dtype=np.int64)
 
 
-def _links(order: Rows, same: npt.NDArray[np.bool_]) -> Rows:
-    """Link each text of a bucket to the bucket's oldest and to the one before it, as younger * count + older."""
+def _links(keys: U64) -> Rows:
+    """Link each text of a bucket, texts of one key, to the bucket's oldest and to the one before it.
+
+    A link is younger * count + older. `keys` have the shape (texts,), the links, ascending, (links,).
+    """
+    count, order = len(keys), np.argsort(keys)
+    keys = keys[order]
+    same = keys[1:] == keys[:-1]
     if not same.any():
         return np.zeros(0, dtype=np.int64)
-    count = len(order)
-    is_start = np.concatenate([[True], ~same])
-    start = np.maximum.accumulate(np.where(is_start, np.arange(count), 0))
-    linked = np.flatnonzero(~is_start)
-    to_first = order[linked] * count + order[start[linked]]
-    to_previous = order[linked] * count + order[linked - 1]
-    return np.unique(np.concatenate([to_first, to_previous]))
+    follows = np.concatenate([[False], same])
+    inside = follows | np.concatenate([same, [False]])
+    members = np.cumsum(~follows)[inside] << 32 | order[inside]
+    members.sort()  # by bucket, then the oldest first: numpy's fastest sort leaves equal keys in any order
+    texts, follows = members & 0xFFFFFFFF, follows[inside]
+    linked = np.flatnonzero(follows)
+    oldest = np.maximum.accumulate(np.where(follows, 0, np.arange(len(texts))))[linked]
+    return _distinct(np.concatenate([texts[linked] * count + texts[oldest], texts[linked] * count + texts[linked - 1]]))
+
+
+def _distinct(links: Rows) -> Rows:
+    """Return links in order, each once; np.unique, which hashes, takes ten times as long."""
+    links.sort()
+    return links[np.concatenate([[True], links[1:] != links[:-1]])] if len(links) else links
+
+
+def _absent(links: Rows, known: Rows) -> Rows:
+    """Return those of the links that are not known; both are ascending."""
+    if not len(known):
+        return links
+    places = np.minimum(np.searchsorted(known, links), len(known) - 1)
+    absent: npt.NDArray[np.bool_] = known[places] != links
+    return links[absent]
 
 
 def _likely(rows: npt.NDArray[np.uint16], younger: Rows, older: Rows, threshold: float) -> npt.NDArray[np.bool_]:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from curator.language.folding import plain
 from curator.selection.near_duplicates import ShingleSets, candidates, nearest_older, shingle_sets, signatures
+from curator.selection.near_duplicates import shingles as all_shingles
 from curator.selection.neighbours import neighbours
 
 THRESHOLD: Final = 0.7
@@ -247,3 +248,39 @@ def test_no_text_at_all_is_no_error() -> None:
     assert near([]) == []
     assert found_near([], []) == {}
     assert found_near(["one two three"], []) == {}
+
+
+def test_each_of_a_bucket_is_linked_to_its_oldest_and_the_one_before_it() -> None:
+    dice = np.random.default_rng(5)
+    rows = dice.integers(0, 3, (400, 2 * 3)).astype(np.uint16)  # so that most stand in a bucket
+    found = set(zip(*(side.tolist() for side in candidates(rows, 2, 0.0)), strict=True))
+    linked = set()
+    for band in (rows[:, :3], rows[:, 3:]):
+        buckets: dict[tuple[int, ...], list[int]] = {}
+        for number, key in enumerate(map(tuple, band.tolist())):
+            bucket = buckets.setdefault(key, [])
+            linked |= {(number, bucket[place]) for place in ((0, -1) if bucket else ())}
+            bucket.append(number)
+    assert found == linked
+    assert len(found) > 700
+    assert all(len(side) == 0 for side in candidates(rows[:0], 2, 0.0))
+
+
+@pytest.mark.parametrize("words", [1, 2, 5])
+def test_short_texts_texts_without_words_and_those_with_nul_give_their_shingles(words: int) -> None:
+    texts = ["", "…", "\0", "a", "\0A", "a b", "A,b", "a b c d e f", "a b\0c d e f", "(x) y", "été ete"]
+    texts += ["\x01 a", "a\x01b"]
+    sets = shingle_sets(texts, words)
+    for one, other in ((3, 4), (5, 6), (7, 8)):
+        assert sets.similarity(np.array([one]), np.array([other])) == [1.0]
+    assert sets.sizes.tolist() == [max(1, len(shingles(text, words))) for text in texts]
+
+
+def test_replies_are_told_from_their_prompts_by_the_first_mark() -> None:
+    found = all_shingles(["a b\x01c d e", "no reply here", "\x01all of it", "only a prompt\x01", "x\x01y\x01z w"], 2)
+    assert found.words.tolist() == [5, 3, 3, 3, 4]
+    assert found.reply_words.tolist() == [3, 0, 3, 0, 3]
+    begin_in_reply = [found.in_reply[found.owners == text].tolist() for text in range(5)]
+    assert begin_in_reply == [
+        [False, False, True, True], [False, False], [True, True], [False, False], [False, True, True],
+    ]  # fmt: skip
