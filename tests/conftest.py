@@ -77,8 +77,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def in_process(
     run_command: Callable[[list[str]], int], capfd: pytest.CaptureFixture[str], workers: str = ""
 ) -> Callable[..., Result]:
-    """A function that runs `PROGRAM ARGS` in this process; `curate run` with so many workers, where it says not how
-    many."""
+    """A function that runs `PROGRAM ARGS` in this process; `curate run` with so many workers, unless it names some."""
 
     def command(*arguments: object) -> Result:
         capfd.readouterr()

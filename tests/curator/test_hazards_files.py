@@ -7,12 +7,15 @@ import json
 import os
 import socket
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Home, Result, rows
+
+from curator.contract.files import walk
 
 Curate = Callable[..., Result]
 GOOD = "Soup with bread, and an apple after it."
@@ -525,3 +528,36 @@ def test_a_broken_file_of_any_name_is_reported_without_harm(home: Home, curate: 
     assert drop["reason"] == "bad_json"
     assert drop["path"].isprintable() and drop["path"].encode()
     assert all(c.isprintable() or c == "\n" for c in result.out)
+
+
+def test_many_alike_and_many_tags_stay_cheap(home: Home, curate: Curate, tmp_path: Path) -> None:
+    """Row 38: all alike, one character each, a tag of its own each: none is compared with all others."""
+    lines = []
+    for number in range(6_000):
+        kinds = ("I went out to see the old mill again.", f"{number % 9}", f"Mill {number} stood in the rain again.")
+        text = kinds[number % 3]
+        lines.append(memory(content=text, response=None, type="journal", tags=[f"tag-{number}"], id=f"m{number}"))
+    source = tmp_path / "many.jsonl"
+    source.write_text("\n".join(lines))
+    result = curate("run", "--username", "ann", "--home", home.folder, "--source", source)
+    report = json.loads((result.run / "report.json").read_bytes())
+    drops = {(drop["stage"], drop["reason"]): drop["count"] for drop in report["drops"]}
+    assert report["memories"] == 6_000
+    assert drops["screen", "duplicate"] >= 1_999
+    assert report["samples"] >= 1_900
+
+
+def test_a_folder_of_many_files_is_listed_by_names_alone(tmp_path: Path) -> None:
+    """Row 38: the entries of a million files would take a quarter of a gigabyte."""
+    folder = tmp_path / "many"
+    (folder / "m").mkdir(parents=True)
+    for number in range(3_000):
+        (folder / f"n{number:05}.json").touch()
+    (folder / "m" / "inside.json").touch()
+    tracemalloc.start()
+    listing = walk(str(folder))
+    assert next(listing) == (str(folder / "m" / "inside.json"), True)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held < 3_000 * 110
+    assert [path for path, _ in listing] == [str(folder / f"n{number:05}.json") for number in range(3_000)]
