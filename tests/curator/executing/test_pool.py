@@ -99,7 +99,15 @@ def test_a_child_that_a_plugin_forks_neither_answers_nor_stays() -> None:
     worker = psutil.Process(results[0][0])
     pool.close()
     assert not worker.is_running()
-    assert [child for child in psutil.Process().children(recursive=True) if child.status() != "zombie"] == []
+    assert [one.pid for one in psutil.process_iter() if _session(one.pid) == worker.pid] == []
+
+
+def _session(pid: int) -> int:
+    """Return the session that a process is in: that of the worker which it, or what started it, is."""
+    try:
+        return os.getsid(pid) if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE else 0
+    except (OSError, psutil.Error):
+        return 0
 
 
 def test_a_worker_that_is_lost_outside_of_any_item_says_what_to_do() -> None:
