@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -117,7 +118,7 @@ def _results(
                 job = f"{printable(name)} ({number} of {len(names)})"
                 log(f"profile {job}")
                 out = options.out and options.out / name
-                results.append(_result(options, name, lambda: make(name, out=out, given=given, job=job)))  # noqa: B023
+                results.append(_result(options, name, partial(make, name, out=out, given=given, job=job)))
                 _say_at_once(results[-1])
                 gc.collect()  # a run switches it off, and the next one needs the memory
     except KeyboardInterrupt as stop:
