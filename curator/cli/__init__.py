@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
@@ -27,8 +26,9 @@ from curator.cli import (
     validate,
     voice,
 )
+from curator.cli.options import show_cause
 from curator.contract import __version__
-from curator.contract.cli_frame import completion_option, guarded, log
+from curator.contract.cli_frame import completion_option, guarded
 from curator.contract.errors import PluginError
 
 _COMMANDS = (
@@ -55,8 +55,7 @@ def run_command(arguments: Sequence[str]) -> int:
         try:
             return chosen(options)
         except PluginError as error:
-            if getattr(options, "debug", False) and error.__cause__:
-                log("".join(traceback.format_exception(error.__cause__)))
+            show_cause(options, error)
             raise
 
     nothing = "; nothing was published"

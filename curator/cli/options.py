@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from curator.contract.cli_frame import command_line, free_name, home_option, next_step
-from curator.contract.errors import UsageError, printable
+from curator.contract.cli_frame import command_line, free_name, home_option, log, next_step
+from curator.contract.errors import CuratorError, PluginError, UsageError, printable
 
 if TYPE_CHECKING:
+    from curator.encryption.password import Password
     from curator.encryption.profile import Unlocked
     from curator.exports.plan import PackPlan, Plan
 
@@ -34,20 +35,28 @@ def password_option(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def unlocked_profile(options: argparse.Namespace, folder: Path) -> Unlocked | None:
+def unlocked_profile(options: argparse.Namespace, folder: Path, given: Password | None = None) -> Unlocked | None:
     """Return the encrypted profile in `folder`, opened; None where nothing is encrypted, or no password is given.
 
-    The password is that of --password-file, else $CURATOR_PASSWORD's, else that of the person at the terminal. Raises
-    UsageError where it is wrong, or its file cannot be read.
+    The password is the one `given`, else that of --password-file, else $CURATOR_PASSWORD's, else that of the person at
+    the terminal. Raises UsageError where it is wrong, or its file cannot be read.
     """
     from curator.encryption.profile import unlock_if_encrypted
 
-    return unlock_if_encrypted(folder, options.password_file)
+    return unlock_if_encrypted(folder, options.password_file, given)
 
 
 def debug_option(parser: argparse.ArgumentParser) -> None:
     """Add --debug."""
     parser.add_argument("--debug", action="store_true", help="show the whole traceback where a plugin fails")
+
+
+def show_cause(options: argparse.Namespace, error: CuratorError) -> None:
+    """Print the traceback of what a plugin raised on stderr, where --debug asks for it."""
+    if isinstance(error, PluginError) and getattr(options, "debug", False) and error.__cause__:
+        import traceback
+
+        log("".join(traceback.format_exception(error.__cause__)))
 
 
 def export_options(parser: argparse.ArgumentParser) -> None:
@@ -140,12 +149,11 @@ def export_place(run: NamedRun, tool: str) -> str:
     return free_name(f"{run.username or run.folder.resolve().name}-{tool}")
 
 
-def use_of_run(run: NamedRun) -> None:
-    """Say on stderr what a run with samples is good for: the two commands that use it."""
-    next_step(
-        command_line("trainer", "finetune", *run.for_trainer), "fine-tunes the small model on it, on this machine"
-    )
+def use_of_run(run: NamedRun, called: str = "it") -> None:
+    """Say on stderr what a run with samples, `called` so, is good for: the two commands that use it."""
+    finetune = command_line("trainer", "finetune", *run.for_trainer)
+    next_step(finetune, f"fine-tunes the small model on {called}, on this machine")
     next_step(
         command_line("curate", "export", *run.for_curate, *("--to", TOOLS[0], "--out", export_place(run, TOOLS[0]))),
-        f"takes it to another tool, for a large model; --to is one of {', '.join(TOOLS)}",
+        f"takes {called} to another tool, for a large model; --to is one of {', '.join(TOOLS)}",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,8 @@ from curator.contract.cli_frame import (
 from curator.contract.errors import UsageError, counted
 
 if TYPE_CHECKING:
-    from curator.run import Outcome
+    from curator.encryption.password import Password
+    from curator.run import Outcome, Request
 
 MODES_FROM = ("metadata", "type", "hybrid")
 AUTHORS = ("person", "other_human", "assistant", "tool")  # of curator.records, which help need not load
@@ -41,9 +43,12 @@ def add(commands: Any) -> None:
     run = commands.add_parser(
         "run",
         help="make a training set from a profile's memories",
-        description="Make a training set from a profile's memories. The last line of stdout is the run's folder.",
+        description="Make a training set from a profile's memories. The last line of stdout is the run's folder; of "
+        "several profiles it is a table, then a folder a line; the exit status is the highest that one of them had.",
     )
-    run.add_argument("--username", metavar="U", help="whose profile (default: the only one)")
+    whose = run.add_mutually_exclusive_group()
+    whose.add_argument("--username", metavar="U", help="whose profile (default: the only one), or several: ann,ben")
+    whose.add_argument("--all", action="store_true", help="a set of every profile of the home, one after the other")
     home_option(run)
     run.add_argument("--mode", metavar="MODE", help="dual, emulation, agent or a plugin's mode (default: all)")
     run.add_argument("--author", choices=AUTHORS, help="only samples whose reply is this author's words (default: all)")
@@ -86,9 +91,13 @@ def add(commands: Any) -> None:
     run.add_argument("--keep-secrets", action="store_true", help="keep samples that hold keys, cards or IBANs")
     run.add_argument("--keep-going", action="store_true", help="drop memories on which a plugin fails, and go on")
     debug_option(run)
-    run.add_argument("--out", type=Path, metavar="DIR", help="write runs here, not to the profile's out/")
+    run.add_argument(
+        "--out", type=Path, metavar="DIR", help="write runs here, not to the profile's out/; several go to DIR/U"
+    )
     run.add_argument("--dry-run", action="store_true", help="do everything but write")
-    run.add_argument("--json", action="store_true", help="print the report as JSON")
+    run.add_argument(
+        "--json", action="store_true", help="print the report as JSON; of several profiles, one object of all"
+    )
     run.set_defaults(command=_run)
 
 
@@ -101,22 +110,77 @@ def exclusion(text: str) -> str:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from curator.contract.homes import chosen_profile, find_home, find_profile
-    from curator.reports.empty import EmptySet
-    from curator.run import Request, run
-    from curator.sampling.sampler import Options
+    from curator.contract.homes import chosen_profile, find_home
 
     if options.old_samples is not None and options.days_recent is None:
         raise UsageError("--old-samples needs --days-recent", "add --days-recent N: how many days are taken whole")
     home = find_home(options.home)
-    username = chosen_profile(home, options.username)
+    if options.all or "," in (options.username or ""):
+        from curator.cli.run_several import run_several
+
+        return run_several(options, home, partial(_outcome, options, home))
+    return _run_one(options, home, chosen_profile(home, options.username))
+
+
+def _run_one(options: argparse.Namespace, home: Path, username: str) -> int:
+    from curator.reports.empty import EmptySet
+
+    try:
+        outcome = _outcome(options, home, username, out=options.out)
+    except EmptySet as empty:
+        if options.json:
+            print_json({"run": None, "report": empty.report})
+        raise
+    if options.json:
+        print_json({"run": str(outcome.folder) if outcome.folder else None, "report": outcome.report})
+    else:
+        from curator.reports.terminal import show_report
+
+        show_report(outcome.report, console())
+        print(outcome.folder if outcome.folder else "dry run: nothing was written")
+    _say_next(options, username, home, outcome)
+    return 0
+
+
+def _outcome(
+    options: argparse.Namespace,
+    home: Path,
+    username: str,
+    *,
+    out: Path | None,
+    given: Password | None = None,
+    job: str = "",
+) -> Outcome:
+    """Make the set of one profile, below `out` where that is named. Raises CuratorError: then nothing was published.
+
+    `given` is the password where it was read already, `job` says on the progress bar which of several this is.
+    """
+    from curator.run import run
+
+    request = _request(options, home, username, out, given)
+    # stdout is the result, whoever prints. The bar within: where it ends it puts back the stdout that it found.
+    with contextlib.redirect_stdout(sys.stderr), progress_bar(job) as progress:
+        outcome = run(request, progress)
+    if outcome.from_cache:
+        known = f"{outcome.from_cache:,} of {counted(outcome.report.memories, 'memory', 'memories')}"
+        log(f"from the cache: what {known} gave; --no-cache works all out anew")
+    return outcome
+
+
+def _request(
+    options: argparse.Namespace, home: Path, username: str, out: Path | None, given: Password | None
+) -> Request:
+    from curator.contract.homes import find_profile
+    from curator.run import Request
+    from curator.sampling.sampler import Options
+
     source = options.source if options.source and options.source.is_dir() else None
-    unlocked = unlocked_profile(options, source or find_profile(home, username))
+    unlocked = unlocked_profile(options, source or find_profile(home, username), given)
     kept = options.password_file if unlocked and options.password_file and options.password_file.is_file() else None
-    request = Request(
+    return Request(
         username=username,
         home=str(home),
-        out=options.out,
+        out=out,
         source=options.source,
         base_model=options.base_model,
         family=options.family,
@@ -149,26 +213,6 @@ def _run(options: argparse.Namespace) -> int:
             since=_since(options.since, find_profile(home, username)),
         ),
     )
-    try:
-        # stdout is the result, whoever prints. The bar within: where it ends it puts back the stdout that it found.
-        with contextlib.redirect_stdout(sys.stderr), progress_bar() as progress:
-            outcome = run(request, progress)
-    except EmptySet as empty:
-        if options.json:
-            print_json({"run": None, "report": empty.report})
-        raise
-    if outcome.from_cache:
-        known = f"{outcome.from_cache:,} of {counted(outcome.report.memories, 'memory', 'memories')}"
-        log(f"from the cache: what {known} gave; --no-cache works all out anew")
-    if options.json:
-        print_json({"run": str(outcome.folder) if outcome.folder else None, "report": outcome.report})
-    else:
-        from curator.reports.terminal import show_report
-
-        show_report(outcome.report, console())
-        print(outcome.folder if outcome.folder else "dry run: nothing was written")
-    _say_next(options, request.username, home, outcome)
-    return 0
 
 
 def _since(asked: str | None, profile: Path) -> str | None:

@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curator.contract.errors import CuratorError, printable
+from curator.contract.errors import CuratorError, HostError, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,20 +49,34 @@ def guarded(program: str, command: Callable[[], int], stopped: str = "stopped", 
     except BrokenPipeError:  # the reader has left (| head): nothing to say, and nobody to say it to
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:  # met where no command expects it: all the same the machine's, and no bug of ours
-        if error.errno is None:
-            raise
-        named = f"{printable(os.fspath(error.filename))}: " if isinstance(error.filename, str | os.PathLike) else ""
-        print(f"{program}: {named}{error.strerror}", file=sys.stderr)
-        print("  see that it is there, that you may read and write it, and that the disk has space", file=sys.stderr)
-        return 3
+    except OSError as error:
+        shown = host_error(error)
+        print(f"{program}: {harmless(str(shown))}", file=sys.stderr)
+        return shown.status
     except KeyboardInterrupt as stop:
-        code = stop.args[0] if stop.args and isinstance(stop.args[0], int) else 130
+        code = stop_status(stop)
         print(f"{program}: {stopped}", file=sys.stderr)
     except MemoryError:
         print(f"{program}: out of memory{memory}", file=sys.stderr)
         return 3
     return code
+
+
+def host_error(error: OSError) -> HostError:
+    """Return what is shown of an OSError that is met where no command expects it: the machine's fault, no bug of ours.
+
+    Raises the error itself where it is none of the operating system's.
+    """
+    if error.errno is None:
+        raise error
+    named = f"{printable(os.fspath(error.filename))}: " if isinstance(error.filename, str | os.PathLike) else ""
+    step = "see that it is there, that you may read and write it, and that the disk has space"
+    return HostError(f"{named}{error.strerror}", step)
+
+
+def stop_status(stop: KeyboardInterrupt) -> int:
+    """Return the exit status of a command that was stopped: by Ctrl-C, or by the signal that `stop` names."""
+    return stop.args[0] if stop.args and isinstance(stop.args[0], int) else 130
 
 
 def harmless(text: str) -> str:
@@ -311,8 +325,11 @@ def no_progress(stage: str, done: int, total: int) -> None:
 
 
 @contextmanager
-def progress_bar() -> Iterator[Progress]:
-    """Give a progress callback that draws on stderr once a job has taken a second, if that is a terminal."""
+def progress_bar(job: str = "") -> Iterator[Progress]:
+    """Give a progress callback that draws on stderr once a job has taken a second, if that is a terminal.
+
+    `job` stands before each stage: which of several jobs this is.
+    """
     if not sys.stderr.isatty():
         yield no_progress
         return
@@ -330,12 +347,13 @@ def progress_bar() -> Iterator[Progress]:
         console=Console(stderr=True),
         transient=True,
     )
-    task = bar.add_task("reading", total=None)
+    before = f"{job}: " if job else ""
+    task = bar.add_task(f"{before}reading", total=None)
 
     def report(stage: str, done: int, total: int) -> None:
         if not bar.live.is_started and time.monotonic() - begun > 1:
             bar.start()
-        bar.update(task, description=stage, completed=done, total=total or None)
+        bar.update(task, description=before + stage, completed=done, total=total or None)
 
     try:
         yield report

@@ -100,12 +100,16 @@ def find_profile(home: Path, username: str, option: str = "--username") -> Path:
 
 def check_username(username: str, option: str = "--username") -> None:
     """Raise UsageError for a name (of `option`) that is none of a user, or that could leave the home."""
-    if not _USERNAME.fullmatch(username) or ".." in username or _RESERVED.fullmatch(username):
+    if not _is_username(username):
         shown = username.encode("unicode_escape").decode()[:80]
         raise UsageError(
             f"{option} {shown!r} is no user name",
             "expected 1 to 64 letters, digits, '_', '-', '.' or '@', the first a letter or digit",
         )
+
+
+def _is_username(name: str) -> bool:
+    return bool(_USERNAME.fullmatch(name)) and ".." not in name and not _RESERVED.fullmatch(name)
 
 
 def find_or_make_profile(home: Path, username: str, make: bool) -> Path:
@@ -142,15 +146,37 @@ def chosen_profile(home: Path, username: str | None, option: str = "--username")
     """
     if username is not None:
         return username
-    named = {name for name in profile_names(home) if _USERNAME.fullmatch(name)}
-    names = sorted(named | {name for name in _users_elsewhere(home) if _USERNAME.fullmatch(name)})
+    names = _usernames(home)
     if len(names) == 1:
         log(f"profile {names[0]}: the only one in {home}")
         return names[0]
     if names:
         choices = "\n  ".join(f"{option} {name}" for name in names)
         raise UsageError(f"which profile? there are {len(names):,} in {home}", f"add one of\n  {choices}")
-    raise UsageError(
+    raise _no_profile(home)
+
+
+def all_profiles(home: Path) -> list[str]:
+    """Return the user names of all profiles of a home, in order; what lies beside them and is none is said on stderr.
+
+    Raises UsageError where there is none.
+    """
+    names = _usernames(home)
+    others = [name for name in profile_names(home) if not _is_username(name) and not name.startswith(".")]
+    if others:
+        log(f"left out of {home / 'profiles'}, as no user is called so: {', '.join(map(repr, others))}")
+    if not names:
+        raise _no_profile(home)
+    return names
+
+
+def _usernames(home: Path) -> list[str]:
+    """Return the user names of the profiles in a home and of those that it keeps elsewhere, in order."""
+    return sorted({name for name in (*profile_names(home), *_users_elsewhere(home)) if _is_username(name)})
+
+
+def _no_profile(home: Path) -> UsageError:
+    return UsageError(
         f"there is no profile in {home / 'profiles'}",
         f"put one there, as {home / 'profiles'}{os.sep}NAME, or begin with the demo profile: "
         + command_line("curate", "init", home, "--demo"),

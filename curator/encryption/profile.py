@@ -188,13 +188,13 @@ def _encrypted_core(folder: Path) -> list[str]:
     return [path for path in _copies_in(os.fspath(core.parent)).get(os.fspath(core), ()) if layers_of(path)[1]]
 
 
-def unlock_if_encrypted(folder: Path, password_file: Path | None) -> Unlocked | None:
+def unlock_if_encrypted(folder: Path, password_file: Path | None, given: Password | None = None) -> Unlocked | None:
     """Return the encrypted profile in `folder`, opened; None where nothing in it is encrypted, or no password is given.
 
-    The password is that of `password_file`, else of the environment, else it is asked for at the terminal. Raises
-    UsageError where it opens nothing.
+    The password is the one `given`, else that of `password_file`, else of the environment, else it is asked for at the
+    terminal. Raises UsageError where it opens nothing.
     """
-    password = given_password(password_file)
+    password = given or given_password(password_file)
     if password is None and not (folder / _META).exists():
         return None  # nothing here can be opened, and a plain profile is not walked for nothing
     if next(encrypted_files(folder), None) is None:

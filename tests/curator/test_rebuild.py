@@ -78,7 +78,7 @@ def test_every_option_that_shapes_the_set_stands_in_the_command(curate: Curate) 
     known = set(re.findall(r"--[a-z-]+", help_text)) - {"--help"}
     source = (ROOT / "curator" / "run.py").read_text()
     named = set(re.findall(r'"(--[a-z-]+)"', source))
-    assert known - named <= {"--out", "--dry-run", "--json", "--debug", "--workers", "--no-cache"}
+    assert known - named <= {"--all", "--out", "--dry-run", "--json", "--debug", "--workers", "--no-cache"}
 
 
 def test_the_commands_of_the_card_make_the_same_export(curate: Curate, home: Home, tmp_path: Path) -> None:
