@@ -317,6 +317,8 @@ def rounds(
     """Run everything in turn, `--runs` times; return the costs by name, and what --again found to differ."""
     taken: dict[str, list[Cost]] = {}
     different: set[str] = set()
+    if options.work:
+        options.work.mkdir(parents=True, exist_ok=True)
     for _ in range(options.runs):
         with tempfile.TemporaryDirectory(dir=options.work) as name:
             for number in options.workers:
