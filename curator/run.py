@@ -16,7 +16,7 @@ from curator.config import Settings, load_settings
 from curator.contract import __version__
 from curator.contract.cli_frame import Progress, command_line, no_progress
 from curator.contract.errors import UsageError, printable, unknown_name
-from curator.contract.homes import CACHE, RUNS, find_home, find_profile, people_names
+from curator.contract.homes import CACHE, RUNS, PeopleNames, find_home, find_profile, people_names
 from curator.contract.records import REPORT, REPORT_PAGE, RUN_FORMAT, RUN_VERSION, VOICE_REFERENCE, Family
 from curator.encryption.profile import Unlocked, core_json
 from curator.executing.as_needed import AsNeeded
@@ -35,7 +35,7 @@ from curator.reports.empty import EmptySet
 from curator.reports.notices import ReportContext
 from curator.reports.report import Report
 from curator.run_folder import RunFiles, run_folder, stoppable
-from curator.same_again import SameAgain
+from curator.same_again import Earlier, SameAgain
 from curator.sampling.main_language import main_language
 from curator.sampling.sampler import Options
 from curator.selection.choose import choose
@@ -107,13 +107,18 @@ def rebuild_command(request: Request, home: Path, family: str) -> tuple[str, ...
 
 @dataclass(frozen=True)
 class Setup:
-    """What a run works with: resolved places, configuration, plugins and the family."""
+    """What a run works with: resolved places, configuration, plugins, the family, and who the person is by name.
+
+    `names_unread` says why persona/core.json was not read.
+    """
 
     home: Path
     profile: Path
     loading: Loading
     registry: Registry
     family: Family
+    people: PeopleNames
+    names_unread: str
 
     @property
     def settings(self) -> Settings:
@@ -140,7 +145,8 @@ def prepare(request: Request) -> Setup:
         raise UsageError(
             f"--source {printable(str(request.source))}: {problem}", "name a JSONL file of memories, or an app's export"
         )
-    return Setup(home, profile, loading, registry, family)
+    core, unread = core_json(profile, settings.unlocked)
+    return Setup(home, profile, loading, registry, family, people=people_names(profile, core), names_unread=unread)
 
 
 def _overridden(settings: Settings, request: Request) -> Settings:
@@ -191,7 +197,8 @@ class _NotTheSame(Exception):
 def _run(request: Request, progress: Progress) -> Outcome:
     setup = prepare(request)
     with closing(_kept(request, setup)) as kept:
-        more = (request.username, request.put_aside, request.schema is not None, str(request.source))
+        told = (setup.people, setup.names_unread, request.put_aside)
+        more = (request.username, request.schema is not None, str(request.source), *told)
         same = SameAgain(kept, setup.loading, request.options, more)
         if request.dry_run:
             return Outcome(_make(request, setup, None, same, kept, progress), None, kept.taken)
@@ -251,19 +258,19 @@ def _make(
         closing(_executor(request, setup, timeline.files | {SPOOL: store.spool.handle})) as executor,
     ):
         with _memories_of(request, setup, folder, progress) as place:
-            read_memories(timeline, place, setup.loading, executor, log, progress, kept=kept, exclude=options.exclude)
+            read_memories(
+                timeline, place, setup.loading, executor, log, progress,
+                kept=kept, exclude=options.exclude, enough=same.by_files,
+            )  # fmt: skip
+        if same.found:
+            return _taken_over(same.found, files, kept)
         mode_from, why = settle_mode_from(timeline, options.mode_from, registry, settings.curate.hybrid_limit)
-        core, unread = core_json(setup.profile, settings.unlocked)
-        people = people_names(setup.profile, core)
         if len(timeline) < settings.curate.cache.from_memories:
             kept = Nothing()
-        elif earlier := same.find(timeline, log, (people, unread)):
-            if report := earlier.take_over(files):
-                kept.taken = len(timeline)
-                return report
-            raise _NotTheSame
+        elif same.by_memories(timeline, log) and same.found:
+            return _taken_over(same.found, files, kept)
         shared = timeline if veiled else timeline.shared()
-        work = SamplingWork(setup.loading, shared, options, mode_from, people, main_language(timeline))
+        work = SamplingWork(setup.loading, shared, options, mode_from, setup.people, main_language(timeline))
         collected = collect(parts(work, timeline, executor, kept, progress), timeline, store, log)
         choice = choose(collected, settings, options, progress)
         written = write_samples(setup.loading, store, choice, files, executor, progress, secrets=options.keep_secrets)
@@ -275,12 +282,21 @@ def _make(
         own_schema = request.schema is not None
         context = ReportContext(
             request.username, setup.family, settings, options, why, own_schema,
-            names_unread=unread, put_aside=request.put_aside,
+            names_unread=setup.names_unread, put_aside=request.put_aside,
         )  # fmt: skip
         report = build_report(context, collected, choice, written.tally, told.likeness)
         if not report.samples:
             raise EmptySet(report, request.source or setup.profile / "memory", store.modes())
         return report
+
+
+def _taken_over(earlier: Earlier, files: RunFiles | None, kept: Nothing) -> Report:
+    """Take the files of an earlier run; return its report. Raises _NotTheSame where they are not what they were."""
+    report = earlier.take_over(files)
+    if report is None:
+        raise _NotTheSame
+    kept.taken = report.memories
+    return report
 
 
 def _store(setup: Setup, folder: Path | None, timeline: Timeline, options: Options) -> SampleStore:
@@ -320,7 +336,7 @@ def _memories_of(request: Request, setup: Setup, folder: Path | None, progress: 
     importers = load_importers(setup.settings, setup.home).importers
     readers = Readers(importers, frozenset(BUILT_IN_PLUGINS))
     known = {name: own_names(people, name) for name in importers}
-    names = people_names(setup.profile, core_json(setup.profile, setup.settings.unlocked)[0]).owner
+    names = setup.people.owner
     with tempfile.TemporaryDirectory(prefix=".source-", dir=folder) as aside:
         asked = ImportRequest((source,), setup.profile, known=names, known_by_format=known, again=True)
         try:

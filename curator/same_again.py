@@ -43,30 +43,41 @@ class SameAgain:
     """Remembers, for all that a run depends on, the run that came of it."""
 
     def __init__(self, kept: Nothing, loading: Loading, options: Options, more: object) -> None:
-        self._kept, self._loading, self._options, self._more = kept, loading, options, more
-        self._key = b""
-
-    def find(self, order: Order, log: DropLog, people: object) -> Earlier | None:
-        """Return the earlier run of the same memories and people, None without one; `log` holds what was not read."""
-        if type(self._kept) is Nothing:
-            return None
-        settings = self._loading.settings
+        """`more` is what else a run depends on, besides memories, settings, plugins and options."""
+        self._kept, self._keys = kept, list[bytes]()
+        self.found: Earlier | None = None
+        if type(kept) is Nothing:
+            return
+        settings = loading.settings
         told = (
-            self._loading.fingerprint(), sorted(settings.files.items()), repr(settings.curate.model_dump()),
-            asdict(self._options), self._more, people, _of_run(self._options.since), log.told.hexdigest(),
+            loading.fingerprint(), sorted(settings.files.items()), repr(settings.curate.model_dump()),
+            asdict(options), more, _of_run(options.since),
         )  # fmt: skip
-        found = blake2b(repr(told).encode("utf-8", "surrogateescape"), digest_size=20)
-        found.update(order.identities(0, len(order)))
-        self._key = found.digest()
-        if self._kept.beside(self._key) is None:
-            return None
-        folder, hashes = unpacked(self._kept.get(self._key))
-        return Earlier(Path(folder), cast("dict[str, str]", hashes))
+        self._all = repr(told).encode("utf-8", "surrogateescape")
+
+    def by_files(self, seen: bytes) -> bool:
+        """Tell whether a run was made of the files of which this is a hash; it is `found`."""
+        return self._find(b"files" + seen)
+
+    def by_memories(self, order: Order, log: DropLog) -> bool:
+        """Tell whether a run was made of these memories, `log` holding what was not read; it is `found`."""
+        return self._find(order.identities(0, len(order)) + log.told.digest())
+
+    def _find(self, seen: bytes) -> bool:
+        if type(self._kept) is Nothing:
+            return False
+        key = blake2b(self._all + seen, digest_size=20).digest()
+        self._keys.append(key)
+        if self._kept.beside(key) is None:
+            return False
+        folder, hashes = unpacked(self._kept.get(key))
+        self.found = Earlier(Path(folder), cast("dict[str, str]", hashes))
+        return True
 
     def remember(self, folder: Path, hashes: Mapping[str, str]) -> None:
-        """Remember the run that was made of what was asked about last."""
-        if self._key:
-            self._kept.put(self._key, packed([str(folder), dict(hashes)]))
+        """Remember the run that was made of what was asked about."""
+        for key in self._keys:
+            self._kept.put(key, packed([str(folder), dict(hashes)]))
 
 
 def _of_run(since: str | None) -> bytes:

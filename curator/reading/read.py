@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import chain, islice
@@ -146,6 +146,20 @@ class KnownPieces:
         self._kept, self._work = kept, work
         self._all = work.loading.fingerprint(f"{work.source} {sorted(work.outward_types)}") if self.keeps else b""
         self._begun: dict[Names, tuple[bytes, int]] = {}
+        self._looked: dict[Names, tuple[bytes, int]] = {}
+
+    def look(self, listed: Iterable[Names]) -> bytes:
+        """Look at all files, and return a hash of what was seen.
+
+        Nothing where that does not tell what they hold: one is gone, no regular file, or changed just now.
+        """
+        found, sure = blake2b(self._all, digest_size=20), True
+        latest = time.time_ns() - _TICK
+        for names in listed:
+            key, newest = self._looked[names] = self._key(names)
+            sure &= bool(key) and newest < latest
+            found.update(key)
+        return found.digest() if sure else b""
 
     def _key(self, names: Names) -> tuple[bytes, int]:
         """Return the key of a piece and the newest time of its files, in nanoseconds; no key where one is gone."""
@@ -169,7 +183,7 @@ class KnownPieces:
         """Tell whether what the files of a piece hold is known."""
         if not self.keeps:
             return False
-        key, newest = self._key(names)
+        key, newest = self._looked.pop(names) if names in self._looked else self._key(names)
         if key and self._kept.beside(key) is not None:
             self._begun[names] = key, 0
             return True
@@ -195,19 +209,19 @@ class KnownPieces:
 
 def read_memories(
     timeline: Timeline, path: Path, loading: Loading, executor: Executor, log: DropLog, progress: Progress,
-    *, kept: Nothing, exclude: Sequence[str] = (),
+    *, kept: Nothing, exclude: Sequence[str] = (), enough: Callable[[bytes], bool] = lambda seen: False,
 ) -> None:  # fmt: skip
     """Read every memory of `path` into `timeline` and put it in order; what cannot be read goes to `log`.
 
-    What is `kept` of files that have not changed is not read again.
-
-    So does what is to be left out: each of `exclude` is "KIND=VALUE". Raises UsageError where no source reads the path,
-    or no memory is what is left out; PluginError where a plugin's source fails.
+    So does what is to be left out: each of `exclude` is "KIND=VALUE". What is `kept` of files that have not changed is
+    not read again. `enough` is asked whether a hash of all files, as they look, is all that is needed: then none is
+    read. Raises UsageError where no source reads the path, or no memory is what is left out; PluginError where a
+    plugin's source fails.
     """
     registry, _ = loading.load()
     reading = _Reading(
         timeline, path, loading, executor, log, progress,
-        exclusions=Exclusions(exclude), exclude=tuple(exclude), kept=kept,
+        exclusions=Exclusions(exclude), exclude=tuple(exclude), kept=kept, enough=enough,
     )  # fmt: skip
     readers = sources_of(registry, path)
     if not readers:
@@ -215,6 +229,8 @@ def read_memories(
         raise UsageError(
             f"no source reads {printable(str(path))}", f"known sources: {names}; a JSONL file ends in .jsonl"
         )
+    if len(readers) > 1:
+        reading.enough = lambda seen: False  # what the others read is not seen by looking at files
     for plugin, source in readers:
         try:
             reading.by_file(source, source.by_file) if source.by_file else reading.whole(plugin, source)
@@ -241,6 +257,7 @@ class _Reading:
     exclusions: Exclusions
     exclude: tuple[str, ...]
     kept: Nothing
+    enough: Callable[[bytes], bool]
 
     def whole(self, plugin: str, source: MemorySource) -> None:
         """Read a source from end to end."""
@@ -262,7 +279,12 @@ class _Reading:
         few = len(first) < settings.curate.cache.from_memories or self.exclude
         known = KnownPieces(Nothing() if few else self.kept, work)
         length = _KEPT if known.keeps else _TASK
-        each = pieces(chain(first, names), length)
+        each: Iterable[Names] = pieces(chain(first, names), length)
+        if known.keeps:
+            each = [*each]
+            self.progress("looking at files", 0, 0)
+            if (seen := known.look(each)) and self.enough(seen):
+                return
         done = 0
         for piece in worked_out(self.executor, (begin_reading, work), each, known, _TASK // length):
             timeline.extend(piece.batch)
