@@ -284,13 +284,20 @@ def _of_short(hashes: U64, first: Rows, counts: Rows) -> U64:
     return combined
 
 
+_SIGNED = 4_096  # texts that are signed at once: the library gives the hashes as Python's numbers, 36 bytes each
+
+
 def signatures(sets: ShingleSets, permutations: int) -> npt.NDArray[np.uint16]:
     """Return MinHash signatures, shape (texts, permutations), each hash cut to 16 bits."""
-    matrix = RMinHash.digest_matrix_from_flat_token_hashes(
-        sets.values.astype(np.uint64), sets.offsets.astype(np.uint64), permutations, _SEED
-    )
-    flat = np.fromiter(chain.from_iterable(matrix.to_rows()), np.uint32, len(sets) * permutations)
-    return flat.reshape(-1, permutations).astype(np.uint16)
+    signed = np.zeros((len(sets), permutations), dtype=np.uint16)
+    for start in range(0, len(sets), _SIGNED):
+        part = sets.part(start, min(start + _SIGNED, len(sets)))
+        matrix = RMinHash.digest_matrix_from_flat_token_hashes(
+            part.values.astype(np.uint64), part.offsets.astype(np.uint64), permutations, _SEED
+        )
+        flat = np.fromiter(chain.from_iterable(matrix.to_rows()), np.uint32, len(part) * permutations)
+        signed[start : start + len(part)] = flat.reshape(-1, permutations).astype(np.uint16)
+    return signed
 
 
 def candidates(rows: npt.NDArray[np.uint16], bands: int, threshold: float) -> tuple[Rows, Rows]:

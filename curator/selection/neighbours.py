@@ -65,11 +65,15 @@ class Index:
         self._floor = np.minimum(floors(self._sizes, threshold, words), self._lowest)
         self._shared = np.ceil(self._floor * self._sizes - 1e-9).astype(np.int64)
         self._frequency = _frequencies(sets)
-        keys = [values << np.uint64(32) | owner for values, owner in self._prefixes(others)]
-        entries = np.concatenate([np.zeros(0, dtype=np.uint64), *keys])
-        keys.clear()
-        entries.sort()
-        self._values, self._owners = (entries >> np.uint64(32)).astype(np.uint32), entries.astype(np.uint32)
+        # A shingle and the text that has it, as one number: two arrays would take twice as much on the way.
+        sizes = self._sizes[others]
+        self._entries = np.zeros(np.clip(sizes - self._shared[others] + _SHARED, 0, sizes).sum(), dtype=np.uint64)
+        start = 0
+        for values, owner in self._prefixes(others):
+            self._entries[start : start + len(values)] = values << np.uint64(32) | owner
+            start += len(values)
+        assert start == len(self._entries)
+        self._entries.sort()
 
     def _prefixes(self, rows: Rows) -> Iterator[tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]]:
         """Yield the first shingles of each text, and the text's number, block by block."""
@@ -93,8 +97,8 @@ class Index:
         none = np.zeros(0, dtype=np.int64)
         lefts, rights, similarities, compared = [none], [none], [np.zeros(0)], 0
         for values, owner in self._prefixes(pool):
-            low = np.searchsorted(self._values, values.astype(np.uint32), "left")
-            repeat = np.searchsorted(self._values, values.astype(np.uint32), "right") - low
+            low = np.searchsorted(self._entries, values << np.uint64(32))
+            repeat = np.searchsorted(self._entries, values << np.uint64(32) | np.uint64(0xFFFFFFFF), "right") - low
             for part in _parts(owner, repeat):
                 left, right = self._pairs(owner[part].astype(np.int64), low[part], repeat[part], labels)
                 similarity = self._sets.similarity(left, right)
@@ -108,7 +112,7 @@ class Index:
     def _pairs(self, owner: Rows, low: Rows, repeat: Rows, labels: Rows | None) -> tuple[Rows, Rows]:
         """Return the pairs of texts worth comparing: they share enough of their first shingles and are as long."""
         within = np.arange(repeat.sum()) - np.repeat(np.cumsum(repeat) - repeat, repeat)
-        right = self._owners[np.repeat(low, repeat) + within].astype(np.int64)
+        right = (self._entries[np.repeat(low, repeat) + within] & np.uint64(0xFFFFFFFF)).astype(np.int64)
         left = np.repeat(owner, repeat)
         mine, theirs = self._sizes[left], self._sizes[right]
         least = np.minimum(self._floor[left], self._floor[right])
