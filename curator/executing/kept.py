@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 import zlib
 from pathlib import Path
 from typing import Final
@@ -16,14 +17,20 @@ from typing import Final
 _VERSION: Final = 1
 _MEGABYTE: Final = 1 << 20
 _COMMIT_BYTES: Final = 64 * _MEGABYTE
+_DAYS: Final = 30  # after which what no run has used goes: words of a memory that was deleted are not to stay
 _WAIT: Final = 5.0  # seconds for another run that writes
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS results (
   key BLOB NOT NULL UNIQUE, used INTEGER NOT NULL, size INTEGER NOT NULL, check_sum INTEGER NOT NULL,
   beside BLOB NOT NULL, value BLOB NOT NULL
 );
-CREATE TABLE IF NOT EXISTS runs (number INTEGER PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS runs (number INTEGER PRIMARY KEY, day INTEGER NOT NULL);
 """
+
+
+def _today() -> int:
+    """Return the number of days since 1970-01-01."""
+    return int(time.time() // 86_400)
 
 
 class Nothing:
@@ -48,6 +55,8 @@ class Nothing:
 
 class Kept(Nothing):
     """The results in a file, of at most so many megabytes: what no run has used for longest goes first.
+
+    What none has used for thirty days goes anyway.
 
     To be closed. A file that is being written by another run, or a disk that is full, costs nothing but the time.
     """
@@ -98,11 +107,12 @@ class Kept(Nothing):
                 raise sqlite3.DatabaseError("of another version")
             if not self._read_only:
                 base.execute("PRAGMA journal_mode = WAL")
+                base.execute("PRAGMA secure_delete = ON")  # what goes is somebody's words
                 base.execute("PRAGMA synchronous = NORMAL")
                 base.executescript(_TABLES)
                 base.execute(f"PRAGMA user_version = {_VERSION}")
                 base.execute("BEGIN IMMEDIATE")
-                base.execute("INSERT INTO runs DEFAULT VALUES")
+                base.execute("INSERT INTO runs (day) VALUES (?)", (_today(),))
             self._run = base.execute("SELECT coalesce(max(number), 0) FROM runs").fetchone()[0]
         except BaseException:
             base.close()
@@ -175,6 +185,8 @@ class Kept(Nothing):
         self._give_up()
 
     def _shrink(self, base: sqlite3.Connection) -> None:
+        old = "SELECT max(number) FROM runs WHERE day < ?"
+        base.execute(f"DELETE FROM results WHERE used <= ({old})", (_today() - _DAYS,))
         total = base.execute("SELECT coalesce(sum(size), 0) FROM results").fetchone()[0]
         if total <= self._most:
             return

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from curator.executing import kept as kept_module
 from curator.executing.executor import InProcess
 from curator.executing.kept import Kept, Nothing
 from curator.executing.known import worked_out
@@ -70,6 +71,23 @@ def test_what_was_not_used_for_longest_goes_first(path: Path) -> None:
     assert [kept.beside(key) is not None for key in (b"a", b"b", b"c")] == [True, False, True]
     kept.close()
     assert path.stat().st_size < 10 << 20
+
+
+def test_what_no_run_has_used_for_thirty_days_goes_and_leaves_no_trace(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(path, old=b"words of a deleted memory", used=b"words that stay")
+    first = kept_module._today()
+    for days in (20, 40):
+        monkeypatch.setattr(kept_module, "_today", lambda days=days: first + days)
+        kept = Kept(path, 10)
+        assert kept.get(b"used")
+        kept.close()
+    monkeypatch.setattr(kept_module, "_today", lambda: first + 45)
+    kept = Kept(path, 10)
+    assert (kept.beside(b"old"), kept.beside(b"used")) == (None, b"beside")
+    kept.close()
+    assert b"deleted memory" not in path.read_bytes()
 
 
 def test_a_result_whose_bytes_have_changed_is_none(path: Path) -> None:
