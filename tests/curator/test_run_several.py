@@ -319,9 +319,11 @@ def test_the_password_is_asked_of_each_that_is_encrypted(
 
 @pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
 def test_stopped_all_stop_and_nothing_half_made_is_left(
-    three: Home, curate: Curate, monkeypatch: pytest.MonkeyPatch, name: str, status: int
+    three: Home, curate: Curate, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, name: str, status: int
 ) -> None:
     monkeypatch.setenv("WHO_RUNS", str(os.getpid()))  # the plugin itself works in a process of its own
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job ignores
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, ours))
     plugin(three, f"os.kill(int(os.environ['WHO_RUNS']), signal.{name}), time.sleep(9)")
     before = signal.getsignal(signal.SIGTERM)
     done = curate("run", "--all", "--home", three.folder, "--workers", 1)
