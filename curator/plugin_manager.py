@@ -274,6 +274,10 @@ def fill(registry: Registry, settings: Settings, family: Callable[[dict[str, Fam
     registry.cleaners = _ordered("cleaner", cleaners, settings.curate.cleaners, registry)
     arguments = {"family": chosen, "tags": registry.tags, "control_tokens": registry.control_tokens}
     filters = _collect(registry, "register_filters", Filter, settings=settings, **arguments)
+    for plugin, filter_ in filters:
+        if filter_.on not in ("memory", "sample"):  # it would never be asked
+            problem = f"filter {filter_.name!r}: on is {_show(filter_.on)}: expected 'memory' or 'sample'"
+            raise plugin_failed(plugin, "register_filters", "", problem)
     ordered = _ordered("filter", filters, settings.curate.filters, registry)
     registry.memory_filters = [(plugin, filter_) for plugin, filter_ in ordered if filter_.on == "memory"]
     registry.sample_filters = [(plugin, filter_) for plugin, filter_ in ordered if filter_.on == "sample"]

@@ -193,3 +193,13 @@ def test_a_plugin_that_is_switched_off_is_named_where_its_mode_or_tool_is_asked_
     known = curate(*RUN, "--mode", "harbour", "--home", talk.folder)
     assert known.status == 1 and "no sample came of" in known.err, "the mode is known, and no memory has it"
     assert "plugins/" not in refused(curate, talk, *RUN, "--mode", "nowhere", status=2)
+
+
+def test_a_filter_that_would_never_be_asked_is_refused(talk: Home, curate: Curate) -> None:
+    """Its arguments are easily taken for one another: Filter('loudly', 'memory', check)."""
+    plugin(
+        talk, FILTER.format(body="return None").replace("Filter('loudly', check)", "Filter('loudly', 'memory', check)")
+    )
+    said = refused(curate, talk)
+    assert "plugin 'loud': register_filters: filter 'loudly': on is " in said
+    assert "expected 'memory' or 'sample'" in said
