@@ -59,7 +59,7 @@ def doing(home: Home, *deeds: str) -> None:
     for deed in deeds:
         home.memory(f"Was it good? [{deed}]", response=f"It was as good as a {deed} can be in the rain.")
     seconds = 3 if {"sleep", "loop"} & set(deeds) else 60  # a machine may be busy
-    settings = {"plugins": {"home_plugins": True}, "limits": {"memory_seconds": seconds, "memory_megabytes": 100}}
+    settings = {"plugins": {"home_plugins": True}, "limits": {"memory_seconds": seconds, "memory_megabytes": 400}}
     (home.folder / "etc").mkdir()
     (home.folder / "etc" / "curate.json").write_text(json.dumps(settings))
     (home.folder / "plugins").mkdir()
@@ -73,7 +73,7 @@ def doing(home: Home, *deeds: str) -> None:
         ("crash", "it was ended by SIGSEGV"),
         ("sleep", "it took more than 3 s"),
         ("loop", "it took more than 3 s"),
-        ("eat", "it took more than 100 MB"),
+        ("eat", "it took more than 400 MB"),
     ],
 )
 def test_a_plugin_that_ends_its_worker_is_named_and_stops_the_run(
@@ -96,7 +96,7 @@ def test_where_the_run_keeps_going_it_costs_its_memory_alone(home: Home, curate:
     failed = {drop["memory_id"]: drop["detail"] for drop in drops if drop["reason"] == "plugin_error"}
     assert set(failed) == {"evt-000007", "evt-000008"}
     assert "it ended with status 0" in failed["evt-000007"]
-    assert "it took more than 100 MB" in failed["evt-000008"]
+    assert "it took more than 400 MB" in failed["evt-000008"]
     report = json.loads((folder / "report.json").read_bytes())
     assert (report["memories"], report["samples"]) == (9, 7)
 
