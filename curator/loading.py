@@ -33,10 +33,10 @@ _CHOOSING_FILES: Final = ("etc/targets.json", "etc/curate.json")
 
 @cache
 def _code() -> str:
-    """Return a hash of the curator's own code and of the versions of all that it stands on."""
+    """Return a hash of the curator's own code and counts, and of the versions of all that it stands on."""
     found = blake2b(sys.version.encode(), digest_size=16)
     for folder in (PACKAGE, Path(str(import_module("curator_plugins").__file__)).parent):
-        for path in sorted(folder.rglob("*.py")):
+        for path in sorted([*folder.rglob("*.py"), *folder.rglob("*.npz")]):
             found.update(path.read_bytes())
     for needed in importlib.metadata.requires("persona-curator") or ():
         if "extra ==" not in needed and (name := re.match(r"[\w.-]+", needed)):

@@ -26,8 +26,8 @@ from curator.executing.pool import Budget
 from curator.importing.folders import holds_memories
 from curator.loading import Loading
 from curator.plugin_manager import BUILT_IN_PLUGINS, Registry, load_importers, switched_off
-from curator.reading.drop_log import DropLog
-from curator.reading.read import read_memories, settle_mode_from, sources_of
+from curator.reading.drop_log import DropLog, Reason
+from curator.reading.read import MAY_PASS, read_memories, settle_mode_from, sources_of
 from curator.reading.timeline import Timeline
 from curator.records import RunSummary
 from curator.reports.build import build_report
@@ -264,6 +264,8 @@ def _make(
             )  # fmt: skip
         if same.found:
             return _taken_over(same.found, files, kept)
+        if any(log.counts[Reason("read", reason)] for reason in MAY_PASS):
+            same.doubt()
         mode_from, why = settle_mode_from(timeline, options.mode_from, registry, settings.curate.hybrid_limit)
         if len(timeline) < settings.curate.cache.from_memories:
             kept = Nothing()

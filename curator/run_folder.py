@@ -72,10 +72,9 @@ def wrapped(sample: FormattedSample, chat_format: ChatFormat) -> SchemaSample:
 class RunFiles:
     """The open files of a run being built in `folder`.
 
-    `taken` are the sha256 of files that were taken over from another run.
-
-    Where they hold what was encrypted they are `veiled`: nothing that another process could read has a name before
-    `summary`, and then they are their owner's alone.
+    `taken` are the sha256 of files that were taken over from another run. Where they hold what was encrypted they are
+    `veiled`: nothing that another process could read has a name before `summary`, and then they are their owner's
+    alone.
     """
 
     def __init__(self, folder: Path, *, veiled: bool = False) -> None:
@@ -88,20 +87,26 @@ class RunFiles:
             self.abandon()
             raise
         self._begun: dict[str, bool] = {}
-        self._lines = {TRAIN: 0, HOLDOUT: 0}
-        self._waiting: dict[str, list[object]] = {name: [] for name in (*ARRAYS, *LINES)}
+        self._waiting: list[Drop] = []
         self.taken: dict[str, str] = {}
         for name in ARRAYS:
             self._files[name].write(b"[\n")
 
     def drop(self, drop: Drop) -> None:
-        """Add a line to dropped.jsonl."""
-        self._add(DROPPED, drop)
+        """Add a line to dropped.jsonl, once there are enough to encode at once."""
+        self._waiting.append(drop)
+        if len(self._waiting) >= _BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._files[DROPPED].write(_encode_lines(self._waiting))
+            self._waiting = []
 
     def drop_lines(self, lines: bytes) -> None:
         """Add lines to dropped.jsonl."""
         if lines:
-            self._flush(DROPPED)
+            self._flush()
             self._files[DROPPED].write(lines)
 
     def samples(self, files: Mapping[str, bytes]) -> None:
@@ -113,31 +118,6 @@ class RunFiles:
                 self._begun[name] = True
             elif data:
                 self._files[name].write(data)
-
-    def _add(self, name: str, record: object) -> None:
-        """Keep a record until there are enough to encode at once."""
-        waiting = self._waiting[name]
-        waiting.append(record)
-        if len(waiting) >= _BATCH:
-            self._flush(name)
-
-    def _flush(self, name: str) -> None:
-        waiting = self._waiting[name]
-        if not waiting:
-            return
-        if name in ARRAYS:
-            join = b",\n" if self._begun.get(name) else b""
-            self._files[name].write(join + b",\n".join(map(_encode, waiting)))
-            self._begun[name] = True
-        else:
-            self._files[name].write(_encode_lines(waiting))
-        self._waiting[name] = []
-
-    def next_line(self, split: str) -> tuple[str, int]:
-        """Return the file and line (from 1) at which the next sample of a split will stand."""
-        name = TRAIN if split == "train" else HOLDOUT
-        self._lines[name] += 1
-        return name, self._lines[name]
 
     def take_over(self, folder: Path, hashes: Mapping[str, str]) -> bool:
         """Become a copy of these files of another run; False where one of them is not what it was. Raises OSError."""
@@ -169,8 +149,7 @@ class RunFiles:
         """Close every file and return their sha256 by name."""
         if self.taken:
             return self.taken
-        for name in self._waiting:
-            self._flush(name)
+        self._flush()
         for name in ARRAYS:
             self._files[name].write(b"\n]\n" if self._begun.get(name) else b"]\n")
         return {name: self._files[name].close() for name in sorted(self._files)}

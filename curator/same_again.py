@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import cast
@@ -44,20 +45,27 @@ class SameAgain:
 
     def __init__(self, kept: Nothing, loading: Loading, options: Options, more: object) -> None:
         """`more` is what else a run depends on, besides memories, settings, plugins and options."""
-        self._kept, self._keys = kept, list[bytes]()
+        self._kept, self._loading, self._options, self._more = kept, loading, options, more
+        self._keys = list[bytes]()
         self.found: Earlier | None = None
-        if type(kept) is Nothing:
-            return
-        settings = loading.settings
+
+    @cached_property
+    def _all(self) -> bytes:
+        """All that a run depends on besides memories."""
+        settings = self._loading.settings
         told = (
-            loading.fingerprint(), sorted(settings.files.items()), repr(settings.curate.model_dump()),
-            asdict(options), more, _of_run(options.since),
+            self._loading.fingerprint(), sorted(settings.files.items()), repr(settings.curate.model_dump()),
+            asdict(self._options), self._more, _of_run(self._options.since),
         )  # fmt: skip
-        self._all = repr(told).encode("utf-8", "surrogateescape")
+        return repr(told).encode("utf-8", "surrogateescape")
 
     def by_files(self, seen: bytes) -> bool:
         """Tell whether a run was made of the files of which this is a hash; it is `found`."""
         return self._find(b"files" + seen)
+
+    def doubt(self) -> None:
+        """Forget which files were asked about: how they look does not tell what the run made of them."""
+        self._keys.clear()
 
     def by_memories(self, order: Order, log: DropLog) -> bool:
         """Tell whether a run was made of these memories, `log` holding what was not read; it is `found`."""

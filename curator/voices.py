@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -41,7 +42,7 @@ class VoiceWork:
     """
 
     samples: Spool[ScreenedSample] | None
-    ends: npt.NDArray[np.int64]
+    ends: array[int]
     rows: Unlearnt
     learnt: Learnt
     there: Mapping[str, int]
@@ -49,7 +50,9 @@ class VoiceWork:
 
 def begin_voices(work: VoiceWork, desk: Desk) -> Callable[[Question], Any]:
     """Return what answers the two questions."""
-    samples = work.samples or Spool.attached(ScreenedSample, desk.files[SPOOL], work.ends)  # type: ignore[arg-type]
+    samples = work.samples
+    if samples is None:
+        samples = Spool.attached(ScreenedSample, desk.files[SPOOL], work.ends)
 
     def sample_at(row: int) -> CuratedSample:
         return samples.get(row).sample
@@ -78,7 +81,7 @@ def voices(collected: Collected, choice: Choice, learnt: Learnt, there: Mapping[
     free = choice.rows[:0] if store.settings.unlocked else unused(collected, choice, learnt.beside)
     rows = Unlearnt(held=choice.holdout.rows, unused=free, chosen=choice.rows)
     own = store.spool if store.settings.unlocked else None
-    work = VoiceWork(own, store.spool.ends, rows, learnt, there)
+    work = VoiceWork(own, array("q", store.spool.ends.tobytes()), rows, learnt, there)
     questions: tuple[Question, ...] = ("reference", "likeness")
     reference, alike = executor.map(begin_voices, work, questions)
     return Told(reference, alike)

@@ -29,7 +29,7 @@ import psutil
 
 from curator.contract.errors import CuratorError, HostError
 from curator.executing.executor import Begin, Lost
-from curator.executing.worker import FAILED, SLOTS_BYTES
+from curator.executing.worker import FAILED, SLOTS_BYTES, STARTING
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -103,7 +103,7 @@ class ProcessPool:
             shared.write(bytes(SLOTS_BYTES))
             shared.flush()
             note = memoryview(mmap.mmap(shared.fileno(), SLOTS_BYTES)).cast("d")
-            note[0] = -1
+            note[0] = STARTING
             files = {name: handle for name, handle in self._files.items() if handle >= 0}
             told = [sys.path, theirs.fileno(), shared.fileno(), files]
             try:
@@ -115,6 +115,8 @@ class ProcessPool:
                     start_new_session=True,
                 )
             except OSError as error:
+                ours.close()
+                theirs.close()
                 step = "run again with --workers 1, which does all in one process"
                 raise HostError(f"a worker process could not be started: {error.strerror or error}", step) from error
         theirs.close()
@@ -200,9 +202,9 @@ class ProcessPool:
     def _overdrawn(self, worker: _Worker) -> str:
         """Say how a worker is over its budget; "" where it is not."""
         item, since = worker.note[0], worker.note[1]
-        if item < 0:
-            slow = time.monotonic() - worker.since > _STARTING
-            return "it did not begin" if slow else ""
+        if item < 0:  # what tells of no item may take its time: a slow disk, say
+            late = item == STARTING and time.monotonic() - worker.since > _STARTING
+            return "it did not begin" if late else ""
         try:
             size = psutil.Process(worker.process.pid).memory_info().rss
         except psutil.Error:
@@ -211,8 +213,8 @@ class ProcessPool:
             worker.item, worker.grown_from = (item, since), size
         if size - worker.grown_from > self._budget.megabytes * _MEGABYTE:
             return f"it took more than {self._budget.megabytes:,} MB"
-        late = time.monotonic() - since > self._budget.seconds
-        return f"it took more than {self._budget.seconds:g} s" if late else ""
+        too_long = time.monotonic() - since > self._budget.seconds
+        return f"it took more than {self._budget.seconds:g} s" if too_long else ""
 
     def _replace(
         self,

@@ -15,7 +15,8 @@ from typing import Any, Final
 from curator.contract.errors import CuratorError
 from curator.executing.executor import Desk
 
-SLOTS_BYTES: Final = 3 * 8  # of a worker's note: the item it is at (-1: none), since when, whose code it is in
+SLOTS_BYTES: Final = 3 * 8  # of a worker's note: the item it is at, since when, whose code it is in
+STARTING, NOTHING = -2.0, -1.0  # in place of an item
 RESULT, FAILED = 0, 1
 _CHILD: Final = 70  # status of a process that a plugin forked, and that came back into our code
 
@@ -27,7 +28,7 @@ class SharedNote:
         self._slots, self._me = slots, os.getpid()
 
     def at(self, item: int) -> None:
-        """Say that the work on an item begins now; -1 that none is at hand."""
+        """Say that the work on an item begins now."""
         if os.getpid() != self._me:  # a plugin forked, and its child came back into our code
             os._exit(_CHILD)
         slots = self._slots
@@ -52,6 +53,7 @@ def serve(pipe: Connection, slots: memoryview[float], files: Mapping[str, int]) 
     gc.disable()  # records have no reference cycles, and the search for them takes a tenth of the time
     me, note, work, phase = os.getpid(), SharedNote(slots), None, 0
     desk = Desk(files, note)
+    slots[0] = NOTHING
     try:
         while True:
             message = pickle.loads(pipe.recv_bytes())
@@ -68,7 +70,7 @@ def serve(pipe: Connection, slots: memoryview[float], files: Mapping[str, int]) 
                 answer = phase, number, FAILED, told(error)
             if os.getpid() != me:
                 os._exit(_CHILD)
-            slots[0] = -1.0
+            slots[0] = NOTHING
             pipe.send_bytes(pickle.dumps(answer, pickle.HIGHEST_PROTOCOL))
     except (EOFError, OSError):  # the watcher is gone
         os._exit(0)

@@ -36,6 +36,7 @@ from curator.records import Drop, MemoryEvent, TextPart
 Names = tuple[str | Drop, ...]
 _TASK: Final = 256  # files of a task, about
 _KEPT: Final = 16  # files of a piece whose memories are kept, about
+MAY_PASS: Final = ("unreadable", "changed")  # reasons why a file was not read that say nothing of what it holds
 _TICK: Final = 3_000_000_000  # nanoseconds: no clock of a file system is coarser
 
 
@@ -68,7 +69,7 @@ def begin_reading(work: ReadingWork, desk: Desk) -> PieceReader:
     registry, _ = work.loading.load()
     plugin, source = next(one for one in registry.sources if one[1].name == work.source)
     assert source.by_file is not None
-    return PieceReader(work, source.by_file, plugin, desk)
+    return PieceReader(work, source.by_file, plugin)
 
 
 @dataclass
@@ -78,7 +79,6 @@ class PieceReader:
     work: ReadingWork
     reader: FileReader
     plugin: str
-    desk: Desk
 
     def __call__(self, pieces: list[Names]) -> list[Piece]:
         """Return what the files of each piece hold. Raises PluginError where the source gives none of its records."""
@@ -138,14 +138,15 @@ class KnownPieces:
     """What files held when earlier runs read them. `keeps` tells whether there is anything to know.
 
     A file is the one that was read where its name, size, times and number on the disk are. One that was changed as late
-    as it was read is not kept: it may have been changed again within the same tick of the clock.
+    as it was read is not kept: it may have been changed again within the same tick of the clock. Nor is one that could
+    not be read: the disk may let it be read next time, and it looks the same.
     """
 
     def __init__(self, kept: Nothing, work: ReadingWork) -> None:
         self.keeps = type(kept) is not Nothing
         self._kept, self._work = kept, work
         self._all = work.loading.fingerprint(f"{work.source} {sorted(work.outward_types)}") if self.keeps else b""
-        self._begun: dict[Names, tuple[bytes, int]] = {}
+        self._begun: dict[Names, bytes] = {}
         self._looked: dict[Names, tuple[bytes, int]] = {}
 
     def look(self, listed: Iterable[Names]) -> bytes:
@@ -185,15 +186,15 @@ class KnownPieces:
             return False
         key, newest = self._looked.pop(names) if names in self._looked else self._key(names)
         if key and self._kept.beside(key) is not None:
-            self._begun[names] = key, 0
+            self._begun[names] = key
             return True
         if key and newest < time.time_ns() - _TICK:
-            self._begun[names] = key, newest
+            self._begun[names] = key
         return False
 
     def get(self, names: Names) -> Piece:
         """Return what the files of a piece hold."""
-        tree = unpacked(self._kept.get(self._begun.pop(names)[0]))
+        tree = unpacked(self._kept.get(self._begun.pop(names)))
         drops = [msgspec.convert(drop, Drop) for drop in tree["drops"]]
         return Piece(
             EventBatch.unpacked(tree["batch"]), drops, [msgspec.convert(one, TextPart) for one in tree["parts"]]
@@ -201,8 +202,8 @@ class KnownPieces:
 
     def put(self, names: Names, piece: Piece) -> None:
         """Keep what the files of a piece held, unless one has changed since they were looked at."""
-        key = self._begun.pop(names, (b"", 0))[0]
-        if key and self._key(names)[0] == key:
+        key = self._begun.pop(names, b"")
+        if key and not any(drop.reason in MAY_PASS for drop in piece.drops) and self._key(names)[0] == key:
             tree = {"batch": piece.batch.packed(), "drops": piece.drops, "parts": piece.parts}
             self._kept.put(key, packed(tree))
 

@@ -107,10 +107,6 @@ class Order:
         """Return the event at a place in the order."""
         return self._spool.get(self._order[place])
 
-    def __iter__(self) -> Iterator[MemoryEvent]:
-        for number in self._order:
-            yield self._spool.get(number)
-
     def group(self, place: int) -> int:
         """Return the number of the conversation the event belongs to: its session's, else its own."""
         session = self._sorted_sessions[place]

@@ -25,7 +25,6 @@ from curator.sampling.turns import Gaps
 from curator.selection import near_duplicates
 from curator.selection.near_duplicates import ShingleSets
 
-Numbers = npt.NDArray[np.int64]
 _PLAIN: Final = ("drops", "drop_bytes", "outcomes", "reasons", "data", "type_names", "questions", "signatures")
 
 

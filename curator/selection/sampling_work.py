@@ -75,6 +75,7 @@ class StretchSampler:
             found = self.sampler.sampled(range(stretch.start, stretch.stop), dict(stretch.lost))
             if self.config.turns > 1:
                 loose.append(Loose(list(found), self.sampler.taken_counts()))
+                self.sampler.taken_trace()  # nothing of it is kept
                 continue
             joiner = Joiner(self.config)
             part = self.packer.add(

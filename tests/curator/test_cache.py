@@ -299,6 +299,22 @@ def test_a_file_that_changed_just_now_is_read_again(
     assert len(kept) == 2 * made
 
 
+def test_a_file_that_could_not_be_read_is_tried_again_though_it_looks_the_same(
+    home: Home, curate: Curate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cold, failing, look = of_run(run(curate, home, "--no-cache")), some_file(home), os.open
+
+    def refusing(path: Any, *arguments: Any, **keys: Any) -> int:
+        if str(path) == str(failing):
+            raise OSError(5, "Input/output error")
+        return look(path, *arguments, **keys)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refusing)
+        assert b'"unreadable"' in of_run(run(curate, home))["dropped.jsonl"]
+    assert of_run(run(curate, home)) == cold
+
+
 def _counting(kept: list[object]) -> Callable[..., None]:
     init = read.Piece.__init__
 
