@@ -42,7 +42,7 @@ from curator.selection.choose import choose
 from curator.selection.sample_store import SampleStore, collect
 from curator.selection.sampling_work import PutAside, SamplingWork, parts
 from curator.voices import voices
-from curator.writing import SPOOL, write_samples
+from curator.writing import write_samples
 
 
 @dataclass(frozen=True)
@@ -255,7 +255,7 @@ def _make(
     with (
         closing(Timeline(settings.types.outward, window, folder, veiled=veiled)) as timeline,
         closing(_store(setup, folder, timeline, options)) as store,
-        closing(_executor(request, setup, timeline.files | {SPOOL: store.spool.handle})) as executor,
+        closing(_executor(request, setup, timeline.files | store.files)) as executor,
     ):
         with _memories_of(request, setup, folder, progress) as place:
             read_memories(
@@ -274,7 +274,7 @@ def _make(
         shared = timeline if veiled else timeline.shared()
         work = SamplingWork(setup.loading, shared, options, mode_from, setup.people, main_language(timeline))
         collected = collect(parts(work, timeline, executor, kept, progress), timeline, store, log)
-        choice = choose(collected, settings, options, progress)
+        choice = choose(collected, settings, options, executor, progress)
         written = write_samples(setup.loading, store, choice, files, executor, progress, secrets=options.keep_secrets)
         progress("listening to the voice", 0, 1)
         told = voices(collected, choice, written.learnt, written.tally.voice.languages, executor)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -58,7 +58,7 @@ class Facts(NamedTuple):
     written: tuple[str, ...]
 
     @property
-    def kind(self) -> Hashable:
+    def kind(self) -> tuple[tuple[str, ...], frozenset[str], int, frozenset[str]]:
         """What a text has in common with another that says the same."""
         return self.numbers, self.dates, self.negations, self.names
 

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from codecs import charmap_encode
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from encodings.cp1252 import encoding_table
 from functools import cache, lru_cache
 from itertools import compress
@@ -208,7 +208,7 @@ class Said:
         return self._languages
 
     @property
-    def kind(self) -> Hashable:
+    def kind(self) -> tuple[tuple[str, ...], frozenset[str], int, frozenset[str]]:
         """What the text has in common with another that says the same: equal to the kind of its facts."""
         return (*self.told_kind, NO_NAMES) if self.data else self.facts.kind
 

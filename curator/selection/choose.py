@@ -5,7 +5,7 @@ SampleStore --choose--> Choice; what is turned down goes to the DropLog
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,19 +16,19 @@ import numpy.typing as npt
 from curator.config import Settings
 from curator.contract.cli_frame import Progress
 from curator.contract.errors import JobError
+from curator.executing.executor import Desk, Executor
 from curator.executing.spool import as_numpy
 from curator.language.folding import plain
-from curator.language.said import Said, differ
 from curator.likeness.unlike import unlike
 from curator.reading.drop_log import Reason, Stage
 from curator.records import AUTHORS, Drop
 from curator.sampling.sampler import Options
-from curator.selection import near_duplicates
+from curator.selection.comparing import begin_comparing, stretches
 from curator.selection.earlier import read_earlier
 from curator.selection.holdout import Candidates, Fixed, Holdout, Nearness, hold_out, joined_groups
-from curator.selection.near_duplicates import Rows
-from curator.selection.part import compared_text
+from curator.selection.near_duplicates import Near, Nearest, nearest_older
 from curator.selection.sample_store import Collected, SampleStore
+from curator.selection.shingles import Rows
 from curator.selection.spread import recent_and_old, spread, type_mix, under_prompt_share
 
 # Why a sample may be left out and yet be as good as those that are chosen.
@@ -58,47 +58,15 @@ class Choice:
     learnt: Rows
 
 
-class Meanings:
-    """What the samples of a store say, by row.
-
-    The last of them are remembered, since each comes with its twins; of corrections their kind alone, to the end.
-    """
-
-    def __init__(self, store: SampleStore) -> None:
-        self._store = store
-        self._of = lru_cache(maxsize=_REMEMBERED)(self._said)
-        self._kinds: dict[int, int] = {}
-
-    def _said(self, row: int) -> Said:
-        sample = self._store.spool.get(row).sample
-        # A tool's reply holds the call: the words in which it was asked for say nothing more.
-        by_tool = sample.metadata.reply_author == "tool"
-        return Said(sample.assistant_text if by_tool else compared_text(sample))
-
-    def parts(self, younger: int, older: int) -> bool:
-        """Tell whether the younger of two near-duplicates corrects the older."""
-        return differ(self._of(older), self._of(younger))
-
-    def kind(self, text: int) -> Hashable:
-        """Return the facts that a sample has in common with a copy of it."""
-        if text not in self._kinds:
-            # Were two kinds to have one hash, two texts would be compared that need not be, and that is all.
-            self._kinds[text] = hash(self._of(text).kind)
-        return self._kinds[text]
-
-
-def choose(collected: Collected, settings: Settings, options: Options, progress: Progress) -> Choice:
+def choose(
+    collected: Collected, settings: Settings, options: Options, executor: Executor, progress: Progress
+) -> Choice:
     """Take out near-duplicates, apply the choices of the command line and of etc/, and hold out a part.
 
     Raises JobError where, since an earlier run, there is nothing new to train on, or the voice cannot be told.
     """
     store = collected.store
-    progress("finding near-duplicates", 0, 1)
-    near = settings.curate.near_duplicates
-    pairs = near_duplicates.candidates(store.signatures(), near.bands, near.threshold)
-    sets = store.sets()
-    older, similarity, corrections = near_duplicates.nearest_older(*pairs, sets, near.threshold, Meanings(store))
-    del pairs
+    older, similarity, corrections = _nearest_older(store, executor, progress)
     screened = store.memories(np.arange(len(store)))
     standing = _Standing.of(collected, options.since, older)
     twins = lru_cache(maxsize=_REMEMBERED)(lambda row: store.spool.get(row).sample.metadata.sample_id)
@@ -131,6 +99,21 @@ def choose(collected: Collected, settings: Settings, options: Options, progress:
         rows, holdout, unique, unique_memories, screened, corrections=len(np.unique(corrections[:, 0])),
         corrected=np.unique(corrections), spared=spared, learnt=learnt,
     )  # fmt: skip
+
+
+def _nearest_older(store: SampleStore, executor: Executor, progress: Progress) -> Nearest:
+    """Find near-duplicates, which workers compare; what is linked to what they found is compared here."""
+    progress("finding near-duplicates", 0, len(store))
+    work = store.comparing()
+    here = begin_comparing(work, Desk(store.files))
+
+    def found() -> Iterator[Near]:
+        compared = executor.map(begin_comparing, work, stretches(len(store)))
+        for (_, stop), near in zip(stretches(len(store)), compared, strict=True):
+            yield near
+            progress("finding near-duplicates", stop, len(store))
+
+    return nearest_older(len(store), found(), here.compare)
 
 
 @dataclass(frozen=True)
@@ -207,7 +190,10 @@ def _held_out(
     parts, owners = store.context_sets(rows)
     modes = as_numpy(store.columns.modes)[rows]
     times = as_numpy(store.columns.times)[rows] if config.by == "time" else None
-    candidates = Candidates(modes, groups, rows, numbers[rows], whole, replies, parts=parts, owners=owners, times=times)
+    candidates = Candidates(
+        modes, groups, rows, numbers[rows], whole, replies,
+        signatures=store.reply_signatures, parts=parts, owners=owners, times=times,
+    )  # fmt: skip
     near = settings.curate.near_duplicates
 
     def text_of(place: int) -> tuple[str, str]:

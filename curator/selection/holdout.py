@@ -7,6 +7,7 @@ words are too few for a changed one to leave enough shingles, a pair that is a w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 
@@ -14,17 +15,19 @@ import numpy as np
 import numpy.typing as npt
 
 from curator.config import HoldoutConfig
+from curator.executing.arrays import ArrayFile
 from curator.executing.spool import as_numpy, hash64
 from curator.reading import timestamps
-from curator.selection.near_duplicates import LEAST_SHINGLES, Rows, ShingleSets, candidates, signatures
+from curator.selection.near_duplicates import candidates, likely, link_buckets
 from curator.selection.neighbours import Index, floors, neighbours
+from curator.selection.shingles import LEAST_SHINGLES, REPLY_BANDS, Both, Rows, Sets, similarity
 from curator.selection.spread import Columns
 
 # A holdout of this share of what was wanted is as good as whole: the last conversations seldom fit exactly.
 ENOUGH = 0.95
 # Up to so many pairs across the split, the nearest is looked for even where it is far below the threshold.
 _FEW_PAIRS = 1_000_000
-_BANDS = 5
+_STRETCH = 1 << 14  # samples whose replies are compared at once
 
 
 def holdout_size(count: int, config: HoldoutConfig) -> int:
@@ -85,22 +88,23 @@ def joined_groups(columns: Columns, rows: Rows, links: Sequence[tuple[int, int]]
 class Candidates:
     """The chosen samples as the holdout sees them, one entry each: mode, conversation, row, number of its shingle sets.
 
-    `replies` has the sets of the replies alone, empty where a reply is too short to be a twin. `parts` are the sets of
-    the single exchanges of samples that have several, `owners` the place of each one's sample. With `times`, in
-    milliseconds, the newest conversations are held out.
+    `replies` has the sets of the replies alone, empty where a reply is too short to be a twin, `signatures` a row for
+    each of those sets. `parts` are the sets of the single exchanges of samples that have several, `owners` the place of
+    each one's sample. With `times`, in milliseconds, the newest conversations are held out.
     """
 
     modes: npt.NDArray[np.int16]
     groups: npt.NDArray[np.int64]
     rows: Rows
     numbers: Rows
-    sets: ShingleSets
-    replies: ShingleSets
-    parts: ShingleSets
+    sets: Sets
+    replies: Sets
+    signatures: ArrayFile
+    parts: Sets
     owners: Rows
     times: npt.NDArray[np.int64] | None = None
 
-    def texts(self, side: int) -> tuple[ShingleSets, Rows, Rows]:
+    def texts(self, side: int) -> tuple[Sets, Rows, Rows]:
         """Return sets, the numbers of those to compare, and the place of each one's sample.
 
         `side` 0: whole samples, and the exchanges of those with several; 1: their replies. The shape is (texts,).
@@ -110,7 +114,8 @@ class Candidates:
             told = self.replies.sizes[self.numbers] > 0
             return self.replies, self.numbers[told], places[told]
         numbers = np.concatenate([self.numbers, len(self.sets) + np.arange(len(self.parts))])
-        return self.sets.followed_by(self.parts), numbers, np.concatenate([places, self.owners])
+        sets = Both(self.sets, self.parts) if len(self.parts) else self.sets
+        return sets, numbers, np.concatenate([places, self.owners])
 
     def measured(self, places: Rows) -> npt.NDArray[np.bool_]:
         """Tell which samples have words enough for a similarity below that of equal texts, shape (places,)."""
@@ -283,12 +288,25 @@ def _share_a_reply(all_of: Candidates, nearness: Nearness) -> tuple[Rows, Rows]:
     """Return pairs of samples of which a reply to somebody is nearly alike: enough to join nearly all such."""
     whole, replies = all_of.sets.sizes[all_of.numbers], all_of.replies.sizes[all_of.numbers]
     mine = np.flatnonzero((replies > 0) & (replies < whole))  # what answers nobody is all reply
-    sets = all_of.replies.take(all_of.numbers[mine])
-    left, right = candidates(signatures(sets, 3 * _BANDS), _BANDS, nearness.threshold)
-    other = all_of.groups[mine[left]] != all_of.groups[mine[right]]
-    left, right = left[other], right[other]
-    near = sets.similarity(left, right) >= nearness.threshold
-    return mine[left[near]], mine[right[near]]
+    del whole, replies
+    numbers, count = all_of.numbers[mine], len(mine)
+    pairs = [(mine[:0], mine[:0])]
+    with (
+        closing(all_of.signatures.like_this()) as signatures,
+        closing(all_of.signatures.like_this(np.int32, 1)) as links,
+    ):
+        for start in range(0, count, _STRETCH):
+            signatures.extend(all_of.signatures.take(numbers[start : start + _STRETCH]))
+        link_buckets(signatures, REPLY_BANDS, links)
+        for start in range(0, count, _STRETCH):
+            found = candidates(links, REPLY_BANDS, start, min(start + _STRETCH, count))
+            left, right = np.divmod(found, max(count, 1))
+            found = found[all_of.groups[mine[left]] != all_of.groups[mine[right]]]
+            left, right = np.divmod(likely(signatures, found, nearness.threshold), max(count, 1))
+            near = similarity(all_of.replies, numbers[left], numbers[right]) >= nearness.threshold
+            pairs.append((mine[left[near]], mine[right[near]]))
+    lefts, rights = zip(*pairs, strict=True)
+    return np.concatenate(lefts), np.concatenate(rights)
 
 
 class _Side:
@@ -300,9 +318,9 @@ class _Side:
     def __init__(self, all_of: Candidates, nearness: Nearness, side: int) -> None:
         self._nearness, self._side, self.compared = nearness, side, 0
         sets, self._numbers, self._owners = all_of.texts(side)
-        self._place_of = np.zeros(len(sets), dtype=np.int64)
+        self._place_of = np.zeros(len(sets), dtype=np.int32)
         self._place_of[self._numbers] = self._owners
-        self._floors = floors(sets.sizes, nearness.threshold, nearness.words)
+        self._sizes = sets.sizes.astype(np.int32)
         self._index = Index(sets, self._numbers, nearness.threshold, nearness.words)
         self._pairs: list[tuple[Rows, Rows, npt.NDArray[np.float64]]] = []
 
@@ -311,22 +329,30 @@ class _Side:
 
         `labels` has the shape (samples,).
         """
-        found = self._index.near(self._numbers[np.isin(self._owners, pool)], labels[self._place_of])
+
+        def apart(left: Rows, right: Rows) -> npt.NDArray[np.bool_]:
+            different: npt.NDArray[np.bool_] = labels[self._place_of[left]] != labels[self._place_of[right]]
+            return different
+
+        found = self._index.near(self._numbers[np.isin(self._owners, pool)], apart)
         self.compared += found.compared
-        held, other = self._place_of[found.left], self._place_of[found.right]
+        held, other = (self._place_of[side].astype(np.int64) for side in (found.left, found.right))
         near = found.similarity >= self._nearness.threshold
-        least = np.minimum(self._floors[found.left], self._floors[found.right])
+        least = np.minimum(self._floor(found.left), self._floor(found.right))
         short = ~near & (found.similarity >= least - 1e-9)
         near[short] = _near_by_characters(held[short], other[short], self._nearness, self._side)
         self._pairs.append((held, other, found.similarity))
         return held[near], other[near]
 
+    def _floor(self, texts: Rows) -> npt.NDArray[np.float64]:
+        return floors(self._sizes[texts].astype(np.int64), self._nearness.threshold, self._nearness.words)
+
     def highest(self, taken: Rows) -> float:
         """Return the highest similarity of a pair of which only the one is taken."""
         highest = 0.0
-        for held, other, similarity in self._pairs:
+        for held, other, values in self._pairs:
             across = np.isin(held, taken) & ~np.isin(other, taken)
-            highest = max(highest, float(similarity[across].max(initial=0.0)))
+            highest = max(highest, float(values[across].max(initial=0.0)))
         return highest
 
 

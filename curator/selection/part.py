@@ -22,10 +22,12 @@ from curator.sampling.joining import MemoryResult, ScreenedSample
 from curator.sampling.sampler import Asked, SampleCounts
 from curator.sampling.tool_calls import OUTCOME
 from curator.sampling.turns import Gaps
-from curator.selection import near_duplicates
-from curator.selection.near_duplicates import ShingleSets
+from curator.selection import shingles
+from curator.selection.shingles import ShingleSets
 
-_PLAIN: Final = ("drops", "drop_bytes", "outcomes", "reasons", "data", "type_names", "questions", "signatures")
+_PLAIN: Final = (
+    "drops", "drop_bytes", "outcomes", "reasons", "data", "type_names", "questions", "signatures", "reply_signatures",
+)  # fmt: skip
 
 
 @dataclass
@@ -74,9 +76,10 @@ class Part:
     answers: dict[int, int] = field(default_factory=dict)
     beside: dict[int, tuple[int, ...]] = field(default_factory=dict)
     trace: list[Asked] = field(default_factory=list)
-    sets: ShingleSets = field(default_factory=near_duplicates.no_sets)
-    replies: ShingleSets = field(default_factory=near_duplicates.no_sets)
+    sets: ShingleSets = field(default_factory=shingles.no_sets)
+    replies: ShingleSets = field(default_factory=shingles.no_sets)
     signatures: npt.NDArray[np.uint16] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.uint16))
+    reply_signatures: npt.NDArray[np.uint16] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.uint16))
 
 
 @cache
@@ -122,14 +125,15 @@ class Packer:
 
     def parts(self) -> list[Part]:
         """Return all parts that were added since this was asked last, with their shingles."""
-        found = near_duplicates.shingles(self._texts, self._near.shingle_words)
-        sets, replies = near_duplicates.whole_and_reply_sets(found)
-        signatures = near_duplicates.signatures(sets, self._near.bands * self._near.rows)
+        found = shingles.shingles(self._texts, self._near.shingle_words)
+        sets, replies = shingles.whole_and_reply_sets(found)
+        signatures = shingles.signatures(sets, self._near.bands * self._near.rows)
+        reply_signatures = shingles.reply_signatures(replies)
         start = 0
         for part in self._parts:
             stop = start + len(part.columns.sizes)
             part.sets, part.replies = sets.part(start, stop), replies.part(start, stop)
-            part.signatures = signatures[start:stop]
+            part.signatures, part.reply_signatures = signatures[start:stop], reply_signatures[start:stop]
             start = stop
         parts, self._parts, self._texts = self._parts, [], []
         return parts
@@ -161,7 +165,7 @@ class Packer:
             part.answers[row] = result.answered_by
         if beside := result.beside.get(metadata.sample_id):
             part.beside[row] = beside
-        return near_duplicates.compared(prompt, reply)
+        return shingles.compared(prompt, reply)
 
 
 def _question(sample: CuratedSample) -> str | None:

@@ -6,27 +6,34 @@ from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from curator.config import Settings
+from curator.executing.arrays import ArrayFile
 from curator.executing.spool import FirstSeen, Spool, as_numpy
 from curator.reading.drop_log import DropLog, Outcomes, Reason
 from curator.reading.timeline import Order, Timeline
 from curator.records import Drop
 from curator.sampling.joining import ScreenedSample
 from curator.sampling.sampler import SampleCounts
-from curator.selection import near_duplicates
-from curator.selection.near_duplicates import Rows
+from curator.selection import shingles
+from curator.selection.comparing import FILES, Compared, ComparingWork, Meanings
+from curator.selection.near_duplicates import link_buckets
 from curator.selection.part import Part, exchanges_of
+from curator.selection.shingles import Both, Rows, Sets, StoredSets
 from curator.selection.spread import Columns
+
+_AT_ONCE: Final = 1 << 12  # samples whose texts are held
 
 
 @dataclass
 class SampleStore:
-    """Screened samples by number, in the order in which they came; the texts themselves lie in a spool.
+    """Screened samples by number, in the order in which they came.
 
-    `order` gives the conversation of a memory by its place. Which samples a copy was found of is kept where asked.
+    The texts themselves lie in a spool, and on disk too lie the shingles by which they are compared. `order` gives the
+    conversation of a memory by its place. Which samples a copy was found of is kept where asked.
     """
 
     settings: Settings
@@ -38,11 +45,16 @@ class SampleStore:
     type_names: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.spool = Spool(ScreenedSample, self.folder, veiled=self.settings.unlocked is not None)
+        veiled, near = self.settings.unlocked is not None, self.settings.curate.near_duplicates
+        self.spool = Spool(ScreenedSample, self.folder, veiled=veiled)
         self._type_numbers: dict[str, int] = {}
         self._questions: dict[str, int] = {}
-        self._shingles, self._reply_shingles = array("I"), array("I")  # 32 bits
-        self._ends, self._reply_ends = array("q", [0]), array("q", [0])
+        self._signatures = ArrayFile(np.uint16, near.bands * near.rows, self.folder, veiled=veiled)
+        self._links = self._signatures.like_this(np.int32, 1)
+        self._ends = self._signatures.like_this(np.int64, 1)
+        self.reply_signatures = self._signatures.like_this(width=3 * shingles.REPLY_BANDS)
+        self._more: tuple[StoredSets, ...] = ()
+        self.sets, self.reply_sets = (StoredSets.empty(self.folder, veiled=veiled) for _ in range(2))
         self.partly: array[int] = array("l")
         self._with_context, self._told_by = (
             array("l"),
@@ -52,14 +64,24 @@ class SampleStore:
         self.copies: list[tuple[int, str, tuple[str, ...]]] = []
         self.beside: dict[int, tuple[int, ...]] = {}  # row -> places of the other memories that it holds exchanges of
         self.spared: list[Rows] = []  # rows that were not chosen, though nothing was wrong with them
-        self._signatures: list[np.ndarray[tuple[int, int], np.dtype[np.uint16]]] = []
         self._seen = FirstSeen()
 
     def __len__(self) -> int:
         return len(self.spool)
 
+    @property
+    def files(self) -> dict[str, int]:
+        """The open files that other processes need, by name."""
+        handles = (self.spool.handle, self._ends.handle, self._signatures.handle, self._links.handle)
+        return dict(zip(FILES, (*handles, *self.sets.handles), strict=True))
+
     def close(self) -> None:
         """Give the disk space back."""
+        arrays = (self._signatures, self._links, self._ends, self.reply_signatures)
+        for array_file in arrays:
+            array_file.close()
+        for sets in (self.sets, self.reply_sets, *self._more):
+            sets.close()
         self.spool.close()
 
     def extend(self, part: Part) -> list[tuple[int, int]]:
@@ -109,11 +131,10 @@ class SampleStore:
         columns.asked.extend(asked[as_numpy(own.asked)[rows]].tolist())
         self.partly.extend((first + np.flatnonzero(as_numpy(own.partly)[rows])).tolist())
         sets, replies = (part.sets, part.replies) if whole else (part.sets.take(rows), part.replies.take(rows))
-        self._signatures.append(part.signatures[rows])
-        self._ends.extend((sets.offsets[1:] + self._ends[-1]).tolist())
-        self._shingles.frombytes(sets.values.tobytes())
-        self._reply_ends.extend((replies.offsets[1:] + self._reply_ends[-1]).tolist())
-        self._reply_shingles.frombytes(replies.values.tobytes())
+        self.sets.extend(sets)
+        self.reply_sets.extend(replies)
+        self._signatures.extend(part.signatures[rows])
+        self.reply_signatures.extend(part.reply_signatures[rows])
 
     def _number_of(self, name: str) -> int:
         """Return the number of a type of memories."""
@@ -149,44 +170,41 @@ class SampleStore:
         counts = np.bincount(as_numpy(self.columns.modes), minlength=len(self.mode_names))
         return dict(zip(self.mode_names, counts.tolist(), strict=True))
 
-    def signatures(self) -> np.ndarray[tuple[int, int], np.dtype[np.uint16]]:
-        """Return the MinHash signatures of all samples, shape (samples, permutations), and forget them."""
+    def comparing(self) -> ComparingWork:
+        """Return the work of comparing all samples, once all are there: no text is known by its hash any more."""
         self._seen = FirstSeen()
         near = self.settings.curate.near_duplicates
-        made = self._signatures or [np.zeros((0, near.bands * near.rows), dtype=np.uint16)]
-        self._signatures = []
-        return np.concatenate(made)
+        link_buckets(self._signatures, near.bands, self._links)
+        if self.settings.unlocked:
+            meanings = Meanings(lambda row: self.spool.get(row).sample)
+            return ComparingWork(len(self), near, Compared(self._signatures, self._links, self.sets, meanings))
+        self._ends.extend(self.spool.ends)
+        for file in (self.spool, self._ends, self._signatures, self._links, self.sets):
+            file.flush()
+        return ComparingWork(len(self), near)
 
-    def sets(self) -> near_duplicates.ShingleSets:
-        """Return the word shingles of all samples; to be asked for after `signatures`."""
-        return near_duplicates.ShingleSets(as_numpy(self._shingles), as_numpy(self._ends))
-
-    def reply_sets(self) -> near_duplicates.ShingleSets:
-        """Return the word shingles of the replies, empty where one is too short; to be asked for after `signatures`."""
-        return near_duplicates.ShingleSets(as_numpy(self._reply_shingles), as_numpy(self._reply_ends))
-
-    def whole_sets(self) -> tuple[near_duplicates.ShingleSets, near_duplicates.ShingleSets, Rows]:
+    def whole_sets(self) -> tuple[Sets, Sets, Rows]:
         """Return sets in which thoughts stand with their answers and calls with their outcomes, and those of replies.
 
-        With them comes where each sample's are.
-
         Two thoughts that the same words of the world answer are no duplicates, but must not straddle the split; nor
-        two calls with one outcome.
-
-        The numbers have the shape (samples,).
+        two calls with one outcome. With the sets comes where each sample's are, shape (samples,); `reply_signatures`
+        has a row for each as well. To be asked for once.
         """
-        sets = self.sets()
-        replies = self.reply_sets()
-        rows = as_numpy(self.partly).astype(np.int64)
-        samples = (self.spool.get(row).sample for row in rows.tolist())
-        texts = [near_duplicates.compared(sample.user_text, sample.assistant_text) for sample in samples]
-        found = near_duplicates.shingles(texts, self.settings.curate.near_duplicates.shingle_words)
-        numbers = np.arange(len(sets))
-        numbers[rows] = len(sets) + np.arange(len(rows))
-        more, more_replies = near_duplicates.whole_and_reply_sets(found)
-        return sets.followed_by(more), replies.followed_by(more_replies), numbers
+        numbers = np.arange(len(self))
+        rows = as_numpy(self.partly)
+        numbers[rows] = len(self) + np.arange(len(rows))
+        more, more_replies = self._more = self.sets.like_these(), self.reply_sets.like_these()
+        for start in range(0, len(rows), _AT_ONCE):
+            samples = (self.spool.get(row).sample for row in rows[start : start + _AT_ONCE].tolist())
+            texts = [shingles.compared(sample.user_text, sample.assistant_text) for sample in samples]
+            found = shingles.shingles(texts, self.settings.curate.near_duplicates.shingle_words)
+            sets, replies = shingles.whole_and_reply_sets(found)
+            more.extend(sets)
+            more_replies.extend(replies)
+            self.reply_signatures.extend(shingles.reply_signatures(replies))
+        return Both(self.sets, more), Both(self.reply_sets, more_replies), numbers
 
-    def context_sets(self, rows: Rows) -> tuple[near_duplicates.ShingleSets, Rows]:
+    def context_sets(self, rows: Rows) -> tuple[Sets, Rows]:
         """Return the sets of the single exchanges in samples of several, and for each its sample's place in `rows`.
 
         What stands in a held-out conversation, as context or trained, must not be near a training sample either. Left
@@ -198,11 +216,11 @@ class SampleStore:
         told_by = as_numpy(self._told_by)
         alone = as_numpy(self._with_context)[(told_by < 0) | ~np.isin(told_by, rows)]
         for row in np.intersect1d(alone, rows).tolist():
-            found = [near_duplicates.compared(*both) for both in exchanges_of(self.spool.get(row).sample)]
+            found = [shingles.compared(*both) for both in exchanges_of(self.spool.get(row).sample)]
             texts += found
             places += [int(np.searchsorted(rows, row))] * len(found)
         words = self.settings.curate.near_duplicates.shingle_words
-        return near_duplicates.shingle_sets(texts, words), np.array(places, dtype=np.int64)
+        return shingles.shingle_sets(texts, words), np.array(places, dtype=np.int64)
 
 
 @dataclass(frozen=True)

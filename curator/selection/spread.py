@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from curator.config import TypesConfig
 from curator.executing.spool import as_numpy
-from curator.selection.near_duplicates import Rows
+from curator.selection.shingles import Rows
 
 _DAY = 86_400_000
 

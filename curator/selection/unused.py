@@ -7,9 +7,9 @@ import numpy as np
 from curator.executing.spool import as_numpy
 from curator.likeness.texts import evenly
 from curator.selection.choose import Choice
-from curator.selection.near_duplicates import Rows
 from curator.selection.neighbours import neighbours
 from curator.selection.sample_store import Collected
+from curator.selection.shingles import Rows
 
 _MOST = 20_000
 
@@ -29,5 +29,5 @@ def unused(collected: Collected, choice: Choice, beside: set[str]) -> Rows:
     free = ~np.isin(places[spared], np.fromiter(taken, np.int64, len(taken)))
     free &= [taken.isdisjoint(store.beside.get(row, ())) for row in spared.tolist()]
     near = store.settings.curate.near_duplicates
-    found = neighbours(store.reply_sets(), spared[free], training, near.threshold, near.shingle_words)
+    found = neighbours(store.reply_sets, spared[free], training, near.threshold, near.shingle_words)
     return np.setdiff1d(spared[free], found.left[found.similarity >= near.threshold])

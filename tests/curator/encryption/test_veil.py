@@ -50,7 +50,7 @@ def test_a_veiled_spool_gives_back_every_record_and_holds_none_that_can_be_read(
     spool.flush()
     assert [spool.get(number) for number in range(0, len(lines), 97)] == lines[::97]
     assert spool.get(len(lines) - 1) == lines[-1]
-    held = os.pread(spool._handle, 1 << 24, 0)
+    held = os.pread(spool.handle, 1 << 24, 0)
     assert len(held) > 1 << 20 and b"of the spool" not in held
     spool.close()
 

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Home, Result, rows, run, samples
+from test_near_duplicates import close_files, signed  # noqa: F401 - a fixture
 
 from curator.config import HoldoutConfig
 from curator.selection.holdout import Candidates, Fixed, Nearness, hold_out
-from curator.selection.near_duplicates import ShingleSets, shingle_sets
+from curator.selection.shingles import ShingleSets, shingle_sets
 
 NO_PARTS = (shingle_sets([], 2), np.zeros(0, dtype=np.int64))
 NO_REPLIES = ShingleSets(np.zeros(0, dtype=np.uint32), np.zeros(5, dtype=np.int64))
@@ -67,7 +68,7 @@ def test_nearness_is_blamed_where_it_is_the_reason() -> None:
     sets = shingle_sets(texts, 2)
     count = len(texts)
     modes, numbers = np.zeros(count, dtype=np.int16), np.arange(count)
-    all_of = Candidates(modes, numbers, numbers, numbers, sets, sets, *NO_PARTS)
+    all_of = Candidates(modes, numbers, numbers, numbers, sets, sets, signed(sets), *NO_PARTS)
     nearness = Nearness(0.6, 2, lambda place: ("", texts[place]))
     held = hold_out(
         all_of, HoldoutConfig(share=0.3, minimum=0), nearness, seed=42, fixed=Fixed.nothing(len(all_of.rows))
@@ -128,7 +129,7 @@ def test_samples_that_cannot_be_measured_are_counted() -> None:
     texts = ["yes", "no", *(" ".join(f"w{n}x{k}" for k in range(20)) for n in range(2))]
     sets = shingle_sets(texts, 2)
     numbers = np.arange(4)
-    all_of = Candidates(np.zeros(4, dtype=np.int16), numbers, numbers, numbers, sets, sets, *NO_PARTS)
+    all_of = Candidates(np.zeros(4, dtype=np.int16), numbers, numbers, numbers, sets, sets, signed(sets), *NO_PARTS)
     held = hold_out(
         all_of,
         HoldoutConfig(share=0.75, minimum=0),
@@ -178,7 +179,7 @@ def test_so_is_what_stands_there_as_context_alone() -> None:
     modes, every = np.zeros(4, dtype=np.int16), np.arange(4)
     sets, none, parts = shingle_sets(texts[:4], 2), NO_REPLIES, shingle_sets(texts[4:], 2)
     for seed in range(20):
-        candidates = Candidates(modes, every, every, every, sets, none, parts, np.array([0]))
+        candidates = Candidates(modes, every, every, every, sets, none, signed(none), parts, np.array([0]))
         nearness = Nearness(0.7, 2, lambda place: ("", texts[place]))
         held = hold_out(
             candidates, HoldoutConfig(share=0.25, minimum=0), nearness, seed, Fixed.nothing(len(candidates.rows))
@@ -194,7 +195,7 @@ def test_the_share_of_a_mode_goes_by_what_is_new() -> None:
     sets = shingle_sets(texts, 2)
     learnt = np.arange(300) < 200
     fixed = replace(Fixed.nothing(300), learnt=learnt)
-    all_of = Candidates(modes, numbers, numbers, numbers, sets, sets, *NO_PARTS)
+    all_of = Candidates(modes, numbers, numbers, numbers, sets, sets, signed(sets), *NO_PARTS)
     nearness = Nearness(0.6, 2, lambda place: ("", texts[place]))
     held = hold_out(all_of, HoldoutConfig(share=0.1, minimum=0), nearness, seed=1, fixed=fixed)
     assert held.wanted == len(held.rows) == 10 and not learnt[held.rows].any()

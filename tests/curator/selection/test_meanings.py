@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from curator.language.corrections import facts, is_correction
-from curator.selection import choose
-from curator.selection.choose import Meanings
+from curator.selection import comparing
+from curator.selection.comparing import Meanings
 
 TEXTS = [
     "We sailed home on Tuesday with three geese",
@@ -26,22 +26,21 @@ TEXTS = [
 
 def screened(text: str, author: str = "person", asked: str = "") -> Any:
     metadata = SimpleNamespace(reply_author=author, thought=False, prompted=False, multi_turn=False)
-    sample = SimpleNamespace(user_text=asked, assistant_text=text, metadata=metadata, context=())
-    return SimpleNamespace(sample=sample)
+    return SimpleNamespace(user_text=asked, assistant_text=text, metadata=metadata, context=())
 
 
-def store_of(rows: list[Any], read: list[int]) -> Any:
-    def get(row: int) -> Any:
+def meanings_of(rows: list[Any], read: list[int]) -> Meanings:
+    def sample_at(row: int) -> Any:
         read.append(row)
         return rows[row]
 
-    return SimpleNamespace(spool=SimpleNamespace(get=get))
+    return Meanings(sample_at)
 
 
 def test_what_was_forgotten_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choose, "_REMEMBERED", 2)
+    monkeypatch.setattr(comparing, "_REMEMBERED", 2)
     read: list[int] = []
-    meanings = Meanings(store_of([screened(text) for text in TEXTS], read))
+    meanings = meanings_of([screened(text) for text in TEXTS], read)
     known = [facts(text) for text in TEXTS]
     for younger, older in permutations(range(len(TEXTS)), 2):
         assert meanings.parts(younger, older) is is_correction(known[older], known[younger])
@@ -53,7 +52,7 @@ def test_what_was_forgotten_is_read_again(monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_a_tool_was_asked_is_none_of_its_meaning() -> None:
     call = 'Alarm {"hour": "7"}'
     rows = [screened(call, "tool", asked) for asked in ("Wake me at 7", "Wake me at 7, I am not joking", "Wake me")]
-    meanings = Meanings(store_of([*rows, screened('Alarm {"hour": "8"}', "tool", "Wake me at 7")], []))
+    meanings = meanings_of([*rows, screened('Alarm {"hour": "8"}', "tool", "Wake me at 7")], [])
     assert not meanings.parts(1, 0)
     assert not meanings.parts(2, 0)
     assert meanings.parts(3, 0)

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curator.config import NearDuplicateConfig
+from curator.executing.arrays import ArrayFile
 from curator.language.folding import plain
-from curator.selection.near_duplicates import ShingleSets, candidates, nearest_older, shingle_sets, signatures
-from curator.selection.near_duplicates import shingles as all_shingles
+from curator.selection.comparing import Compared, Comparer
+from curator.selection.near_duplicates import Nearest, candidates, link_buckets, nearest_older
 from curator.selection.neighbours import neighbours
+from curator.selection.shingles import (
+    REPLY_BANDS,
+    ShingleSets,
+    reply_signatures,
+    shingle_sets,
+    signatures,
+    similarity,
+)
+from curator.selection.shingles import shingles as all_shingles
 
 THRESHOLD: Final = 0.7
 BANDS: Final = 10
@@ -80,11 +92,44 @@ def sets_of(texts: list[str]) -> ShingleSets:
     return shingle_sets([plain(text) for text in texts], 3)
 
 
+OPEN: list[ArrayFile] = []
+
+
+@pytest.fixture(autouse=True)
+def close_files() -> Iterator[None]:
+    """Close what `on_disk` opened."""
+    yield
+    while OPEN:
+        OPEN.pop().close()
+
+
+def on_disk(kind: Any, width: int = 1) -> ArrayFile:
+    """An array on disk, closed when the test is over."""
+    OPEN.append(ArrayFile(kind, width))
+    return OPEN[-1]
+
+
+def signed(replies: ShingleSets) -> ArrayFile:
+    """The signatures of replies, on disk."""
+    rows = on_disk(np.uint16, 3 * REPLY_BANDS)
+    rows.extend(reply_signatures(replies))
+    return rows
+
+
+def nearest(texts: list[str], meaning: Any = None, stretch: int = 64) -> Nearest:
+    """What is found of texts that are taken so many at a time."""
+    sets, rows = sets_of(texts), on_disk(np.uint16, PERMUTATIONS)
+    rows.extend(signatures(sets, PERMUTATIONS))
+    links, near = on_disk(np.int32), NearDuplicateConfig(threshold=THRESHOLD, bands=BANDS)
+    link_buckets(rows, BANDS, links)
+    comparer = Comparer(Compared(rows, links, sets, meaning), near)
+    found = (comparer((start, min(start + stretch, len(texts)))) for start in range(0, len(texts), stretch))
+    return nearest_older(len(texts), found, comparer.compare)
+
+
 def near(texts: list[str]) -> list[int]:
     """For each text the older one it is dropped in favour of, or -1."""
-    sets = sets_of(texts)
-    pairs = candidates(signatures(sets, PERMUTATIONS), BANDS, THRESHOLD)
-    return nearest_older(*pairs, sets, THRESHOLD)[0].tolist()
+    return nearest(texts).older.tolist()
 
 
 def found_near(texts: list[str], pool: list[int], threshold: float = THRESHOLD) -> dict[tuple[int, int], float]:
@@ -119,7 +164,7 @@ def test_the_similarity_of_two_texts_is_the_oracles() -> None:
     texts = random_texts(60, 2)
     pairs = [(a, b) for a in range(len(texts)) for b in range(a)]
     left, right = (np.array(column, dtype=np.int64) for column in zip(*pairs, strict=True))
-    assert sets_of(texts).similarity(left, right).tolist() == [jaccard(texts[a], texts[b]) for a, b in pairs]
+    assert similarity(sets_of(texts), left, right).tolist() == [jaccard(texts[a], texts[b]) for a, b in pairs]
 
 
 def near_pairs(texts: list[str], pool: list[int]) -> dict[tuple[int, int], float]:
@@ -159,10 +204,8 @@ def test_a_pair_exactly_at_the_threshold_is_found(percent: int) -> None:
 
 def near_and_similarity(texts: list[str]) -> tuple[list[int], list[float]]:
     """As `near`, with the similarity that is told."""
-    sets = sets_of(texts)
-    pairs = candidates(signatures(sets, PERMUTATIONS), BANDS, THRESHOLD)
-    older, similarity, _ = nearest_older(*pairs, sets, THRESHOLD)
-    return older.tolist(), similarity.tolist()
+    older, values, _ = nearest(texts)
+    return older.tolist(), values.tolist()
 
 
 def test_what_is_dropped_is_near_what_it_is_said_to_be_near_and_little_is_missed() -> None:
@@ -202,6 +245,37 @@ def test_in_a_chain_only_what_is_near_a_kept_text_is_dropped() -> None:
         if older >= 0:
             assert older in kept
             assert told[number] == jaccard(chain[number], chain[older]) >= THRESHOLD
+
+
+def test_how_many_texts_are_taken_at_a_time_changes_nothing() -> None:
+    texts = random_texts(500, 4)
+    whole, *parts = (nearest(texts, stretch=stretch) for stretch in (500, 1, 7, 64))
+    assert (whole.older >= 0).sum() > 50
+    for part in parts:
+        for one, other in zip(whole, part, strict=True):
+            assert one.tolist() == other.tolist()
+
+
+class ByNumber:
+    """Texts say different things where they end in different numbers."""
+
+    def __init__(self, texts: list[str]) -> None:
+        self.numbers = [int(text.rpartition("n")[2]) for text in texts]
+
+    def parts(self, younger: int, older: int) -> bool:
+        return self.numbers[younger] != self.numbers[older]
+
+    def kind(self, text: int) -> int:
+        return self.numbers[text]
+
+
+@pytest.mark.parametrize("stretch", [1, 3, 100])
+def test_of_copies_of_corrections_the_first_is_kept_however_far_apart_they_stand(stretch: int) -> None:
+    common = " ".join(f"w{n}" for n in range(40))
+    texts = [f"{common} n{number}" for number in (1, 2, 3, 2, 1, 3, 3, 4, 2)]
+    found = nearest(texts, ByNumber(texts), stretch)
+    assert found.older.tolist() == [-1, -1, -1, 1, 0, 2, 2, -1, 1]
+    assert {tuple(pair) for pair in found.corrections.tolist()} >= {(1, 0), (2, 0), (7, 0)}
 
 
 def test_of_equal_texts_the_first_is_kept() -> None:
@@ -250,10 +324,19 @@ def test_no_text_at_all_is_no_error() -> None:
     assert found_near(["one two three"], []) == {}
 
 
+def links_of(rows: np.ndarray[Any, Any]) -> set[tuple[int, int]]:
+    """The candidates (younger, older) that agree in one of two bands, found a hundred texts at a time."""
+    kept, links = on_disk(np.uint16, rows.shape[1]), on_disk(np.int32)
+    kept.extend(rows)
+    link_buckets(kept, 2, links)
+    found = [candidates(links, 2, start, min(start + 100, len(rows))) for start in range(0, len(rows), 100)]
+    return {divmod(link, len(rows)) for part in found for link in part.tolist()}
+
+
 def test_each_of_a_bucket_is_linked_to_its_oldest_and_the_one_before_it() -> None:
     dice = np.random.default_rng(5)
     rows = dice.integers(0, 3, (400, 2 * 3)).astype(np.uint16)  # so that most stand in a bucket
-    found = set(zip(*(side.tolist() for side in candidates(rows, 2, 0.0)), strict=True))
+    found = links_of(rows)
     linked = set()
     for band in (rows[:, :3], rows[:, 3:]):
         buckets: dict[tuple[int, ...], list[int]] = {}
@@ -263,7 +346,7 @@ def test_each_of_a_bucket_is_linked_to_its_oldest_and_the_one_before_it() -> Non
             bucket.append(number)
     assert found == linked
     assert len(found) > 700
-    assert all(len(side) == 0 for side in candidates(rows[:0], 2, 0.0))
+    assert links_of(rows[:0]) == set()
 
 
 @pytest.mark.parametrize("words", [1, 2, 5])
@@ -272,7 +355,7 @@ def test_short_texts_texts_without_words_and_those_with_nul_give_their_shingles(
     texts += ["\x01 a", "a\x01b"]
     sets = shingle_sets(texts, words)
     for one, other in ((3, 4), (5, 6), (7, 8)):
-        assert sets.similarity(np.array([one]), np.array([other])) == [1.0]
+        assert similarity(sets, np.array([one]), np.array([other])) == [1.0]
     assert sets.sizes.tolist() == [max(1, len(shingles(text, words))) for text in texts]
 
 

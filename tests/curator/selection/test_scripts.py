@@ -15,7 +15,7 @@ import pytest
 from conftest import Home, Result, rows
 
 from curator.language.identify import KNOWN
-from curator.selection import near_duplicates
+from curator.selection import shingles
 
 Curate = Callable[..., Result]
 # Language -> words that say neither number, day, name nor negation.
@@ -208,7 +208,7 @@ SAME: Final = [
 
 @pytest.mark.parametrize(("one", "other"), SAME)
 def test_punctuation_and_vowel_marks_of_no_script_tell_texts_apart(one: str, other: str) -> None:
-    sets = near_duplicates.shingle_sets([near_duplicates.compared("", text) for text in (one, other)], 2)
+    sets = shingles.shingle_sets([shingles.compared("", text) for text in (one, other)], 2)
     first, second = (sets.values[sets.offsets[n] : sets.offsets[n + 1]].tolist() for n in range(2))
     assert first == second
 
@@ -223,6 +223,6 @@ def test_punctuation_and_vowel_marks_of_no_script_tell_texts_apart(one: str, oth
     ],
 )
 def test_what_tells_words_apart_is_kept(one: str, other: str) -> None:
-    assert near_duplicates.compared("", one) != near_duplicates.compared("", other)
-    sets = near_duplicates.shingle_sets([near_duplicates.compared("", text) for text in (one, other)], 2)
+    assert shingles.compared("", one) != shingles.compared("", other)
+    sets = shingles.shingle_sets([shingles.compared("", text) for text in (one, other)], 2)
     assert sets.values[: sets.offsets[1]].tolist() != sets.values[sets.offsets[1] :].tolist()

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 import pytest
-from test_near_duplicates import jaccard, sets_of
+from test_near_duplicates import close_files, jaccard, sets_of, signed  # noqa: F401 - a fixture
 
 from curator.config import HoldoutConfig, load_settings
 from curator.selection.holdout import Candidates, Fixed, Holdout, Nearness, hold_out, holdout_size, joined_groups
@@ -145,7 +145,9 @@ def different(count: int) -> list[str]:
 def held(made: Columns, texts: list[str], config: HoldoutConfig = HOLDOUT, seed: int = 42) -> Holdout:
     numbers = every(len(texts))
     modes, groups = np.array(made.modes, dtype=np.int16), np.array(made.groups, dtype=np.int64)
-    all_of = Candidates(modes, groups, numbers, numbers, sets_of(texts), sets_of(texts), *NO_PARTS)
+    all_of = Candidates(
+        modes, groups, numbers, numbers, sets_of(texts), sets_of(texts), signed(sets_of(texts)), *NO_PARTS
+    )
     return hold_out(
         all_of, config, Nearness(THRESHOLD, 3, lambda place: ("", texts[place])), seed, Fixed.nothing(len(all_of.rows))
     )
@@ -256,7 +258,9 @@ def test_rows_and_shingle_sets_may_be_numbered_otherwise() -> None:
     random.Random(5).shuffle(order)
     numbers, groups = np.array(order, dtype=np.int64), np.array([-1 - n for n in range(500)], dtype=np.int64)
     modes = np.zeros(500, dtype=np.int16)
-    all_of = Candidates(modes, groups, every(500) + 1000, numbers, sets_of(texts), sets_of(texts), *NO_PARTS)
+    all_of = Candidates(
+        modes, groups, every(500) + 1000, numbers, sets_of(texts), sets_of(texts), signed(sets_of(texts)), *NO_PARTS
+    )
     found = hold_out(
         all_of,
         HOLDOUT,
