@@ -21,7 +21,7 @@ from curator.sampling.joining import ScreenedSample
 from curator.selection.choose import Choice
 from curator.selection.sample_store import Collected
 from curator.selection.unused import unused
-from curator.writing import SPOOL
+from curator.writing.samples import SPOOL
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 Question = Literal["reference", "likeness"]
