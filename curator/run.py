@@ -283,7 +283,7 @@ def _make(
         told = voices(collected, choice, written.learnt, written.tally.voice.languages, executor)
         executor.close()
         if files and told.reference:
-            files.arrays(VOICE_REFERENCE, told.reference)
+            files.whole(VOICE_REFERENCE, told.reference)
         own_schema = request.schema is not None
         context = ReportContext(
             request.username, setup.family, settings, options, why, own_schema,

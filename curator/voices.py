@@ -7,9 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from curator.contract.voice.stored import as_arrays
 from curator.executing.executor import Desk, Executor
 from curator.executing.spool import Spool
@@ -17,20 +14,20 @@ from curator.likeness.reference import Learnt, Unlearnt, unlearnt_reference
 from curator.likeness.scores import Drawn, Likeness, likeness
 from curator.likeness.texts import main_language
 from curator.records import CuratedSample
+from curator.run_folder import packed
 from curator.sampling.joining import ScreenedSample
 from curator.selection.choose import Choice
 from curator.selection.sample_store import Collected
 from curator.selection.unused import unused
 from curator.writing.samples import SPOOL
 
-Arrays = Mapping[str, npt.NDArray[np.generic]]
 Question = Literal["reference", "likeness"]
 
 
 class Told(NamedTuple):
-    """The arrays of the reference, none without a word of the person's, and how alike the set is."""
+    """The file of the reference, none without a word of the person's, and how alike the set is."""
 
-    reference: Arrays | None
+    reference: bytes | None
     likeness: Likeness
 
 
@@ -60,7 +57,7 @@ def begin_voices(work: VoiceWork, desk: Desk) -> Callable[[Question], Any]:
     def answer(question: Question) -> Any:
         if question == "reference":
             reference = unlearnt_reference(sample_at, work.rows, work.learnt)
-            return as_arrays(reference) if reference else None
+            return packed(as_arrays(reference)) if reference else None  # which takes a third of the time
         language = main_language(work.learnt.characters)
         return likeness(Drawn.some(sample_at, work.rows.chosen, language, work.there))
 

@@ -35,7 +35,6 @@ from curator.writing.earlier import BETWEEN, HEADS, SIZED, Earlier, KnownSamples
 SAMPLES: Final = 1_024  # of a stretch
 SPOOL: Final = "samples"  # the name of the samples' file on a desk
 _MOST_PROBLEMS: Final = 20
-_DIGESTED: Final = 1 << 20  # bytes of samples that are read at once
 Flags = npt.NDArray[np.bool_]
 
 
@@ -167,8 +166,11 @@ def write_samples(
     own = store.spool if loading.settings.unlocked else None
     work = WritingWork(loading, own, secrets, dry=files is None, known=known.keeps)
     chosen, earlier = _chosen(store, choice), known.earlier(files=files is not None)
-    rows = earlier.rows(_digests(store.spool, chosen)) if earlier else np.full(len(chosen), -1)
     stretches = [slice(start, start + SAMPLES) for start in range(0, len(chosen), SAMPLES)]
+    rows = np.full(len(chosen), -1)
+    if earlier:
+        digests = b"".join(executor.map(begin_digests, work, map(chosen.take, stretches)))
+        rows = earlier.rows(np.frombuffer(digests, np.uint64).reshape(-1, 2))
     tasks = (chosen.take(stretch).take(rows[stretch] < 0) for stretch in stretches)
     counted, problems, lines = list[Figures](), list[str](), line_numbers(chosen.held)
     for stretch, written in zip(stretches, executor.map(begin_writing, work, tasks), strict=True):
@@ -250,10 +252,14 @@ def _chosen(store: SampleStore, choice: Choice) -> Chosen:
     return Chosen(ends[rows], ends[rows + 1], as_numpy(store.columns.times)[rows], np.isin(rows, choice.holdout.rows))
 
 
-def _digests(spool: Spool[ScreenedSample], chosen: Chosen) -> npt.NDArray[np.uint64]:
-    """Return the digest of each sample, (samples, 2)."""
-    found = b"".join([digest(spool.raw(start, stop), time, held) for start, stop, time, held in chosen.rows()])
-    return np.frombuffer(found, np.uint64).reshape(-1, 2)
+def begin_digests(work: WritingWork, desk: Desk) -> Callable[[Chosen], bytes]:
+    """Return what gives the digests of samples, one after the other."""
+    spool = work.samples or Spool.attached(ScreenedSample, desk.files[SPOOL], (0,))
+
+    def digests(chosen: Chosen) -> bytes:
+        return b"".join([digest(spool.raw(start, stop), time, held) for start, stop, time, held in chosen.rows()])
+
+    return digests
 
 
 def _in_order(counted: list[Figures], earlier: Earlier | None, rows: Numbers) -> Figures:
