@@ -91,7 +91,7 @@ def unlearnt_reference(sample_at: Callable[[int], CuratedSample], rows: Unlearnt
         others, name = [one.text for one in in_time((rows.chosen, rows.unused), person=False)], TALK
     beside = words_in(others) if isinstance(others, list) else others.words
     if min(known, beside) < KNOWN:  # then nothing is told by counts, which would take half a second
-        none = np.zeros((STREAMS, BUCKETS), np.int64)
+        none = np.zeros((STREAMS, BUCKETS), np.int32)
         view = View(none, none, np.zeros(0), np.zeros(0))
         return Reference((known, beside), frozenset(), topic_free=view, full=view, language=language, others=name)
     return replace(build_reference(own, others), language=language, others=name)
