@@ -166,7 +166,7 @@ def write_samples(
     own = store.spool if loading.settings.unlocked else None
     work = WritingWork(loading, own, secrets, dry=files is None, known=known.keeps)
     chosen, earlier = _chosen(store, choice), known.earlier(files=files is not None)
-    stretches = [slice(start, start + SAMPLES) for start in range(0, len(chosen), SAMPLES)]
+    stretches = [slice(start, start + SAMPLES) for start in range(0, max(len(chosen), 1), SAMPLES)]  # of none, one
     rows = np.full(len(chosen), -1)
     if earlier:
         digests = b"".join(executor.map(begin_digests, work, map(chosen.take, stretches)))
