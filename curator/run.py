@@ -42,7 +42,8 @@ from curator.selection.choose import choose
 from curator.selection.sample_store import SampleStore, collect
 from curator.selection.sampling_work import PutAside, SamplingWork, parts
 from curator.voices import voices
-from curator.writing import write_samples
+from curator.writing.earlier import KnownSamples, NotTheSame
+from curator.writing.samples import write_samples
 
 
 @dataclass(frozen=True)
@@ -186,22 +187,19 @@ def run(request: Request, progress: Progress = no_progress) -> Outcome:
                 request = replace(
                     request, disabled=(*request.disabled, aside.plugin), put_aside=(*request.put_aside, aside.why)
                 )
-            except _NotTheSame:
+            except NotTheSame:
                 request = replace(request, cache=False)
-
-
-class _NotTheSame(Exception):
-    """The files of an earlier run are not what they were."""
 
 
 def _run(request: Request, progress: Progress) -> Outcome:
     setup = prepare(request)
-    with closing(_kept(request, setup)) as kept:
+    with closing(_kept(request, setup)) as kept, ExitStack() as stack:
         told = (setup.people, setup.names_unread, request.put_aside)
         more = (request.username, request.schema is not None, str(request.source), *told)
         same = SameAgain(kept, setup.loading, request.options, more)
+        known = stack.enter_context(closing(_known(request, setup, kept)))
         if request.dry_run:
-            return Outcome(_make(request, setup, None, same, kept, progress), None, kept.taken)
+            return Outcome(_make(request, setup, None, same, progress, kept=kept, known=known), None, kept.taken)
         now = datetime.now(UTC).astimezone()
         runs = (request.out or setup.profile / RUNS).absolute()
         label = f"{now:%H%M%S}-{request.options.mode or 'all'}-{setup.family.family}"
@@ -212,10 +210,11 @@ def _run(request: Request, progress: Progress) -> Outcome:
             _open_files(building, veiled=veiled) as files,
         ):
             afterwards.callback(files.abandon)
-            report = _make(request, setup, files, same, kept, progress)
+            report = _make(request, setup, files, same, progress, kept=kept, known=known)
             progress("publishing", 0, 1)
             hashes = _publish(request, setup, files, report, place.name)
         same.remember(place, hashes)
+        known.remember(place, hashes)
         return Outcome(report, place, kept.taken)
 
 
@@ -242,11 +241,12 @@ def _open_files(building: Path, *, veiled: bool) -> Iterator[RunFiles]:
 
 
 def _make(
-    request: Request, setup: Setup, files: RunFiles | None, same: SameAgain, kept: Nothing, progress: Progress
-) -> Report:
+    request: Request, setup: Setup, files: RunFiles | None, same: SameAgain, progress: Progress,
+    *, kept: Nothing, known: KnownSamples,
+) -> Report:  # fmt: skip
     """Run all passes, writing samples and drops to `files` where there are any; return the report.
 
-    Raises _NotTheSame where an earlier run was to be taken over that is not what it was.
+    Raises NotTheSame where an earlier run was to be taken over, or copied from, that is not what it was.
     """
     settings, registry, options = setup.settings, setup.registry, request.options
     log = DropLog(files.drop, files.drop_lines) if files else DropLog()
@@ -269,18 +269,21 @@ def _make(
         mode_from, why = settle_mode_from(timeline, options.mode_from, registry, settings.curate.hybrid_limit)
         if len(timeline) < settings.curate.cache.from_memories:
             kept = Nothing()
+            known = _known(request, setup, kept)
         elif same.by_memories(timeline, log) and same.found:
             return _taken_over(same.found, files, kept)
         shared = timeline if veiled else timeline.shared()
         work = SamplingWork(setup.loading, shared, options, mode_from, setup.people, main_language(timeline))
         collected = collect(parts(work, timeline, executor, kept, progress), timeline, store, log)
         choice = choose(collected, settings, options, executor, progress)
-        written = write_samples(setup.loading, store, choice, files, executor, progress, secrets=options.keep_secrets)
+        written = write_samples(
+            setup.loading, store, choice, files, executor, progress, known=known, secrets=options.keep_secrets
+        )
         progress("listening to the voice", 0, 1)
         told = voices(collected, choice, written.learnt, written.tally.voice.languages, executor)
         executor.close()
         if files and told.reference:
-            files.arrays(VOICE_REFERENCE, told.reference)
+            files.whole(VOICE_REFERENCE, told.reference)
         own_schema = request.schema is not None
         context = ReportContext(
             request.username, setup.family, settings, options, why, own_schema,
@@ -293,10 +296,10 @@ def _make(
 
 
 def _taken_over(earlier: Earlier, files: RunFiles | None, kept: Nothing) -> Report:
-    """Take the files of an earlier run; return its report. Raises _NotTheSame where they are not what they were."""
+    """Take the files of an earlier run; return its report. Raises NotTheSame where they are not what they were."""
     report = earlier.take_over(files)
     if report is None:
-        raise _NotTheSame
+        raise NotTheSame
     kept.taken = report.memories
     return report
 
@@ -312,6 +315,11 @@ def _kept(request: Request, setup: Setup) -> Nothing:
     if not request.cache or not cache.megabytes or request.source or setup.settings.unlocked is not None:
         return Nothing()
     return Kept(setup.profile / CACHE, cache.megabytes, read_only=request.dry_run)
+
+
+def _known(request: Request, setup: Setup, kept: Nothing) -> KnownSamples:
+    """Return what earlier runs of these modes wrote."""
+    return KnownSamples(kept, setup.loading, request.options.mode, secrets=request.options.keep_secrets)
 
 
 def _executor(request: Request, setup: Setup, files: dict[str, int]) -> Executor:

@@ -69,6 +69,13 @@ def wrapped(sample: FormattedSample, chat_format: ChatFormat) -> SchemaSample:
     )
 
 
+def packed(arrays: Mapping[str, NDArray[np.generic]]) -> bytes:
+    """Return arrays (N,) as an .npz; the same arrays give the same bytes."""
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # an array named allow_pickle would be none
+    return file.getvalue()
+
+
 class RunFiles:
     """The open files of a run being built in `folder`.
 
@@ -138,12 +145,6 @@ class RunFiles:
         """Write one more file at once."""
         self._files[name] = self._kind(self.folder / name)
         self._files[name].write(data)
-
-    def arrays(self, name: str, arrays: Mapping[str, NDArray[np.generic]]) -> None:
-        """Write arrays (N,) as an .npz; the same arrays give the same bytes."""
-        packed = io.BytesIO()
-        np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]  # an array named allow_pickle would be none
-        self.whole(name, packed.getvalue())
 
     def finish(self) -> dict[str, str]:
         """Close every file and return their sha256 by name."""

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
-
-import numpy as np
-import numpy.typing as npt
 
 from curator.contract.voice.stored import as_arrays
 from curator.executing.executor import Desk, Executor
@@ -17,32 +13,32 @@ from curator.likeness.reference import Learnt, Unlearnt, unlearnt_reference
 from curator.likeness.scores import Drawn, Likeness, likeness
 from curator.likeness.texts import main_language
 from curator.records import CuratedSample
+from curator.run_folder import packed
 from curator.sampling.joining import ScreenedSample
 from curator.selection.choose import Choice
+from curator.selection.comparing import attached_samples
 from curator.selection.sample_store import Collected
 from curator.selection.unused import unused
-from curator.writing import SPOOL
 
-Arrays = Mapping[str, npt.NDArray[np.generic]]
 Question = Literal["reference", "likeness"]
 
 
 class Told(NamedTuple):
-    """The arrays of the reference, none without a word of the person's, and how alike the set is."""
+    """The file of the reference, none without a word of the person's, and how alike the set is."""
 
-    reference: Arrays | None
+    reference: bytes | None
     likeness: Likeness
 
 
 @dataclass(frozen=True)
 class VoiceWork:
-    """What is to be told of: the rows of a run's samples, where each ends in the spool, and what the set holds.
+    """What is to be told of: the rows of a run's samples, of which there are `count`, and what the set holds.
 
     `samples` is the spool where no other process can read it, `there` the number of samples by language.
     """
 
     samples: Spool[ScreenedSample] | None
-    ends: array[int]
+    count: int
     rows: Unlearnt
     learnt: Learnt
     there: Mapping[str, int]
@@ -52,7 +48,7 @@ def begin_voices(work: VoiceWork, desk: Desk) -> Callable[[Question], Any]:
     """Return what answers the two questions."""
     samples = work.samples
     if samples is None:
-        samples = Spool.attached(ScreenedSample, desk.files[SPOOL], work.ends)
+        samples = attached_samples(desk, work.count)
 
     def sample_at(row: int) -> CuratedSample:
         return samples.get(row).sample
@@ -60,7 +56,7 @@ def begin_voices(work: VoiceWork, desk: Desk) -> Callable[[Question], Any]:
     def answer(question: Question) -> Any:
         if question == "reference":
             reference = unlearnt_reference(sample_at, work.rows, work.learnt)
-            return as_arrays(reference) if reference else None
+            return packed(as_arrays(reference)) if reference else None  # which takes a third of the time
         language = main_language(work.learnt.characters)
         return likeness(Drawn.some(sample_at, work.rows.chosen, language, work.there))
 
@@ -81,7 +77,7 @@ def voices(collected: Collected, choice: Choice, learnt: Learnt, there: Mapping[
     free = choice.rows[:0] if store.settings.unlocked else unused(collected, choice, learnt.beside)
     rows = Unlearnt(held=choice.holdout.rows, unused=free, chosen=choice.rows)
     own = store.spool if store.settings.unlocked else None
-    work = VoiceWork(own, array("q", store.spool.ends.tobytes()), rows, learnt, there)
+    work = VoiceWork(own, len(store), rows, learnt, there)
     questions: tuple[Question, ...] = ("reference", "likeness")
     reference, alike = executor.map(begin_voices, work, questions)
     return Told(reference, alike)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -111,3 +113,8 @@ class ArrayFile:
     def close(self) -> None:
         """Give the disk space back."""
         self._file.close()
+
+
+def mapped(handle: int, count: int) -> Sequence[int]:
+    """Return so many whole numbers of 64 bits that lie in an open file; only those that are looked at are read."""
+    return memoryview(mmap.mmap(handle, 8 * count, access=mmap.ACCESS_READ)).cast("q")

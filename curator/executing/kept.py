@@ -14,16 +14,17 @@ import zlib
 from pathlib import Path
 from typing import Final
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _MEGABYTE: Final = 1 << 20
 _COMMIT_BYTES: Final = 64 * _MEGABYTE
 _DAYS: Final = 30  # after which what no run has used goes: words of a memory that was deleted are not to stay
 _WAIT: Final = 5.0  # seconds for another run that writes
+# What changes with each run stands apart: SQLite writes a whole row anew, its value with it.
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS results (
-  key BLOB NOT NULL UNIQUE, used INTEGER NOT NULL, size INTEGER NOT NULL, check_sum INTEGER NOT NULL,
-  beside BLOB NOT NULL, value BLOB NOT NULL
+  key BLOB NOT NULL UNIQUE, check_sum INTEGER NOT NULL, beside BLOB NOT NULL, value BLOB NOT NULL
 );
+CREATE TABLE IF NOT EXISTS uses (key BLOB PRIMARY KEY, used INTEGER NOT NULL, size INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS runs (number INTEGER PRIMARY KEY, day INTEGER NOT NULL);
 """
 
@@ -152,9 +153,10 @@ class Kept(Nothing):
         if base is None or self._read_only:
             return
         size = len(value) + len(beside)
-        row = (key, self._run, size, zlib.crc32(value, zlib.crc32(beside)), beside, value)
+        row = (key, zlib.crc32(value, zlib.crc32(beside)), beside, value)
         try:
-            base.execute("INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?)", row)
+            base.execute("INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?)", row)
+            base.execute("INSERT OR REPLACE INTO uses VALUES (?, ?, ?)", (key, self._run, size))
             self._waiting += size
             if self._waiting > _COMMIT_BYTES:
                 base.execute("COMMIT")
@@ -179,22 +181,24 @@ class Kept(Nothing):
             return
         with contextlib.suppress(sqlite3.Error):
             if not self._read_only:
-                self._base.executemany("UPDATE results SET used = ? WHERE key = ?", self._used)
+                self._base.executemany("UPDATE uses SET used = ? WHERE key = ?", self._used)
                 self._shrink(self._base)
                 self._base.execute("COMMIT")
         self._give_up()
 
     def _shrink(self, base: sqlite3.Connection) -> None:
-        old = "SELECT max(number) FROM runs WHERE day < ?"
-        base.execute(f"DELETE FROM results WHERE used <= ({old})", (_today() - _DAYS,))
-        total = base.execute("SELECT coalesce(sum(size), 0) FROM results").fetchone()[0]
-        if total <= self._most:
-            return
-        for used, size in base.execute("SELECT used, sum(size) FROM results GROUP BY used ORDER BY used").fetchall():
-            base.execute("DELETE FROM results WHERE used = ?", (used,))
-            total -= size
-            if total <= self._most:
+        old = "SELECT coalesce(max(number), -1) FROM runs WHERE day < ?"
+        oldest = base.execute(old, (_today() - _DAYS,)).fetchone()[0]
+        total = base.execute("SELECT coalesce(sum(size), 0) FROM uses").fetchone()[0]
+        much = total > self._most
+        for used, size in base.execute("SELECT used, sum(size) FROM uses GROUP BY used ORDER BY used").fetchall():
+            if used > oldest and total <= self._most:
                 break
+            base.execute("DELETE FROM results WHERE key IN (SELECT key FROM uses WHERE used = ?)", (used,))
+            base.execute("DELETE FROM uses WHERE used = ?", (used,))
+            total -= size
+        if not much:
+            return
         base.execute("COMMIT")
         base.execute("VACUUM")
         base.execute("BEGIN IMMEDIATE")

@@ -136,15 +136,19 @@ class Spool(Generic[R]):
 
     def between(self, start: int, end: int) -> R:
         """Return the record between two places of the file, in bytes."""
+        return self._decode(self.raw(start, end))
+
+    def raw(self, start: int, end: int) -> memoryview | bytes:
+        """Return the bytes of the record between two places of the file."""
         block, offset = divmod(start, _BLOCK)
         data = self._blocks.get(block)
         if data is None or (len(data) < _BLOCK and offset + end - start > len(data)):
             data = self._load(block)
         if offset + end - start <= len(data):
-            return self._decode(memoryview(data)[offset : offset + end - start])
-        return self._decode(self._file.read(start, end))
+            return memoryview(data)[offset : offset + end - start]
+        return self._file.read(start, end)
 
-    def decoded(self, data: bytes) -> R:
+    def decoded(self, data: bytes | memoryview) -> R:
         """Return a record that is encoded as those of the spool are."""
         return self._decode(data)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,34 +30,22 @@ class Learnt:
     `characters` counts the replies of all samples of a set, by language.
     """
 
-    characters: Counter[str] = field(default_factory=Counter)
-    beside: set[str] = field(default_factory=set)
-    _texts: array[int] = field(default_factory=lambda: array("q"))
-
-    def add(self, sample: CuratedSample, events: tuple[str, ...]) -> None:
-        """Take in a sample of the set, made of these memories."""
-        self.characters[sample.metadata.language] += len(sample.assistant_text)
-        if sample.metadata.split == "train":
-            self.learn(sample, events)
+    characters: Counter[str]
+    beside: set[str]
+    texts: array[int]
 
     def learn(self, sample: CuratedSample, events: tuple[str, ...]) -> None:
         """Take in a sample that is trained on."""
         self.beside.update(events[1:])
-        self._texts.extend(map(_number, (sample.user_text, sample.assistant_text)))
+        self.texts.extend(map(_number, (sample.user_text, sample.assistant_text)))
         for exchange in sample.context:
-            self._texts.extend(map(_number, (exchange.user_text, exchange.assistant_text)))
-
-    def also(self, other: Learnt) -> None:
-        """Take in what was taken in elsewhere."""
-        self.characters.update(other.characters)
-        self.beside |= other.beside
-        self._texts.extend(other._texts)
+            self.texts.extend(map(_number, (exchange.user_text, exchange.assistant_text)))
 
     def without(self, texts: list[Text]) -> list[Text]:
         """Return those of the texts that no training sample says, each once."""
         numbers = np.array([_number(one.text) for one in texts], np.int64)
         _, first = np.unique(numbers, return_index=True)
-        new = ~np.isin(numbers, np.frombuffer(self._texts, np.int64)) if len(self._texts) else numbers == numbers
+        new = ~np.isin(numbers, np.frombuffer(self.texts, np.int64)) if len(self.texts) else numbers == numbers
         return [texts[place] for place in np.sort(first[new[first]]).tolist()]
 
 
@@ -103,7 +91,7 @@ def unlearnt_reference(sample_at: Callable[[int], CuratedSample], rows: Unlearnt
         others, name = [one.text for one in in_time((rows.chosen, rows.unused), person=False)], TALK
     beside = words_in(others) if isinstance(others, list) else others.words
     if min(known, beside) < KNOWN:  # then nothing is told by counts, which would take half a second
-        none = np.zeros((STREAMS, BUCKETS), np.int64)
+        none = np.zeros((STREAMS, BUCKETS), np.int32)
         view = View(none, none, np.zeros(0), np.zeros(0))
         return Reference((known, beside), frozenset(), topic_free=view, full=view, language=language, others=name)
     return replace(build_reference(own, others), language=language, others=name)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
+import numpy as np
 
 from curator.config import Range, TargetsConfig
 from curator.contract.errors import counted
 from curator.contract.secret_scan import secrets_of
 from curator.contract.voice.reference import Place
-from curator.language.tokens import estimated_tokens
-from curator.language.words import count_words
 from curator.likeness.scores import Likeness
-from curator.reading import timestamps
 from curator.reading.drop_log import DropLog
-from curator.records import Change, CuratedSample, SchemaSample
+from curator.records import CuratedSample
+from curator.reports.figures import Figures, Kind
 from curator.reports.notices import ReportContext, notices, of_samples, warnings
 from curator.reports.report import (
     REPORT_FORMAT,
@@ -36,10 +34,7 @@ from curator.reports.voice import Voice
 from curator.selection.choose import Choice
 from curator.selection.sample_store import Collected
 
-_CARD_WORDS = 60
 _MOST_CARDS = 3  # of a mode
-_SUMS = ("samples", "train", "words", "short", "long", "tokens", "too_long", "characters")
-_COUNTERS = ("modes", "types", "months", "mode_sources", "changes", "secrets")
 
 
 def no_secrets(sample: CuratedSample) -> tuple[str, ...]:
@@ -55,85 +50,73 @@ def kept_secrets(sample: CuratedSample) -> tuple[str, ...]:
 
 @dataclass
 class Tally:
-    """Counts over the written samples, one after the other."""
+    """Counts over the written samples. `cards` are samples to be shown, `beside` keys of the memories that only stand
+    beside another's text."""
 
-    targets: TargetsConfig
     voice: Voice
-    find_secrets: Callable[[CuratedSample], tuple[str, ...]] = no_secrets
-    samples: int = 0
+    samples: int
+    words: int
+    tokens: int
+    longest: int
+    characters: int
+    cards: dict[str, list[Card]]
+    beside: set[str]
     train: int = 0
-    words: int = 0
     short: int = 0
     long: int = 0
-    tokens: int = 0
     too_long: int = 0
-    longest: int = 0
-    characters: int = 0
     modes: Counter[str] = field(default_factory=Counter)
     types: Counter[str] = field(default_factory=Counter)
     months: Counter[str] = field(default_factory=Counter)
-    mode_sources: Counter[str] = field(default_factory=Counter)
-    cards: dict[str, list[tuple[int, Card]]] = field(default_factory=dict)
-    beside: set[str] = field(default_factory=set)  # keys of memories that only stand beside another's text
-
     changes: Counter[str] = field(default_factory=Counter)
     secrets: Counter[str] = field(default_factory=Counter)
 
-    def add(self, sample: CuratedSample, whole: SchemaSample, time: int, changes: tuple[Change, ...] = ()) -> None:
-        """Count one sample; `whole` is it wrapped, `time` its memory's in ms, `changes` what was done to its reply."""
-        words = count_words(sample.assistant_text)
-        self.samples += 1
-        self.train += sample.metadata.split == "train"
-        self.words += words
-        self.short += words <= self.targets.short_words
-        self.long += words > self.targets.long_words
-        self.voice.add(sample)
-        if kinds := self.find_secrets(sample):
-            self.secrets.update(kinds)
-        self._length(whole)
-        self.modes[sample.mode] += 1
-        self.types[sample.metadata.source_type] += 1
-        self.months[timestamps.month(time)] += 1
-        self.mode_sources[sample.metadata.mode_source] += 1
-        if changes:
-            self.changes.update({change.plugin for change in changes})
-        self._card(sample, words)
+    @classmethod
+    def of(cls, figures: Figures, sample_at: Callable[[int], CuratedSample]) -> Tally:
+        """Count the samples of these figures; `sample_at` gives one by its number."""
+        words, tokens, characters = (figures.column(name) for name in ("words", "tokens", "characters"))
+        tally = cls(
+            Voice(figures.column("prompt")),
+            samples=len(figures),
+            words=int(words.sum()),
+            tokens=int(tokens.sum()),
+            longest=int(tokens.max(initial=0)),
+            characters=int(characters.sum()),
+            cards=_cards(figures, sample_at),
+            beside={key for keys in figures.beside for key in keys},
+        )
+        counts = np.bincount(figures.columns["kind"], minlength=len(figures.kinds)).tolist()
+        for kind, count in zip(figures.kinds, counts, strict=True):
+            if count:
+                tally._add(kind, count)
+        return tally
 
-    def also(self, other: Tally) -> None:
-        """Count the samples that were counted elsewhere, which come after these."""
-        for name in _SUMS:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in _COUNTERS:
-            getattr(self, name).update(getattr(other, name))
-        self.longest = max(self.longest, other.longest)
-        self.beside |= other.beside
-        self.voice.also(other.voice)
-        for mode, cards in other.cards.items():
-            both = [*self.cards.get(mode, ()), *cards]
-            self.cards[mode] = sorted(both, key=lambda card: card[0])[:_MOST_CARDS]
+    def _add(self, kind: Kind, count: int) -> None:
+        """Count so many samples of a kind."""
+        for name in ("train", "short", "long", "too_long"):
+            setattr(self, name, getattr(self, name) + count * getattr(kind, name))
+        self.modes[kind.mode] += count
+        self.types[kind.type] += count
+        self.months[kind.month] += count
+        for several, names in ((self.changes, kind.changes), (self.secrets, kind.secrets)):
+            for name in names:
+                several[name] += count
+        self.voice.add(kind, count)
 
-    def _length(self, whole: SchemaSample) -> None:
-        """Count characters and estimated tokens; earlier exchanges are estimated without what stands between them."""
-        english = self.targets.characters_per_token
-        self.characters += len(whole.input) + len(whole.output)
-        tokens = estimated_tokens(whole.input, english) + estimated_tokens(whole.output, english)
-        for turn in whole.context:
-            tokens += estimated_tokens(turn.user_text, english) + estimated_tokens(turn.assistant_text, english)
-        self.tokens += tokens
-        self.too_long += tokens > self.targets.max_tokens
-        self.longest = max(self.longest, tokens)
 
-    def _card(self, sample: CuratedSample, words: int) -> None:
-        """Keep the three samples of each mode whose ids hash lowest: any three, but the same in every run."""
-        cards = self.cards.setdefault(sample.mode, [])
-        rank = zlib.crc32(sample.metadata.sample_id.encode()) + (words > _CARD_WORDS) * (1 << 32)
-        if len(cards) == _MOST_CARDS and rank >= cards[-1][0]:
-            return
-        source = sample.metadata.sources[0].path
-        text = sample.user_text[:400]
-        cards.append((rank, Card(sample.metadata.sample_id, sample.mode, text, sample.assistant_text[:2000], source)))
-        cards.sort(key=lambda card: card[0])
-        del cards[_MOST_CARDS:]
+def _cards(figures: Figures, sample_at: Callable[[int], CuratedSample]) -> dict[str, list[Card]]:
+    """Return the three samples of each mode whose ids hash lowest: any three, but the same in every run."""
+    ranks, cards = figures.column("rank"), dict[str, list[Card]]()
+    for mode in sorted({kind.mode for kind in figures.kinds}):
+        of_mode = np.flatnonzero(figures.where(lambda kind, mode=mode: kind.mode == mode))  # type: ignore[misc]
+        lowest = of_mode[np.argsort(ranks[of_mode], kind="stable")[:_MOST_CARDS]]
+        cards[mode] = [_card(sample_at(row)) for row in lowest.tolist()]
+    return cards
+
+
+def _card(sample: CuratedSample) -> Card:
+    data, text = sample.metadata, sample.user_text[:400]
+    return Card(data.sample_id, sample.mode, text, sample.assistant_text[:2000], data.sources[0].path)
 
 
 def check_target(
@@ -275,7 +258,7 @@ def build_report(
         ),
         notices=notices(context, collected, choice),
         warnings=(*warnings(context, collected, choice), *kept),
-        cards=tuple(card for mode in sorted(tally.cards) for _, card in tally.cards[mode]),
+        cards=tuple(card for mode in sorted(tally.cards) for card in tally.cards[mode]),
         authors=_ranked(tally.voice.authors),
         languages=_ranked(tally.voice.languages),
         questions=_ranked(tally.voice.questions),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import mmap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
@@ -11,7 +10,7 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 
 from curator.config import NearDuplicateConfig
-from curator.executing.arrays import ArrayFile
+from curator.executing.arrays import ArrayFile, mapped
 from curator.executing.executor import Desk
 from curator.executing.spool import Spool, hash64
 from curator.language.said import Said, differ
@@ -23,7 +22,8 @@ from curator.selection.shingles import Rows, Sets, StoredSets, similarity
 
 SAMPLES: Final = 1 << 13  # of a stretch
 _REMEMBERED: Final = 1 << 11  # texts of which what they say is not worked out anew
-FILES: Final = ("samples", "ends", "signatures", "links", "shingles", "offsets")  # as they are named on a desk
+SAMPLE_FILES: Final = ("samples", "ends")  # where the samples lie, and where each ends: as they are named on a desk
+FILES: Final = (*SAMPLE_FILES, "signatures", "links", "shingles", "offsets")
 
 
 class Meaning(Protocol):
@@ -114,8 +114,8 @@ def begin_comparing(work: ComparingWork, desk: Desk) -> Comparer:
 
 def _attached(work: ComparingWork, desk: Desk) -> Compared:
     near, count = work.near, work.samples
-    samples, ends, signatures, links, *sets = (desk.files[name] for name in FILES)
-    spool = Spool.attached(ScreenedSample, samples, mapped(ends, count + 1))
+    signatures, links, *sets = (desk.files[name] for name in FILES[len(SAMPLE_FILES) :])
+    spool = attached_samples(desk, count)
     return Compared(
         ArrayFile.attached(np.uint16, near.bands * near.rows, signatures, count),
         ArrayFile.attached(np.int32, 1, links, 2 * near.bands * count),
@@ -124,9 +124,10 @@ def _attached(work: ComparingWork, desk: Desk) -> Compared:
     )
 
 
-def mapped(handle: int, count: int) -> Sequence[int]:
-    """Return so many whole numbers that lie in an open file; only those that are looked at are read."""
-    return memoryview(mmap.mmap(handle, 8 * count, access=mmap.ACCESS_READ)).cast("q")
+def attached_samples(desk: Desk, count: int) -> Spool[ScreenedSample]:
+    """Return so many samples that another process keeps."""
+    samples, ends = (desk.files[name] for name in SAMPLE_FILES)
+    return Spool.attached(ScreenedSample, samples, mapped(ends, count + 1))
 
 
 def stretches(samples: int) -> Iterator[tuple[int, int]]:

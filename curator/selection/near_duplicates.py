@@ -122,10 +122,10 @@ def nearest_older(count: int, found: Iterable[Near], compare: Callable[[Rows], N
     """Find for each of `count` texts the oldest kept one that it is near.
 
     `found` are the candidates that are near, stretch by stretch of the texts, each of links of its own texts alone;
-    `compare` does the same with other links, of shape (links,). A text is turned down only in favour of one that is kept and is itself
-    near: where A is near B and B near C, but A not near C, A and C are both kept. So each text that stood beside a
-    near-duplicate is compared with what that one was turned down for, until nothing is new. Texts that say different
-    things are no duplicates.
+    `compare` does the same with other links, of shape (links,). A text is turned down only in favour of one that is
+    kept and is itself near: where A is near B and B near C, but A not near C, A and C are both kept. So each text that
+    stood beside a near-duplicate is compared with what that one was turned down for, until nothing is new. Texts that
+    say different things are no duplicates.
     """
     near, joined = np.full(count, -1, dtype=np.int64), np.zeros(count)
     corrections, kinds = [np.zeros(0, dtype=np.int64)], FirstSeen()

@@ -27,7 +27,7 @@ from curator.sampling.sampler import Options, SampleCounts, Sampler, asked_for
 from curator.selection.part import Packer, Part, part_of, tree_of
 
 _TASK: Final = 256  # memories of a task, about
-_KEPT: Final = 16  # memories of a stretch whose result is kept, about: what has changed costs the others of its stretch
+_KEPT: Final = 8  # memories of a stretch whose result is kept, about: what has changed costs the others of its stretch
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,13 @@ from conftest import ROOT, Home, Result, run
 
 from curator import loading
 from curator.reading import read
+from curator.writing.samples import Chosen, Writer, Written
 
 Curate = Callable[..., Result]
 Change = Callable[[Home], list[str]]
 FILES = (
     "curated_memories.json", "fine_tune_dataset.jsonl", "fine_tune_holdout.jsonl", "lineage.jsonl", "dropped.jsonl",
-    "report.json", "schema_applied.json", "voice-reference.npz",
+    "formatted_samples.json", "report.json", "schema_applied.json", "voice-reference.npz",
 )  # fmt: skip
 PLUGIN = """
 from curator import Cleaner, hookimpl
@@ -255,6 +256,61 @@ def test_whatever_changes_nothing_stale_is_served(home: Home, curate: Curate, ch
     cold = run(curate, home, "--no-cache", *options)
     assert of_run(warm) == of_run(cold)
     assert of_run(cold) != before, "the change is one that shows"
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many samples were written in each stretch, and not copied."""
+    counts, call = list[int](), Writer.__call__
+
+    def counted(self: Writer, chosen: Chosen) -> Written:
+        counts.append(len(chosen))
+        return call(self, chosen)
+
+    monkeypatch.setattr(Writer, "__call__", counted)
+    return counts
+
+
+@pytest.mark.parametrize("options", [(), ("--holdout", "0.3"), ("--keep-secrets",)], ids=str)
+def test_what_an_earlier_run_wrote_is_copied_and_the_rest_written(
+    home: Home, curate: Curate, written: list[int], options: tuple[str, ...]
+) -> None:
+    run(curate, home, *options)
+    first = sum(written)
+    a_new_memory(home)
+    a_memory_gone(home)
+    written.clear()
+    warm = of_run(run(curate, home, *options))
+    assert 0 < sum(written) < first / 2  # another split writes more anew
+    written.clear()
+    assert curate("run", "--username", "ann", "--home", home.folder, *options, "--dry-run").status == 0
+    assert warm == of_run(run(curate, home, "--no-cache", *options))
+
+
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def one_byte_else(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[:-40] + bytes([data[-40] ^ 1]) + data[-39:])
+
+
+@pytest.mark.parametrize("damage", [cut_off, one_byte_else, Path.unlink])
+@pytest.mark.parametrize("name", ["curated_memories.json", "fine_tune_dataset.jsonl", "lineage.jsonl"])
+def test_of_an_earlier_run_that_is_not_what_it_was_nothing_is_copied(
+    home: Home, curate: Curate, written: list[int], name: str, damage: Callable[[Path], None]
+) -> None:
+    damage(run(curate, home) / name)
+    first = sum(written)
+    a_new_memory(home)
+    written.clear()
+    warm = of_run(run(curate, home))
+    assert sum(written) >= first - 1
+    assert warm == of_run(run(curate, home, "--no-cache"))
+    a_memory_gone(home)
+    again = of_run(run(curate, home))  # nor does the next run stumble over it
+    assert again == of_run(run(curate, home, "--no-cache"))
 
 
 def test_a_plugin_that_changes_or_goes_is_never_served_stale(home: Home, curate: Curate) -> None:

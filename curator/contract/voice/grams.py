@@ -34,7 +34,7 @@ _SPACE = re.compile(r"\s+")
 _TOKEN = re.compile(f"{_WORD.pattern}|[^\\w\\s]")
 _FIRST, _LAST = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9)
 Grams = tuple[NDArray[np.int32], ...]  # of each stream the bucket of each n-gram
-Counts = NDArray[np.int64]  # (STREAMS, BUCKETS)
+Counts = NDArray[np.int32]  # (STREAMS, BUCKETS)
 
 
 def plain(text: str) -> str:
@@ -121,7 +121,7 @@ class Batch:
 
         The counts have the shape (STREAMS, BUCKETS).
         """
-        end, out = len(self) if end is None else end, np.zeros((len(self.buckets), BUCKETS), np.int64)
+        end, out = len(self) if end is None else end, np.zeros((len(self.buckets), BUCKETS), np.int32)
         for stream in range(len(out)):
             buckets, sizes = self.part(stream, begin, end)
             if kept is not None:

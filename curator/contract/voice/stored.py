@@ -53,7 +53,7 @@ def packed(counts: Counts, name: str) -> dict[str, Array]:
 
 def unpacked(data: NpzFile, name: str) -> Counts:
     """Return the counts (STREAMS, BUCKETS) of this name."""
-    out = np.zeros(STREAMS * BUCKETS, np.int64)
+    out = np.zeros(STREAMS * BUCKETS, np.int32)
     out[np.cumsum(data[f"{name}_steps"], dtype=np.int64)] = data[f"{name}_counts"]
     return out.reshape(STREAMS, BUCKETS)
 
