@@ -61,7 +61,9 @@ class Index:
     """
 
     def __init__(self, sets: Sets, others: Rows, threshold: float, words: int) -> None:
-        self._sets, self._others, self._sizes = sets, others, sets.sizes.astype(np.int32)
+        self._sets, self._others, self._sizes = sets, np.sort(others), sets.sizes.astype(np.int32)
+        self._is_other = np.zeros(len(self._sizes), dtype=np.bool_)
+        self._is_other[others] = True
         self._threshold, self._words = threshold, words
         self._frequency = _frequencies(sets)
         self._least = np.zeros(len(self._sizes), dtype=np.int8)  # shingles of the first ones that near texts share
@@ -110,13 +112,16 @@ class Index:
         may_be[sought & mask] = True
         for start in range(0, len(self._others) if len(entries) else 0, _BLOCK):
             block = self._others[start : start + _BLOCK]
+            if block[-1] - block[0] < 2 * len(block):  # it takes less time to read what lies between than to skip it
+                block = np.arange(block[0], block[-1] + 1)
             sets = self._sets.take(block)
             values = sets.values
             hits = np.flatnonzero(may_be[values & mask])
             places = np.minimum(np.searchsorted(sought, values[hits]), len(sought) - 1)
-            is_sought = sought[places] == values[hits]
-            hits, places = hits[is_sought], places[is_sought]
-            owner, repeat = block[np.searchsorted(sets.offsets, hits, "right") - 1], often[places]
+            owner = block[np.searchsorted(sets.offsets, hits, "right") - 1]
+            is_sought = (sought[places] == values[hits]) & self._is_other[owner]
+            places, owner = places[is_sought], owner[is_sought]
+            repeat = often[places]
             for part in _parts(owner, repeat):
                 left, right = self._pairs(entries, owner[part], begins[places[part]], repeat[part])
                 if apart:

@@ -265,8 +265,8 @@ class Both:
         """Return the sets of some texts, `rows` of shape (n,)."""
         count = len(self._first)
         is_other = rows >= count
-        if not is_other.any():
-            return self._first.take(rows)
+        if is_other.all() or not is_other.any():
+            return self._others.take(rows - count) if is_other.any() else self._first.take(rows)
         found = self._first.take(rows[~is_other]).followed_by(self._others.take(rows[is_other] - count))
         places = np.empty(len(rows), np.int64)
         places[np.concatenate([np.flatnonzero(~is_other), np.flatnonzero(is_other)])] = np.arange(len(rows))
