@@ -6,6 +6,7 @@ import errno
 import glob
 import gzip
 import hashlib
+import heapq
 import json
 import os
 import re
@@ -66,16 +67,43 @@ def walk(root: str) -> Iterator[tuple[str, bool]]:
 def _listed(folder: str) -> tuple[Iterator[str], set[str]]:
     """Return the names in a folder, in their order, and those of its folders. Raises OSError.
 
-    Names alone are kept: a folder may hold a million files, whose entries take three times as much memory.
+    Names alone are kept, and of many most are packed: a folder may hold a million files.
     """
-    names, folders = list[str](), set[str]()
+    names, runs, folders = list[str](), list[bytes](), set[str]()
     with os.scandir(folder) as listing:
         for entry in listing:
             names.append(entry.name)
             if entry.is_dir(follow_symlinks=False):
                 folders.add(entry.name)
+            if len(names) == _RUN:
+                runs.append(_packed(names))
+                names = []
     names.sort()
-    return iter(names), folders
+    return heapq.merge(*map(_unpacked, runs), names) if runs else iter(names), folders
+
+
+_RUN = 1 << 14  # names that are put in order at once
+
+
+def _packed(names: list[str]) -> bytes:
+    """Return names, in order, in a tenth of the memory: no name holds the sign that parts them."""
+    return zlib.compress("\0".join(sorted(names)).encode("utf-8", "surrogateescape"), 1)
+
+
+def _unpacked(data: bytes) -> Iterator[str]:
+    """Yield packed names; a part of them at a time is held."""
+    unpack, rest = zlib.decompressobj(), b""
+    while data:
+        rest += unpack.decompress(data, _PART)
+        data = unpack.unconsumed_tail
+        *names, rest = rest.split(b"\0")
+        for name in names:
+            yield name.decode("utf-8", "surrogateescape")
+    for name in (rest + unpack.flush()).split(b"\0"):
+        yield name.decode("utf-8", "surrogateescape")
+
+
+_PART = 1 << 14  # bytes that are unpacked at a time
 
 
 def read_once(path: str, max_bytes: int) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import chain, islice
@@ -22,6 +23,7 @@ from curator.executing.executor import Desk, Executor
 from curator.executing.kept import Nothing
 from curator.executing.known import worked_out
 from curator.executing.packed import packed, unpacked
+from curator.executing.spool import Spool
 from curator.hooks import FileReader, MemorySource
 from curator.loading import Loading
 from curator.plugin_errors import defined, plugin_failed, raised
@@ -49,6 +51,14 @@ class ReadingWork:
     path: Path
     exclude: tuple[str, ...]
     outward_types: frozenset[str]
+
+
+class Looked(msgspec.Struct):
+    """A piece that was looked at: its names, as the disk has them, its key and the newest time of its files."""
+
+    names: list[bytes | Drop]
+    key: bytes
+    newest: int
 
 
 @dataclass
@@ -149,18 +159,27 @@ class KnownPieces:
         self._begun: dict[Names, bytes] = {}
         self._looked: dict[Names, tuple[bytes, int]] = {}
 
-    def look(self, listed: Iterable[Names]) -> bytes:
-        """Look at all files, and return a hash of what was seen.
+    def look(self, listed: Iterable[Names], looked: Spool[Looked]) -> bytes:
+        """Look at all files, and return a hash of what was seen; each piece is added to `looked`.
 
         Nothing where that does not tell what they hold: one is gone, no regular file, or changed just now.
         """
         found, sure = blake2b(self._all, digest_size=20), True
         latest = time.time_ns() - _TICK
         for names in listed:
-            key, newest = self._looked[names] = self._key(names)
+            key, newest = self._key(names)
+            looked.add(Looked([name if isinstance(name, Drop) else os.fsencode(name) for name in names], key, newest))
             sure &= bool(key) and newest < latest
             found.update(key)
         return found.digest() if sure else b""
+
+    def again(self, looked: Spool[Looked]) -> Iterator[Names]:
+        """Yield the pieces that were looked at."""
+        for number in range(len(looked)):
+            one = looked.get(number)
+            names = tuple(name if isinstance(name, Drop) else os.fsdecode(name) for name in one.names)
+            self._looked[names] = one.key, one.newest
+            yield names
 
     def _key(self, names: Names) -> tuple[bytes, int]:
         """Return the key of a piece and the newest time of its files, in nanoseconds; no key where one is gone."""
@@ -273,21 +292,28 @@ class _Reading:
 
     def by_file(self, source: MemorySource, reader: FileReader) -> None:
         """Read a source piece by piece; its cut texts are joined at the end."""
-        settings, timeline, parts = self.loading.settings, self.timeline, Parts()
-        work = ReadingWork(self.loading, source.name, self.path, self.exclude, timeline.outward_types)
+        settings, parts = self.loading.settings, Parts()
+        work = ReadingWork(self.loading, source.name, self.path, self.exclude, self.timeline.outward_types)
         names = reader.files(self.path, settings)
         first = [*islice(names, settings.curate.cache.from_memories)]
         few = len(first) < settings.curate.cache.from_memories or self.exclude
         known = KnownPieces(Nothing() if few else self.kept, work)
         length = _KEPT if known.keeps else _TASK
         each: Iterable[Names] = pieces(chain(first, names), length)
-        if known.keeps:
-            each = [*each]
-            self.progress("looking at files", 0, 0)
-            if (seen := known.look(each)) and self.enough(seen):
-                return
-        done = 0
-        for piece in worked_out(self.executor, (begin_reading, work), each, known, _TASK // length):
+        with closing(Spool(Looked)) as looked:  # the names of a million files take more memory than all else
+            if known.keeps:
+                self.progress("looking at files", 0, 0)
+                if (seen := known.look(each, looked)) and self.enough(seen):
+                    return
+                each = known.again(looked)
+            self._pieces(worked_out(self.executor, (begin_reading, work), each, known, _TASK // length), parts)
+        for item in parts.joined():
+            self._take(item)
+
+    def _pieces(self, found: Iterable[Piece], parts: Parts) -> None:
+        """Take in what pieces hold."""
+        timeline, done = self.timeline, 0
+        for piece in found:
             timeline.extend(piece.batch)
             for drop in piece.drops:
                 self.log(drop)
@@ -296,8 +322,6 @@ class _Reading:
             self.exclusions.also(piece.met)
             done += len(piece.batch)
             self.progress("reading", done, 0)
-        for item in parts.joined():
-            self._take(item)
 
     def _take(self, item: MemoryEvent | Drop) -> None:
         if isinstance(item, Drop):

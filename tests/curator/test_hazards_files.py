@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from conftest import Home, Result, rows
 
+from curator.contract import files
 from curator.contract.files import walk
 
 Curate = Callable[..., Result]
@@ -547,6 +548,28 @@ def test_many_alike_and_many_tags_stay_cheap(home: Home, curate: Curate, tmp_pat
     assert report["memories"] == 6_000
     assert drops["screen", "duplicate"] >= 1_999
     assert report["samples"] >= 1_900
+
+
+def test_most_names_of_a_folder_of_many_files_are_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row 38: so would the names of a million files."""
+    monkeypatch.setattr(files, "_RUN", 2_000)
+    monkeypatch.setattr(files, "_PART", 700)
+    folder = tmp_path / "many"
+    (folder / "n00700-folder").mkdir(parents=True)
+    (folder / "n00700-folder" / "inside.json").touch()
+    names = [f"n{number:05}-{'a long name of a memory ' * 4}.json" for number in range(12_000)]
+    names += [os.fsdecode(b"n00700-\xff\xfe.json"), "n00700-\uffff.json", "\U0001f600.json"]
+    for name in names:
+        (folder / name).touch()
+    tracemalloc.start()
+    listing = walk(str(folder))
+    first = next(listing)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held < 12_000 * 60
+    found = [os.path.relpath(path, folder) for path, _ in (first, *listing)]
+    order = sorted([*names, "n00700-folder"])
+    assert found == [name if name != "n00700-folder" else "n00700-folder/inside.json" for name in order]
 
 
 def test_a_folder_of_many_files_is_listed_by_names_alone(tmp_path: Path) -> None:
