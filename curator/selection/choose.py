@@ -160,7 +160,7 @@ def _narrowed(
         author = AUTHORS.index(options.author)
         rows = _narrow(collected, rows, rows[as_numpy(columns.authors)[rows] == author], "other_author")
     newest = collected.timeline.newest()
-    kept = recent_and_old(columns, rows, newest, options.days_recent, options.old_samples, options.seed)
+    kept = recent_and_old(store.times(rows), rows, newest, options.days_recent, options.old_samples, options.seed)
     rows = _narrow(collected, rows, kept, "not_recent")
     if settings.curate.voice.at_least is not None:
         found = unlike(lambda row: store.spool.get(row).sample, known, rows, settings.curate.voice, progress)
@@ -184,12 +184,11 @@ def _held_out(
     config = settings.curate.holdout
     if options.holdout is not None:
         config = config.model_copy(update={"share": options.holdout})
-    corrected = [tuple(pair) for pair in as_numpy(store.columns.groups)[corrections].tolist()]
-    groups = joined_groups(store.columns, rows, [*store.links, *corrected])
+    groups = joined_groups(store.groups(rows), np.concatenate([store.answered(), store.groups(corrections)]))
     whole, replies, numbers = store.whole_sets()
     parts, owners = store.context_sets(rows)
     modes = as_numpy(store.columns.modes)[rows]
-    times = as_numpy(store.columns.times)[rows] if config.by == "time" else None
+    times = store.times(rows) if config.by == "time" else None
     candidates = Candidates(
         modes, groups, rows, numbers[rows], whole, replies,
         signatures=store.reply_signatures, parts=parts, owners=owners, times=times,

@@ -6,7 +6,7 @@ words are too few for a changed one to leave enough shingles, a pair that is a w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
@@ -16,12 +16,11 @@ import numpy.typing as npt
 
 from curator.config import HoldoutConfig
 from curator.executing.arrays import ArrayFile
-from curator.executing.spool import as_numpy, hash64
+from curator.executing.spool import hash64
 from curator.reading import timestamps
 from curator.selection.near_duplicates import candidates, likely, link_buckets
 from curator.selection.neighbours import Index, floors, neighbours
 from curator.selection.shingles import LEAST_SHINGLES, REPLY_BANDS, Both, Rows, Sets, similarity
-from curator.selection.spread import Columns
 
 # A holdout of this share of what was wanted is as good as whole: the last conversations seldom fit exactly.
 ENOUGH = 0.95
@@ -62,14 +61,11 @@ class Holdout:
     undated: int = 0
 
 
-def joined_groups(columns: Columns, rows: Rows, links: Sequence[tuple[int, int]]) -> npt.NDArray[np.int64]:
-    """Return the conversation of each row, linked ones (a thought's and that of the event that answers it) as one.
+def joined_groups(groups: Rows, links: Rows) -> Rows:
+    """Return conversations, (rows,), linked ones (a thought's and that of the event that answers it) as one.
 
-    Shape (rows,).
+    `links` have the shape (links, 2).
     """
-    groups: npt.NDArray[np.int64] = as_numpy(columns.groups)[rows]
-    if not links:
-        return groups
     parent: dict[int, int] = {}
 
     def root(group: int) -> int:
@@ -77,11 +73,14 @@ def joined_groups(columns: Columns, rows: Rows, links: Sequence[tuple[int, int]]
             group = parent[group]
         return group
 
-    for first, second in links:
+    for first, second in links.tolist():
         low, high = sorted((root(first), root(second)))
         if low != high:
             parent[high] = low
-    return np.array([root(group) for group in groups.tolist()], dtype=np.int64)
+    joined = groups.copy()
+    moved = np.flatnonzero(np.isin(groups, np.fromiter(parent, np.int64, len(parent))))
+    joined[moved] = [root(group) for group in groups[moved].tolist()]
+    return joined
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from curator.sampling.sampler import Options, SampleCounts, Sampler, asked_for
 from curator.selection.part import Packer, Part, part_of, tree_of
 
 _TASK: Final = 256  # memories of a task, about
+_RELEASED: Final = 32  # tasks after which what was read of the order is let go of
 _KEPT: Final = 8  # memories of a stretch whose result is kept, about: what has changed costs the others of its stretch
 
 
@@ -67,9 +68,13 @@ class StretchSampler:
     order: Order
     packer: Packer
     config: PairingConfig
+    done: int = 0
 
     def __call__(self, stretches: list[Stretch]) -> list[Part | Loose]:
         """Return what the memories of stretches gave, with what was counted on the way."""
+        self.done += 1
+        if self.done % _RELEASED == 0:
+            self.order.release()
         loose: list[Part | Loose] = []
         for stretch in stretches:
             found = self.sampler.sampled(range(stretch.start, stretch.stop), dict(stretch.lost))

@@ -18,7 +18,7 @@ from curator.contract.cli_frame import Progress
 from curator.contract.errors import ValidationFailed
 from curator.contract.records import CURATED, FORMATTED, HOLDOUT, LINEAGE, TRAIN, WRAPPED
 from curator.executing.executor import Desk, Executor
-from curator.executing.spool import Spool, as_numpy
+from curator.executing.spool import Spool
 from curator.likeness.reference import Learnt
 from curator.loading import Loading
 from curator.plugin_manager import Registry
@@ -249,7 +249,7 @@ class _Splice:
 def _chosen(store: SampleStore, choice: Choice) -> Chosen:
     """Return the chosen samples in their order."""
     ends, rows = store.spool.ends, choice.rows
-    return Chosen(ends[rows], ends[rows + 1], as_numpy(store.columns.times)[rows], np.isin(rows, choice.holdout.rows))
+    return Chosen(ends[rows], ends[rows + 1], store.times(rows), np.isin(rows, choice.holdout.rows))
 
 
 def begin_digests(work: WritingWork, desk: Desk) -> Callable[[Chosen], bytes]:
