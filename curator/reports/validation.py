@@ -100,7 +100,7 @@ class SampleChecker:
             body = text[len(opening) :]
             if not body.strip():
                 yield mode, name, len(opening), "empty after its tag"
-            elif may_hold_tags(body):
+            elif may_hold_tags(body, self.control_tokens):
                 yield from self._inside(mode, name, body, len(opening))
 
     def _inside(self, mode: str, name: str, body: str, start: int) -> Iterator[tuple[str, str, int, str]]:
