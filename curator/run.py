@@ -401,6 +401,7 @@ def _publish(request: Request, setup: Setup, files: RunFiles, report: Report, la
             plugins=setup.registry.versions,
             config_sha256=setup.settings.files,
             files=hashes,
+            family_definition=setup.family,
             encrypted=report.encrypted,
         ),
     )

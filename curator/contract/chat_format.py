@@ -296,6 +296,29 @@ class ChatFormat:
         return (prompt + self.response_prefix + self.family.reply_lead + tags.assistant).rstrip(" ")
 
 
+def line_markers(family: Family) -> tuple[str, ...]:
+    """Return what lines of this family's turns begin with: its file's markers, else prefixes like "Human:"."""
+    prefixes = (family.user_prefix.strip(), family.assistant_prefix.strip())
+    plain = tuple(prefix for prefix in prefixes if prefix.endswith(":") and prefix[:-1].replace(" ", "").isalpha())
+    return family.line_markers or plain
+
+
+def forged_turn(text: str, markers: tuple[str, ...]) -> int:
+    """Return where a line of a text begins like a turn, by one of the markers; -1 where none does.
+
+    A line ends as any reader of the text may see it: at a newline, a carriage return, or one of Unicode's own.
+    """
+    if not markers or not any([marker in text for marker in markers]):  # noqa: C419 - of every text
+        return -1
+    place = 0
+    for line in text.splitlines(keepends=True):
+        bare = line.lstrip()
+        if bare.startswith(markers):
+            return place + len(line) - len(bare)
+        place += len(line)
+    return -1
+
+
 def _inside(text: str, head: str, tail: str) -> str | None:
     """Return what stands between `head` and `tail`, None where the text does not begin and end in them."""
     if len(text) < len(head) + len(tail) or not (text.startswith(head) and text.endswith(tail)):

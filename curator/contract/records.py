@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -142,9 +142,16 @@ class _ReadAgain(msgspec.Struct, frozen=True, gc=False):
     options: dict[str, str] | UnsetType = UNSET
     files: dict[Name, str] | UnsetType = UNSET
     encrypted: _Count | UnsetType = UNSET
+    family_definition: Family | UnsetType = UNSET
 
 
 MAKE_AGAIN = "the run is damaged; make it again: curate run --username U"
+
+
+def family_of_run(summary: Mapping[str, Any]) -> Family | None:
+    """Return the family of a run as it was when the run was made; None of a run that an older version made."""
+    own = summary.get("family_definition")
+    return msgspec.convert(own, Family) if own is not None else None
 
 
 def read_summary(folder: Path, needed: Collection[str] = ()) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from curator.contract.chat_format import ChatFormat
+from curator.contract.chat_format import ChatFormat, line_markers
 from curator.contract.cli_frame import Progress
 from curator.contract.errors import ValidationFailed
 from curator.contract.records import CURATED, FORMATTED, HOLDOUT, LINEAGE, TRAIN, WRAPPED
@@ -105,7 +105,7 @@ class Writer:
         registry, family = work.loading.load()
         self._work, self._samples, self._modes = work, samples, registry.mode_table
         self._chat_format = ChatFormat(family)
-        self._checker = SampleChecker(self._modes, registry.control_tokens)
+        self._checker = SampleChecker(self._modes, registry.control_tokens, line_markers(family))
         self._filler_left = _filler_left(registry)
         self._encode = msgspec.json.Encoder().encode
         self._line = msgspec.json.Encoder().encode_lines
