@@ -83,7 +83,7 @@ class Tally:
             longest=int(tokens.max(initial=0)),
             characters=int(characters.sum()),
             cards=_cards(figures, sample_at),
-            beside={key for keys in figures.beside for key in keys},
+            beside={key for _, keys in figures.beside for key in keys},
         )
         counts = np.bincount(figures.columns["kind"], minlength=len(figures.kinds)).tolist()
         for kind, count in zip(figures.kinds, counts, strict=True):

@@ -8,10 +8,13 @@ from functools import wraps
 from hashlib import blake2b
 from typing import Any, Final
 
+import msgspec
+
 from curator.config import PairingConfig
 from curator.contract.cli_frame import Progress
 from curator.contract.errors import JobError, counted
 from curator.contract.homes import PeopleNames
+from curator.contract.records import Record
 from curator.executing.executor import Desk, Executor, Lost
 from curator.executing.kept import Nothing
 from curator.executing.known import worked_out
@@ -116,8 +119,9 @@ def _watched(registry: Registry, desk: Desk) -> Registry:
 
         @wraps(function)
         def call(*arguments: Any) -> Any:
+            own = [copied(one) if isinstance(one, Record) else one for one in arguments]
             into(number)
-            answer = function(*arguments)
+            answer = function(*own)
             into(-1)
             return answer
 
@@ -141,6 +145,18 @@ def _watched(registry: Registry, desk: Desk) -> Registry:
         sample_filters=filters(registry.sample_filters),
         modes=modes,
     )
+
+
+def copied(record: Record) -> Record:
+    """Return a copy of a record that has nothing in common with it: what is done to that one never reaches ours."""
+    decoder = _DECODERS.get(type(record))
+    if decoder is None:
+        decoder = _DECODERS[type(record)] = msgspec.msgpack.Decoder(type(record))
+    copy: Record = decoder.decode(msgspec.msgpack.encode(record))
+    return copy
+
+
+_DECODERS: Final[dict[type[Record], Any]] = {}
 
 
 class PutAside(Exception):

@@ -30,11 +30,12 @@ from curator.run_folder import ARRAYS, RunFiles, tagged, wrapped
 from curator.sampling.joining import ScreenedSample
 from curator.selection.choose import Choice
 from curator.selection.sample_store import SampleStore
-from curator.writing.earlier import BETWEEN, HEADS, SIZED, Earlier, KnownSamples, digest, line_numbers
+from curator.writing.earlier import BETWEEN, HEADS, MOST_KNOWN, SIZED, Earlier, KnownSamples, digest, line_numbers
 
 SAMPLES: Final = 1_024  # of a stretch
 SPOOL: Final = "samples"  # the name of the samples' file on a desk
 _MOST_PROBLEMS: Final = 20
+_KEPT: Final = ("digest", "sizes")  # columns that the next run alone asks for
 Flags = npt.NDArray[np.bool_]
 
 
@@ -164,6 +165,7 @@ def write_samples(
     """
     store.spool.flush()
     own = store.spool if loading.settings.unlocked else None
+    known.keeps &= len(choice.rows) <= MOST_KNOWN
     work = WritingWork(loading, own, secrets, dry=files is None, known=known.keeps)
     chosen, earlier = _chosen(store, choice), known.earlier(files=files is not None)
     stretches = [slice(start, start + SAMPLES) for start in range(0, max(len(chosen), 1), SAMPLES)]  # of none, one
@@ -175,11 +177,14 @@ def write_samples(
     counted, problems, lines = list[Figures](), list[str](), line_numbers(chosen.held)
     for stretch, written in zip(stretches, executor.map(begin_writing, work, tasks), strict=True):
         progress("writing", min(stretch.stop, len(chosen)), len(chosen))
-        counted.append(written.figures)
         problems += written.problems
         if files:
             splice = _Splice(written, earlier, rows[stretch], chosen.held[stretch], lines[stretch])
             files.samples({name: splice.of(name) for name in BETWEEN})
+        if not known.keeps:
+            for name in _KEPT:
+                del written.figures.columns[name]
+        counted.append(written.figures)
     known.prove()
     if problems:
         shown = "\n  ".join(problems[:_MOST_PROBLEMS])
@@ -278,7 +283,7 @@ def _learnt(figures: Figures) -> Learnt:
     for kind, count in zip(figures.kinds, replies, strict=True):
         characters[kind.language] += int(count)
     train = figures.take(np.flatnonzero(figures.where(lambda kind: kind.train)))
-    return Learnt(characters, {key for keys in train.beside for key in keys}, array("q", train.texts.tobytes()))
+    return Learnt(characters, {key for _, keys in train.beside for key in keys}, array("q", train.texts.tobytes()))
 
 
 def _held_out(sample: CuratedSample) -> CuratedSample:
