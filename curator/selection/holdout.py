@@ -6,6 +6,7 @@ words are too few for a changed one to leave enough shingles, a pair that is a w
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -192,9 +193,9 @@ class _Split:
         self._fixed, self._modes = fixed, all_of.modes
         self._ranks = None if all_of.times is None else _ranks(all_of.times)
         groups, self._group_of = np.unique(all_of.groups, return_inverse=True)
-        hashes = np.array([hash64(f"{seed}/holdout/{group}") for group in groups.tolist()], dtype=np.uint64)
+        hashes = np.fromiter((hash64(f"{seed}/holdout/{group}") for group in groups), np.uint64, len(groups))
         self._order = np.argsort(hashes, kind="stable")
-        self._parent = list(range(len(groups)))
+        self._parent = array("q", np.arange(len(groups)).tobytes())
         self._labels = self._group_of
         self.sides = (_Side(all_of, nearness, 0), _Side(all_of, nearness, 1))
         self._compared = np.zeros(len(all_of.rows), dtype=bool)
@@ -272,7 +273,7 @@ class _Split:
             low, high = sorted((root(one), root(other)))
             parent[high] = low
         if pairs:
-            roots = np.array([root(group) for group in range(len(parent))], dtype=np.int64)
+            roots = np.fromiter(map(root, range(len(parent))), np.int64, len(parent))
             self._labels = roots[self._group_of]
 
 
@@ -399,9 +400,10 @@ def _fill(modes: npt.NDArray[np.int16], labels: Rows, order: Rows, wanted: int, 
     room = [-(-wanted * total // max(1, len(shared))) for total in of_new.tolist()]
     chosen, left = np.zeros(count, dtype=bool), wanted
     order = order[np.argsort(rarest[order], kind="stable")]
-    for label, mine in zip(order.tolist(), sizes[order].tolist(), strict=True):
+    for label in map(int, order):
         if left <= 0:
             break
+        mine = sizes[label].tolist()
         if sum(mine) <= left and all(size <= free for size, free in zip(mine, room, strict=True)):
             room = [free - size for size, free in zip(mine, room, strict=True)]
             left -= sum(mine)
