@@ -30,24 +30,33 @@ _FIRST_LOOK = re2.Set.SearchSet()
 for _pattern in _LOOKS.values():
     _FIRST_LOOK.Add(_pattern)
 _FIRST_LOOK.Compile()
-_LINE_BREAK = re.compile(r"\s*\n\s*")
 _RUN = re.compile(r"[A-Za-z0-9_/+=~-]{14,}")
 _SHORT_RUN = 25  # a shorter run is a key only if it has a digit
 _CLOUD_KEY = re.compile(
     r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bAIza[\w-]{35}|\bgh[pousr]_\w{36,}|\bgithub_pat_\w{40,}"
     r"|\bxox[abeprs]-[\w-]{10,}|\bsk-[\w-]{20,}|\b[rs]k_live_\w{16,}|\bhf_[A-Za-z]{30,}|\bglpat-[\w-]{20,}"
 )
+# Letters and digits, and blanks, of any script; RE2 reads a text once, however often a pattern may begin in it.
+_IN_WORD, _SPACE = r"\pL\pN_", r"\s\x0b\x1c-\x1f\x{85}\pZ"
+
+
+def _word(pattern: str) -> re.Pattern[bytes]:
+    """Return the pattern, in UTF-8, of what begins where no word goes on."""
+    compiled: re.Pattern[bytes] = re2.compile(f"(?:\\A|[^{_IN_WORD}])(?:{pattern})")
+    return compiled
+
+
 # What has no run that looks like a key: its kind, words of which a text has one in lower case, and the pattern.
 _TOLD_BY_A_WORD = (
     ("private key", ("-----begin",), re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY")),
-    ("token", ("eyj",), re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}")),
-    ("password in an address", ("://",), re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s:/@]+:[^\s@/]+@[\w.-]+")),
+    ("token", ("eyj",), _word(rf"eyJ[{_IN_WORD}-]{{8,}}\.[{_IN_WORD}-]{{8,}}\.[{_IN_WORD}-]{{8,}}")),
+    ("password in an address", ("://",), _word(rf"[a-z][a-z0-9+.-]*://[^{_SPACE}:/@]+:[^{_SPACE}@/]+@[{_IN_WORD}.-]")),
     (
         "recovery phrase",
         ("seed ", "recovery ", "mnemonic "),
-        re.compile(
-            r"(?i:\b(?:seed|recovery|mnemonic) (?:phrase|words?)\b\W+(?:(?:is|are)\W+)?)"
-            r"(?:[a-z]{3,8}\W+){11}[a-z]{3,8}\b"
+        _word(
+            rf"(?i:(?:seed|recovery|mnemonic) (?:phrase|words?)[^{_IN_WORD}]+(?:(?:is|are)[^{_IN_WORD}]+)?)"
+            rf"(?:[a-z]{{3,8}}[^{_IN_WORD}]+){{11}}[a-z]{{3,8}}(?:[^{_IN_WORD}]|\z)"
         ),
     ),
 )
@@ -77,6 +86,7 @@ _DETECTORS = {
 }
 _CARD = re.compile(r"(?<![\d.])[3-6](?:[ -]?\d){12,18}(?![\d.]\d)")
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}\b")
+_PARTING = re.compile(r"[ -]")
 
 
 @lru_cache(maxsize=64)  # one memory gives samples of several modes, one after the other
@@ -104,7 +114,8 @@ def _forms(text: str) -> Iterator[str]:
             text = _invisible().sub("", text)
     yield text
     if "\n" in text:
-        yield _LINE_BREAK.sub("", text)
+        first, *between, last = text.split("\n")
+        yield "".join((first.rstrip(), *map(str.strip, between), last.lstrip()))
 
 
 def _first_look(text: str) -> set[str]:
@@ -125,7 +136,7 @@ def _find(text: str) -> Iterator[str]:
     if "word" in looks:
         lower = text.lower()
         for kind, words, pattern in _TOLD_BY_A_WORD:
-            if any(word in lower for word in words) and pattern.search(text):
+            if any(word in lower for word in words) and pattern.search(text.encode("utf-8", "replace")):
                 yield kind
     if "run" in looks:
         for kind, pattern in _patterns():
@@ -156,7 +167,7 @@ def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
 
 
 def _any(pattern: re.Pattern[str], text: str, check: Callable[[str], bool]) -> bool:
-    return any(check(re.sub(r"[ -]", "", match[0])) for match in pattern.finditer(text))
+    return any(check(_PARTING.sub("", match[0])) for match in pattern.finditer(text))
 
 
 def _is_card(digits: str) -> bool:
