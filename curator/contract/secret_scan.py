@@ -36,27 +36,26 @@ _CLOUD_KEY = re.compile(
     r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bAIza[\w-]{35}|\bgh[pousr]_\w{36,}|\bgithub_pat_\w{40,}"
     r"|\bxox[abeprs]-[\w-]{10,}|\bsk-[\w-]{20,}|\b[rs]k_live_\w{16,}|\bhf_[A-Za-z]{30,}|\bglpat-[\w-]{20,}"
 )
-# Letters and digits, and blanks, of any script; RE2 reads a text once, however often a pattern may begin in it.
-_IN_WORD, _SPACE = r"\pL\pN_", r"\s\x0b\x1c-\x1f\x{85}\pZ"
-
-
-def _word(pattern: str) -> re.Pattern[bytes]:
-    """Return the pattern, in UTF-8, of what begins where no word goes on."""
-    compiled: re.Pattern[bytes] = re2.compile(f"(?:\\A|[^{_IN_WORD}])(?:{pattern})")
-    return compiled
-
-
-# What has no run that looks like a key: its kind, words of which a text has one in lower case, and the pattern.
+# What has no run that looks like a key: its kind, words of which a text has one in lower case, and the pattern. Those
+# that could begin anywhere in a run of signs are looked for from the beginning of the run, so that it is read once.
 _TOLD_BY_A_WORD = (
     ("private key", ("-----begin",), re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY")),
-    ("token", ("eyj",), _word(rf"eyJ[{_IN_WORD}-]{{8,}}\.[{_IN_WORD}-]{{8,}}\.[{_IN_WORD}-]{{8,}}")),
-    ("password in an address", ("://",), _word(rf"[a-z][a-z0-9+.-]*://[^{_SPACE}:/@]+:[^{_SPACE}@/]+@[{_IN_WORD}.-]")),
+    (
+        "token",
+        ("eyj",),
+        re.compile(r"(?<![\w-])(?:(?!\beyJ)[\w-])*+eyJ[\w-]{8,}+\.[\w-]{8,}+\.[\w-]{8,}"),
+    ),
+    (
+        "password in an address",
+        ("://",),
+        re.compile(r"(?<![a-z0-9+.-])(?:(?!\b[a-z])[a-z0-9+.-])*+[a-z][a-z0-9+.-]*+://[^\s:/@]++:[^\s@/]++@[\w.-]"),
+    ),
     (
         "recovery phrase",
         ("seed ", "recovery ", "mnemonic "),
-        _word(
-            rf"(?i:(?:seed|recovery|mnemonic) (?:phrase|words?)[^{_IN_WORD}]+(?:(?:is|are)[^{_IN_WORD}]+)?)"
-            rf"(?:[a-z]{{3,8}}[^{_IN_WORD}]+){{11}}[a-z]{{3,8}}(?:[^{_IN_WORD}]|\z)"
+        re.compile(
+            r"(?i:\b(?:seed|recovery|mnemonic) (?:phrase|words?)\b\W+(?:(?:is|are)\W+)?)"
+            r"(?:[a-z]{3,8}\W+){11}[a-z]{3,8}\b"
         ),
     ),
 )
@@ -136,7 +135,7 @@ def _find(text: str) -> Iterator[str]:
     if "word" in looks:
         lower = text.lower()
         for kind, words, pattern in _TOLD_BY_A_WORD:
-            if any(word in lower for word in words) and pattern.search(text.encode("utf-8", "replace")):
+            if any(word in lower for word in words) and pattern.search(text):
                 yield kind
     if "run" in looks:
         for kind, pattern in _patterns():

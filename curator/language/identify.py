@@ -31,7 +31,7 @@ _MOST_CHARACTERS: Final = 400
 _UNSPACED_WEIGHT: Final = 3  # a letter of a script without blanks says as much as three of another
 _WORDS: Final = re.compile(r"[^\W\d_]+(?:[’'][^\W\d_]+)?")
 _ACCENTED: Final = re.compile("[\u00c0-\u024f\u1e00-\u1eff]")
-_WEB: Final = re.compile(r"https?://\S+|(?<![^\s`])\S[^\s@]{0,1000}+@\S+|`[^`\n]*`")
+_WEB: Final = re.compile(r"https?://\S+|(?<!\S)\S[^\s@]*+@\S+|(?<=`)\S[^\s@]{0,64}+@\S+|`[^`\n]*`")
 _KANA_SHARE: Final = 0.08
 _DEVANAGARI: Final = re.compile("[\u0900-\u0963\u0970-\u097f]+")
 

@@ -284,6 +284,6 @@ def grows(call: Callable[[Any], object], made: Callable[[int], Any]) -> str:
             continue
         texts.setdefault(sizes[2], made(sizes[2]))
         best[sizes[2]] = min(best[sizes[2]], seconds(lambda: call(texts[sizes[2]]), 20 * best[sizes[1]]))
-        if best[sizes[2]] < max(0.15, 8 * best[sizes[1]]):
+        if best[sizes[2]] < max(0.15, 10 * best[sizes[1]]):
             return ""
     return ", ".join(f"{taken:.4f} s at {size >> 10}k" for size, taken in best.items())
