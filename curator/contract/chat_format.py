@@ -18,6 +18,8 @@ from curator.contract.records import Exchange, Family, Message
 from curator.contract.settings_file import line_finder
 from curator.contract.strict_json import BadJson, parse_json
 
+_BETWEEN_WORDS = re.compile(r"[-_ ]")
+
 
 def load_family(path: Path) -> Family:
     """Return one family file, validated. Raises UsageError that lists every mistake with its line."""
@@ -93,7 +95,7 @@ def family_folders(home: Path | None) -> tuple[Path, Path | None]:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[-_ ]", "", name.lower())
+    return _BETWEEN_WORDS.sub("", name.lower())
 
 
 def fitting_families(base_model: str, families: Mapping[str, Family]) -> list[Family]:

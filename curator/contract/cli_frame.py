@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 WIDTH = 80  # columns where no terminal says how wide it is
 _LEAST_WIDTH = 40
 Progress = Callable[[str, int, int], None]  # stage, steps done, steps in all (0: not known)
+_WORD = re.compile(r"\S+\s*")
 
 
 def guarded(program: str, command: Callable[[], int], stopped: str = "stopped", memory: str = "") -> int:
@@ -231,7 +232,7 @@ def _line_starts(text: str, width: int) -> Iterator[int]:
     from rich.cells import cell_len
 
     used = 0
-    for word in re.finditer(r"\S+\s*", text):
+    for word in _WORD.finditer(text):
         if used and used + cell_len(word[0].rstrip()) > width:
             yield word.start()
             used = 0

@@ -26,6 +26,7 @@ _READ_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLO
 
 
 _THERE = "see that the file is there and that you may read it"
+_SPELLED_BYTE = re.compile(rb"\\x([0-9a-f]{2})")
 
 
 class Unreadable(Exception):
@@ -169,7 +170,7 @@ def _read_handle(handle: int, max_bytes: int) -> bytes:
 
 def from_printable(path: str) -> str:
     """Return the path that `printable` made printable."""
-    raw = re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes([int(match[1], 16)]), path.encode())
+    raw = _SPELLED_BYTE.sub(lambda match: bytes([int(match[1], 16)]), path.encode())
     return os.fsdecode(raw)
 
 

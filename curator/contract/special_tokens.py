@@ -244,7 +244,7 @@ def _is_generic(text: str, start: int, end: int) -> bool:
 def _plain_name(name: str, tags: tuple[str, ...], tokens: tuple[str, ...]) -> str:
     """Return the name of a finding with each sign that could be either of two letters as the one that is meant."""
     for known in (*tags, *map(_folded, tokens)):
-        found = re.search("".join(map(_spelled, known)), name)
+        found = re.compile("".join(map(_spelled, known))).search(name)
         if found:
             return name[: found.start()] + known + name[found.end() :]
     return name

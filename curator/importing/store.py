@@ -20,6 +20,7 @@ from curator.records import IMPORT_FORMAT, IMPORT_VERSION, ImportedMessage, Impo
 IMPORTS: Final = "imports"
 MESSAGES, SKIPPED, SUMMARY = "messages.jsonl", "skipped.jsonl", "import.json"
 _LONGEST = 48
+_OTHER = re.compile(r"[^a-z0-9]+")
 
 
 def labels(profile: Path) -> list[str]:
@@ -74,7 +75,7 @@ def known_keys(profile: Path, importer: str) -> Iterator[int]:
 def new_label(profile: Path, importer: str, path: Path) -> str:
     """Return a label that is free: the reader's name and what the export is called, in plain letters."""
     plain = unicodedata.normalize("NFKD", path.resolve().stem).encode("ascii", "ignore").decode().casefold()
-    words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    words = _OTHER.sub("-", plain).strip("-")
     head = importer.replace("_", "-")
     name = words if words.startswith(head) else f"{head}-{words}" if words else head
     name = name[:_LONGEST].strip("-")

@@ -27,6 +27,7 @@ from trainer.model.prompt_template import Exchange, Template
 Progress = Callable[[str, int, int], None]
 # Of each exchange, how much likelier its reply is after its prompt than after others, nats.
 Judge = Callable[[list[Exchange]], list[float]]
+_CHAPTERS = re.compile(r"\n\n\n+")
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class Mixture:
             if source.kind == "books":
                 yield text
             else:
-                yield from (part for part in re.split(r"\n\n\n+", text) if part.strip())
+                yield from (part for part in _CHAPTERS.split(text) if part.strip())
 
     def _window_fault(self, text: str, source: TextSource, rng: random.Random) -> str | None:
         """Return why a window is dropped, or None."""

@@ -73,6 +73,7 @@ from trainer.training.speed import check_memory, fitting_context, use_device
 _SHORT = 40  # tokens of a reply to a fixed prompt, at most
 _PROBE = "-canaries"  # at the end of a probe's name
 _OWN_PROMPTS = 2  # held-out prompts sampled at each evaluation, beside those of etc/trainer.json
+_CLOCK = re.compile(r"\d{6}(?=-)")
 
 
 @dataclass(frozen=True)
@@ -418,7 +419,7 @@ def _name_of_data(dataset: Dataset) -> str:
     if "run" not in dataset.about:
         return dataset.source.stem
     modes = {dialogue.mode for dialogue in dataset.dialogues if dialogue.mode}
-    time = re.match(r"\d{6}(?=-)", dataset.about["run"])
+    time = _CLOCK.match(dataset.about["run"])
     parts = (dataset.about["run_day"], time[0] if time else dataset.about["run"])
     return "-".join([*parts, modes.pop() if len(modes) == 1 else "all"])
 
