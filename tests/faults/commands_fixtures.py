@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,10 +36,11 @@ CURATE_WRITES = [
     Case(f"import {{src}}/chat.txt {_WHO} --owner Ann --dry-run", "bare", name="import --dry-run"),
     Case("import {src}/chat.txt --username bob --home {home} --owner Ann", "bare", name="import, a new profile"),
     Case(f"import --remove whatsapp-chat {_WHO}", "imported", taken=True, name="import --remove"),
-    Case(f"people {_WHO} --name Jon --same Jon", "imported"),
+    Case(f"people {_WHO} --name Jon --same whatsapp:Jon", "imported"),
     Case(f"export {_WHO} --to trl --out {{out}}/trl", "ran", taken=True),
     Case(f"export {_WHO} --to skill --out {{out}}/skill", "ran", taken=True, name="export --to skill"),
-    Case("init {out}/new --demo", "bare", level="files", taken=True),
+    Case("init {out}/new", "bare", level="files"),
+    Case("init {out}/new --demo", "bare", level="files", taken=True, most=30, name="init --demo"),
 ]
 CURATE_READS = {
     "report": [f"report {_WHO}"],
@@ -113,15 +116,16 @@ _FAST = "--precision fp32 --threads 1 --compile never --steps 4 --eval-steps 2 -
 _RESUME = "resume {out}/new"
 TRAINER_WRITES = [
     Case("export {src}/base --to bin --out {out}/m.bin", "trained", taken=True),
-    Case("export {src}/base --to npz --out {out}/m.npz", "trained", taken=True, name="export --to npz", ignored=r"npz$"),
+    Case("export {src}/base --to npz --out {out}/m.npz", "trained", taken=True,
+         name="export --to npz", ignored=r"npz$"),
     Case("export {src}/base --to gguf --out {out}/m.gguf", "trained", taken=True, name="export --to gguf"),
     Case("export {src}/base --to ollama --out {out}/o", "trained", taken=True, name="export --to ollama"),
     Case("export {src}/base --to hf --out {out}/hf", "trained", taken=True, name="export --to hf"),
     Case("import {src}/base --out {out}/in", "trained", taken=True),
     Case("convert {src}/base --dtype bfloat16 --out {out}/half", "trained", taken=True),
     Case("tokenizer train --corpus {src}/text.txt --vocab-size 300 --out {out}/t.model", "trained", taken=True),
-    Case("modules add new --text {src}/text.txt --tokenizer {src}/base/tokenizer.model --shards {src}/shards", "trained",
-         taken=True),
+    Case("modules add new --text {src}/text.txt --tokenizer {src}/base/tokenizer.model --shards {src}/shards",
+         "trained", taken=True),
     Case("modules remove one --shards {src}/shards", "trained", taken=True, level="files"),
     Case("models --profile ann --home {home} --use two", "trained"),
     Case("health {src}/base --text {src}/text.txt --replies 0 --html {out}/page.html", "trained", ignored="page.html$"),
