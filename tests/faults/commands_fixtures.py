@@ -112,7 +112,7 @@ _TINY = (
     "--dim 32 --n-layers 2 --n-heads 2 --hidden-dim 64 --context 32 --per-device-batch-size 4 --compile never "
     "--gradient-accumulation-steps 1 --precision fp32 --threads 1 --steps 4 --save-steps 2 --eval-steps 2 --seed 5"
 )
-_FAST = "--precision fp32 --threads 1 --compile never --steps 4 --eval-steps 2 --save-steps 2 --dropout 0 --replay 0"
+_FAST = "--precision fp32 --threads 1 --compile never --steps 4 --eval-steps 2 --save-steps 2 --dropout 0"
 _RESUME = "resume {out}/new"
 TRAINER_WRITES = [
     Case("export {src}/base --to bin --out {out}/m.bin", "trained", taken=True),
@@ -121,15 +121,15 @@ TRAINER_WRITES = [
     Case("export {src}/base --to gguf --out {out}/m.gguf", "trained", taken=True, name="export --to gguf"),
     Case("export {src}/base --to ollama --out {out}/o", "trained", taken=True, name="export --to ollama"),
     Case("export {src}/base --to hf --out {out}/hf", "trained", taken=True, name="export --to hf"),
-    Case("import {src}/base --out {out}/in", "trained", taken=True),
+    Case("import {src}/hf --out {out}/in", "trained", taken=True),
     Case("convert {src}/base --dtype bfloat16 --out {out}/half", "trained", taken=True),
     Case("tokenizer train --corpus {src}/text.txt --vocab-size 300 --out {out}/t.model", "trained", taken=True),
     Case("modules add new --text {src}/text.txt --tokenizer {src}/base/tokenizer.model --shards {src}/shards",
          "trained", taken=True),
     Case("modules remove one --shards {src}/shards", "trained", taken=True, level="files"),
     Case("models --profile ann --home {home} --use two", "trained"),
-    Case("health {src}/base --text {src}/text.txt --replies 0 --html {out}/page.html", "trained", ignored="page.html$"),
-    Case("eval {src}/base --text {src}/text.txt --replies 0 --html {out}/page.html", "trained", ignored="page.html$"),
+    Case("health {src}/base --shards {src}/shards --replies 0 --html {out}/page.html", "trained", ignored="page.html$"),
+    Case("eval {src}/base --shards {src}/shards --replies 0 --html {out}/page.html", "trained", ignored="page.html$"),
     Case("chat {src}/base --max-tokens 4 --threads 1", "trained", stdin="Ba ko?\n/save {out}/talk.jsonl\n/quit\n",
          statuses=("0",)),
     Case(f"pretrain --shards {{src}}/shards --tokenizer {{src}}/base/tokenizer.model --out {{out}}/new {_TINY}",
@@ -164,6 +164,8 @@ def _trained(world: World, server: Server) -> None:
     (source / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     base = f"pretrain --shards {{src}}/shards --tokenizer {{src}}/place/tokenizer.model --out {{src}}/base {_TINY}"
     done = server.run(world, Case(base, "").command(world), here=True)
+    assert done.status == "0", done
+    done = server.run(world, Case("export {src}/base --to hf --out {src}/hf", "").command(world), here=True)
     assert done.status == "0", done
     kept = world.folder / "home" / "profiles" / "ann" / "out" / "checkpoints"
     for name in ("one", "two"):

@@ -40,6 +40,7 @@ _VARIES = [
     (re.compile(rb"\b[0-9a-f]{12}\b"), b"SHA"),
 ]
 _HARMLESS = (".lock", ".lock.pid")
+_TORCH = "tmp/torchinductor_"  # torch's own cache
 _CACHE = re.compile(r"(^|/)cache(/|$)|\.sqlite")
 
 
@@ -133,7 +134,7 @@ class World:
         found: dict[str, str] = {}
         for path in sorted(self.folder.rglob("*")):
             name = str(path.relative_to(self.folder))
-            if path.name in _HARMLESS or _CACHE.search(name) or _is_probe(path):
+            if path.name in _HARMLESS or _CACHE.search(name) or _is_probe(path) or _TORCH in name:
                 continue
             if path.is_file():
                 shown = name if is_leftover(name) else steady(name.encode()).decode()

@@ -30,7 +30,7 @@ def load(program: str) -> None:
 
 def here(job: dict[str, Any]) -> int:
     """Run a command in this process, so that what it loads is there for all the others."""
-    kept = [os.dup(number) for number in range(3)]
+    kept, stdin = [os.dup(number) for number in range(3)], sys.stdin
     sys.stdout.flush()
     try:
         return command(job)
@@ -39,6 +39,7 @@ def here(job: dict[str, Any]) -> int:
         for number, handle in enumerate(kept):
             os.dup2(handle, number)
             os.close(handle)
+        sys.stdin = stdin
 
 
 def child(job: dict[str, Any]) -> None:
@@ -61,6 +62,7 @@ def command(job: dict[str, Any]) -> int:
     for number, path in ((1, job["out"]), (2, job["err"])):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
     os.dup2(os.open(job["stdin"] or os.devnull, os.O_RDONLY), 0)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - the command's
     os.environ.update(job["environment"])
     os.chdir(job["folder"])
     tempfile.tempdir = None
