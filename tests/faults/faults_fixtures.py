@@ -105,7 +105,7 @@ class Server:
     def close(self) -> None:
         assert self._process.stdin and self._process.stdout
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait(60)
         self._process.stdout.close()
 
 
@@ -172,7 +172,7 @@ class Case:
     @property
     def shown(self) -> str:
         """What the case is called."""
-        return self.name or self.words.split()[0]
+        return self.name or self.command_name
 
     @property
     def command_name(self) -> str:
@@ -205,7 +205,8 @@ class Trial:
         assert self.clean.status in self.case.statuses, self.clean
         self.after = self.state()
         assert not split(self.after)[1], f"a clean run leaves {split(self.after)[1]}"
-        self.steps = log.read_text(errors="replace").splitlines() if log.exists() else []
+        self.steps = log.read_text(errors="replace").splitlines()
+        assert self.steps, "it writes nothing: is it one of those that only read?"
 
     def state(self) -> dict[str, str]:
         ignored = re.compile(self.case.ignored)
