@@ -115,9 +115,9 @@ _TINY = (
 _FAST = "--precision fp32 --threads 1 --compile never --steps 4 --eval-steps 2 --save-steps 2 --dropout 0"
 _RESUME = "resume {out}/new"
 TRAINER_WRITES = [
-    Case("export {src}/base --to bin --out {out}/m.bin", "trained", taken=True),
+    Case("export {src}/base --to bin --out {out}/m.bin", "trained", taken=True, early=r"m\.tokenizer.bin$"),
     Case("export {src}/base --to npz --out {out}/m.npz", "trained", taken=True,
-         name="export --to npz", ignored=r"npz$"),
+         name="export --to npz", ignored=r"npz$", early=r"m\."),
     Case("export {src}/base --to gguf --out {out}/m.gguf", "trained", taken=True, name="export --to gguf"),
     Case("export {src}/base --to ollama --out {out}/o", "trained", taken=True, name="export --to ollama"),
     Case("export {src}/base --to hf --out {out}/hf", "trained", taken=True, name="export --to hf"),
@@ -125,7 +125,7 @@ TRAINER_WRITES = [
     Case("convert {src}/base --dtype bfloat16 --out {out}/half", "trained", taken=True),
     Case("tokenizer train --corpus {src}/text.txt --vocab-size 300 --out {out}/t.model", "trained", taken=True),
     Case("modules add new --text {src}/text.txt --tokenizer {src}/base/tokenizer.model --shards {src}/shards",
-         "trained", taken=True),
+         "trained", taken=True, early=r"shards/new\.json$"),
     Case("modules remove one --shards {src}/shards", "trained", taken=True, level="files"),
     Case("models --profile ann --home {home} --use two", "trained"),
     Case("health {src}/base --data {src}/rows.jsonl --home {home} --replies 4 --html {out}/page.html", "trained", ignored="page.html$"),

@@ -71,8 +71,8 @@ def trial(name: str, server: Server, worlds: dict[str, World]) -> Trial:
 def test_killed_or_refused_at_a_few_points(name: str, server: Server, worlds: dict[str, World]) -> None:
     """Old or new, whole; the next run works, and nothing is left."""
     tries = trial(name, server, worlds)
-    kill_points(tries, 0.04)
-    fault_points(tries, 0.04)
+    kill_points(tries, 0.01)
+    fault_points(tries, 0.01)
     tries.done()
 
 
