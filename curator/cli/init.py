@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from curator.contract.cli_frame import command_line, log, made, next_step
 from curator.contract.errors import UsageError, disk_error
+from curator.contract.files import whole_folder, write_whole
 
 
 def add(commands: Any) -> None:
@@ -53,22 +54,23 @@ def make_home(folder: Path, demo: bool) -> Path:
     from curator.contract.homes import shipped_demo, shipped_etc  # here, since `curate --help` must not pay for it
 
     try:
-        _copy_missing(shipped_etc(), folder / "etc", "*.json")
+        _copy_missing(shipped_etc(), folder / "etc", "*.json", write_whole)
         (folder / "profiles").mkdir(parents=True, exist_ok=True)
         if demo:
             place = folder / "profiles" / "greggles"
             if place.exists():
                 raise UsageError(f"{place} is there already", "remove it first, or leave --demo away")
-            _copy_missing(shipped_demo(), place, "*")
+            with whole_folder(place, option="") as building:
+                _copy_missing(shipped_demo(), building, "*", Path.write_bytes)
     except OSError as error:
         raise disk_error(error, "cannot make the home", folder, option="curate init DIR") from error
     return folder.resolve()
 
 
-def _copy_missing(source: Path, target: Path, pattern: str) -> None:
+def _copy_missing(source: Path, target: Path, pattern: str, write: Callable[[Path, bytes], object]) -> None:
     for path in sorted(source.rglob(pattern)):
         relative = path.relative_to(source)
         if path.is_dir() or relative.parts[0] == "out" or (target / relative).exists():
             continue
         (target / relative).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target / relative)
+        write(target / relative, path.read_bytes())

@@ -23,6 +23,7 @@ from curator.contract.cli_frame import (
     print_json,
     print_table,
     stop_status,
+    stoppable,
 )
 from curator.contract.errors import CuratorError, HostError, UsageError, counted, printable
 
@@ -109,7 +110,6 @@ def _results(
     options: argparse.Namespace, names: Sequence[str], given: Password | None, make: Callable[..., Outcome]
 ) -> list[Result]:
     """Return what became of each profile; after Ctrl-C or SIGTERM those that have no set are told as stopped."""
-    from curator.run_folder import stoppable
 
     results: list[Result] = []
     try:

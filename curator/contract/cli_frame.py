@@ -13,12 +13,14 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import sys
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from curator.contract.errors import CuratorError, HostError, printable
@@ -42,7 +44,8 @@ def guarded(program: str, command: Callable[[], int], stopped: str = "stopped", 
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # an ASCII locale must not end a run that is published
     try:
-        code = command()
+        with stoppable():
+            code = command()
         sys.stdout.flush()
     except CuratorError as error:
         print(f"{program}: {harmless(str(error))}", file=sys.stderr)
@@ -61,6 +64,28 @@ def guarded(program: str, command: Callable[[], int], stopped: str = "stopped", 
         print(f"{program}: out of memory{memory}", file=sys.stderr)
         return 3
     return code
+
+
+class _Stopped(KeyboardInterrupt):
+    """SIGTERM, taken as Ctrl-C is: clean up, publish nothing."""
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let SIGTERM end the job as Ctrl-C does, so that nothing half-made stays behind."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise _Stopped(128 + number)
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread, which alone may set signal handlers
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def host_error(error: OSError) -> HostError:

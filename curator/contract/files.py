@@ -12,13 +12,14 @@ import os
 import re
 import shutil
 import stat
+import tempfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from curator.contract.errors import HostError, UsageError, counted, disk_error, printable
+from curator.contract.errors import KEPT, PUBLISHED, HostError, UsageError, counted, disk_error, printable
 from curator.contract.strict_json import BadJson, parse_foreign_json, parse_json
 
 # O_NONBLOCK so that opening a FIFO returns at once; O_NOFOLLOW so that a link out of the profile is never read.
@@ -282,21 +283,21 @@ def read_json(path: Path, limit: int = 32 << 20, *, foreign: bool = False) -> An
 def write_whole(path: Path, data: bytes | str) -> None:
     """Write a file under another name and rename it into its place, so that it is there whole or not at all.
 
-    Raises HostError where the disk refuses; what was there before is still there.
+    What killed processes left beside it is removed first. Raises HostError where the disk refuses; what was there
+    before is still there.
     """
-    aside = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    aside = _aside(path)
     try:
+        clear_stale(path)
         with aside.open("wb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise disk_error(error, "cannot write", path) from None
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+    finally:
+        take_away(aside)
 
 
 @contextmanager
@@ -309,34 +310,181 @@ def whole_folder(
     processes left beside `place` is removed first. `option` is that which named `place`, "" where none did. Raises
     HostError where the disk refuses.
     """
+    clear_stale(place)
     if not replace:
         refuse_existing(place, option)
-    building = place.with_name(f".{place.name}.tmp-{os.getpid()}")
-    old = place.with_name(f".{place.name}.old-{os.getpid()}")
+    building, old = _aside(place), place.with_name(f".{place.name}.old-{os.getpid()}")
+    made: list[Path] = []
+    published = False
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        _clear_stale(place)
+        made = make_folders(place.parent)
         building.mkdir(mode)
         yield building
         sync_tree(building)
         if replace and place.exists():
             place.rename(old)
         building.rename(place)
+        published = True
         sync_folder(place.parent)
     except OSError as error:
-        raise disk_error(error, doing, place, option=option) from error
+        raise disk_error(error, doing, place, PUBLISHED if published else KEPT, option=option) from error
     finally:
-        shutil.rmtree(building, ignore_errors=True)
+        if not published and old.exists():
+            with suppress(OSError):
+                old.rename(place)
+        take_away(building, *([old] if place.exists() else []))
+        if not published:
+            unmake_folders(made)
+
+
+@contextmanager
+def whole_files(places: Sequence[Path], *, doing: str = "cannot write", option: str = "--out") -> Iterator[Path]:
+    """Give a folder to write files of these names in, all for one folder; on a normal exit each is renamed into its
+    place, the last of them last: once that is there, all are. On an error none is there.
+
+    Where a process was killed between two renames, the files without the last one are its leftovers: they are removed
+    first, where their sizes and times are those that it noted. Raises UsageError where one of them exists already,
+    HostError where the disk refuses.
+    """
+    main = places[-1]
+    aside, moved, made = _aside(main), list[Path](), list[Path]()
+    clear_stale(main)
+    for place in places:
+        refuse_existing(place, option)
+    try:
+        made = make_folders(main.parent)
+        aside.mkdir()
+        yield aside
+        sync_tree(aside)
+        (aside / _MOVED).write_text(json.dumps({place.name: _marks(aside / place.name) for place in places[:-1]}))
+        for place in places:
+            refuse_existing(place, option)
+            moved.append(place)
+            (aside / place.name).rename(place)
+        moved.clear()
+        sync_folder(main.parent)
+    except OSError as error:
+        raise disk_error(error, doing, main, KEPT if moved or not main.exists() else PUBLISHED, option=option) from None
+    finally:
+        take_away(*moved, aside)
+        if not main.exists():
+            unmake_folders(made)
+
+
+_MOVED = ".moved.json"  # in the folder of a job that publishes several files: what it had begun to move
+
+
+def _marks(path: Path) -> list[int]:
+    """Return by what a file is known again after a rename."""
+    found = path.stat()
+    return [found.st_ino, found.st_size, found.st_mtime_ns]
+
+
+def _aside(place: Path) -> Path:
+    """Return the name under which a place is built: hidden, and it names our process."""
+    return place.with_name(f".{place.name}.tmp-{os.getpid()}")
+
+
+def make_folders(folder: Path) -> list[Path]:
+    """Make a folder and those above it; return those that were not there, deepest first. Raises OSError."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        unmake_folders(missing)
+        raise
+    return missing
+
+
+def unmake_folders(made: Iterable[Path]) -> None:
+    """Remove folders that `make_folders` made; one that is not empty stays, for another job is in it."""
+    with suppress(OSError):
+        for folder in made:
+            folder.rmdir()
+
+
+def take_away(*paths: Path) -> None:
+    """Remove files or folders that are no more needed; what the disk does not let go is taken away at the next start.
+
+    A failure here would hide the error that led to it.
+    """
+    for path in paths:
+        for _ in range(2):  # a disk may refuse once
+            with suppress(OSError):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+                if not os.path.lexists(path):
+                    break
+
+
+def clear_stale(place: Path) -> None:
+    """Remove what killed processes have left beside a place; one that still runs keeps its own.
+
+    Where it was killed between the two renames that replace a folder, what was there before is put back.
+    """
+    for stale in _of_the_dead(place, "old"):
         if place.exists():
-            shutil.rmtree(old, ignore_errors=True)
+            take_away(stale)
+        else:
+            with suppress(OSError):
+                stale.rename(place)
+    for stale in _of_the_dead(place, "tmp"):
+        if not place.exists():
+            _take_back(stale)
+        take_away(stale)
 
 
-def _clear_stale(place: Path) -> None:
-    """Remove what killed processes have left beside a place; one that still runs keeps its own."""
-    for stale in place.parent.glob(f".{glob.escape(place.name)}.tmp-*"):
+def clear_dead(folder: Path) -> None:
+    """Remove all that killed processes have left in a folder that is ours alone; see `clear_stale`."""
+    names = {_LEFT.fullmatch(path.name) for path in (folder.iterdir() if folder.is_dir() else ())}
+    for name in sorted({found[1] for found in names if found}):
+        clear_stale(folder / name)
+
+
+_LEFT = re.compile(r"\.(.+)\.(?:tmp|old)-\d+")
+
+
+@contextmanager
+def scratch_folder(prefix: str, folder: Path | None = None) -> Iterator[Path]:
+    """Give a folder for its owner alone, in `folder` (default: that for temporary files); it is gone afterwards.
+
+    Those of the same prefix that killed processes of ours have left are removed first. Raises OSError.
+    """
+    above = folder or Path(tempfile.gettempdir())
+    for stale in above.glob(f"{glob.escape(prefix)}*-*"):
+        number = stale.name.removeprefix(prefix).partition("-")[0]
+        if number.isdigit() and not _runs(int(number)) and stale.lstat().st_uid == os.getuid():
+            take_away(stale)
+    made = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=folder))
+    try:
+        yield made
+    finally:
+        take_away(made)
+
+
+def _of_the_dead(place: Path, kind: str) -> Iterator[Path]:
+    try:
+        found = sorted(place.parent.glob(f".{glob.escape(place.name)}.{kind}-*"))
+    except OSError:
+        return
+    for stale in found:
         number = stale.name.rpartition("-")[2]
         if number.isdigit() and (int(number) == os.getpid() or not _runs(int(number))):
-            shutil.rmtree(stale, ignore_errors=True)
+            yield stale
+
+
+def _take_back(aside: Path) -> None:
+    """Remove the files that a killed process had moved out of its folder, where they are still those."""
+    try:
+        moved = json.loads((aside / _MOVED).read_text("utf-8"))
+        for name, marks in moved.items():
+            path = aside.parent / Path(name).name
+            if path.is_file() and not path.is_symlink() and _marks(path) == marks:
+                take_away(path)
+    except (OSError, ValueError, AttributeError):
+        return
 
 
 def _runs(process: int) -> bool:
@@ -344,7 +492,7 @@ def _runs(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:
+    except (OSError, OverflowError):
         pass
     return True
 
@@ -384,4 +532,5 @@ def locked(folder: Path, held: Callable[[], HostError] | None = None) -> Iterato
     try:
         yield
     finally:
-        lock.release()
+        with suppress(OSError):  # the system lets go of it when the process ends, whatever the disk says now
+            lock.release()

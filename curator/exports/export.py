@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from curator.contract import __version__
-from curator.contract.cli_frame import Progress, no_progress
+from curator.contract.cli_frame import Progress, no_progress, stoppable
 from curator.contract.errors import PluginError, UsageError, counted, printable
 from curator.contract.files import HashedFile, whole_folder
 from curator.contract.finetune_config import Keys, require_mode, share_notes, size_note
@@ -28,7 +28,6 @@ from curator.hooks import ExportJob, Recipe
 from curator.plugin_errors import defined, raised
 from curator.plugin_manager import call_plugin
 from curator.records import EXPORT_FORMAT, EXPORT_VERSION, Conversation, ExportIndex, ExportSummary
-from curator.run_folder import stoppable
 
 CARD, INDEX, MANIFEST = "README.md", "index.jsonl", "export.json"
 _BATCH = 256

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from curator.contract import __version__
+from curator.contract.cli_frame import stoppable
 from curator.contract.errors import PluginError, counted
 from curator.contract.files import HashedFile, whole_folder
 from curator.contract.records import SUMMARY
@@ -22,7 +23,6 @@ from curator.hooks import Pack
 from curator.plugin_errors import defined
 from curator.plugin_manager import call_plugin
 from curator.records import EXPORT_FORMAT, EXPORT_VERSION, ExportSummary, PackSource
-from curator.run_folder import stoppable
 
 SOURCES: Final = "sources.jsonl"
 _SAMPLE: Final = re.compile(r"\b[0-9a-f]{16}-\d+\b")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import msgspec
 
 from curator.contract.cli_frame import command_line
 from curator.contract.errors import HostError, UsageError, disk_error, printable, unknown_name
+from curator.contract.files import clear_dead, take_away
 from curator.importing.staging import key_of
 from curator.records import IMPORT_FORMAT, IMPORT_VERSION, ImportedMessage, ImportSummary
 
@@ -92,15 +92,16 @@ def remove(profile: Path, label: str) -> Path:
 
     Raises UsageError for an unknown label, HostError where the disk refuses.
     """
+    clear_dead(profile / IMPORTS)
     known = labels(profile)
     if label not in known:
         what_there_is = command_line("curate", "import", "--list", "--username", profile.name)
         raise unknown_name("import", label, known, f"they are listed by: {what_there_is}")
     folder = profile / IMPORTS / label
-    aside = folder.with_name(f".{label}.old-{os.getpid()}")
+    aside = folder.with_name(f".{label}.tmp-{os.getpid()}")
     try:
         folder.rename(aside)  # gone at once and whole, whatever happens next
-        shutil.rmtree(aside)
     except OSError as error:
         raise disk_error(error, "cannot remove", folder, option="--remove") from None
+    take_away(aside)
     return folder

@@ -18,7 +18,6 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from curator.contract.cli_frame import command_line, free_name
 from curator.contract.errors import CuratorError, JobError, UsageError, counted
-from curator.contract.files import write_whole
 from curator.contract.finetune_config import load_fine_tune, require_mode, size_note
 from curator.contract.homes import CHECKPOINTS, find_profile
 from curator.contract.records import VOICE_REFERENCE
@@ -482,20 +481,25 @@ def finetune(
     job = TrainingJob(
         kind="finetune", run=run, out=out, plan=plan, about=about, tokenizer=ready.base.tokenizer,
         template=ready.template, parent=ready.base.as_parent(), acceptance=gate, sampling=ready.base.record.sampling,
-        begun_from=ready.begin.folder.name if ready.begin else None,
+        begun_from=ready.begin.folder.name if ready.begin else None, words=lambda: _known_words(ready),
     )  # fmt: skip
     try:
         run_training(job, resuming=resuming, allow_drift=allow_drift)
     except JobError:
         _say_which_run(ready, callback)
         raise
-    if (ready.base.folder / LEXICON).is_file():  # what its replies may hold: its base's words, and the person's
-        known = words_of([*ready.samples.train_dialogues, *ready.samples.holdout_dialogues])
-        for earlier in (ready.base, ready.begin):
-            if earlier and (earlier.folder / LEXICON).is_file():
-                known |= read_words(earlier.folder / LEXICON)
-        write_whole(out / LEXICON, pack_words(known))
     return out, ready
+
+
+def _known_words(ready: FinetuneContext) -> bytes | None:
+    """Return the lexicon of what replies may hold, its base's words and the person's; None where the base has none."""
+    if not (ready.base.folder / LEXICON).is_file():
+        return None
+    known = words_of([*ready.samples.train_dialogues, *ready.samples.holdout_dialogues])
+    for earlier in (ready.base, ready.begin):
+        if earlier and (earlier.folder / LEXICON).is_file():
+            known |= read_words(earlier.folder / LEXICON)
+    return pack_words(known)
 
 
 def _say_which_run(ready: FinetuneContext, callback: TrainerCallback) -> None:
