@@ -6,7 +6,7 @@
 | ShareGPT | `{"conversations": [{"from", "value"}, ...]}` |
 | Gemini | `{"contents": [{"role", "parts": [{"text"}]}, ...]}` |
 | Alpaca | `{"instruction", "input", "output"}`; `input` may be empty or missing, `history` holds earlier pairs |
-| pair | `{"input", "output"}`, and the same under `prompt` or `query`, `completion` or `response`, `question`, `answer` |
+| pair | `{"input", "output"}`; `prompt`, `question` or `query`, with `completion`, `response` or `answer` |
 | text | `{"text"}` of labelled lines (`Q:` and `A:`, `User:` and `Assistant:`, ...) or in a known model's template |
 
 A file of text whose lines begin with such labels is read too. The content of a message is a text, or a list of parts
