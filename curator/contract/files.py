@@ -243,12 +243,16 @@ def sha256_of(path: Path) -> str:
         raise HostError(f"cannot read {printable(str(path))}: {error.strerror}") from None
 
 
-def read_text(path: Path) -> str:
-    """Return the text of a UTF-8 file, packed by gzip or not, with newlines as '\\n'. Raises UsageError where
-    it is no such text or cannot be read."""
+def read_text(path: Path, *, lenient: bool = False) -> str:
+    """Return the text of a UTF-8 file, packed by gzip or not, with newlines as '\\n'.
+
+    With `lenient` a byte that is no UTF-8 becomes half of a surrogate pair, unless NULs tell that it is no text at all.
+    Raises UsageError where it is no such text or cannot be read.
+    """
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        return raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        errors = "surrogateescape" if lenient and b"\0" not in raw else "strict"
+        return raw.decode("utf-8-sig", errors).replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         raise UsageError(f"cannot read {printable(str(path))}: {error.strerror or error}", _THERE) from None
     except (EOFError, zlib.error):

@@ -88,3 +88,9 @@ class Template(BaseModel):
         """Say whether a prompt has this template's form already."""
         begin, _, end = self.prompt.partition("{input}")
         return text.startswith(begin.strip()) and text.rstrip().endswith(end.strip())
+
+    def turn_mark(self, text: str) -> str:
+        """Return the mark of a turn of this template that a text would write into the middle of itself; "" for none."""
+        begin, _, end = self.prompt.partition("{input}")
+        marks = [f"\n{mark.strip()}" for mark in (begin, end) if mark.strip()]
+        return next((mark for mark in [*self.stops, *marks] if mark in text), "")

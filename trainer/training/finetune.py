@@ -215,7 +215,7 @@ def prepare(request: FinetuneRequest, *, resuming: bool = False) -> FinetuneCont
                 f"{counted(left, 'held-out sample is', 'held-out samples are')} left out, since {request.begin} was "
                 "trained on them: curate run --since keeps what is held out apart"
             )
-    notes += _sample_notes(samples)
+    notes += sample_notes(samples)
     prompts = [*trainer.preview_prompts, *(dialogue.prompt for dialogue in samples.holdout_dialogues[:_OWN_PROMPTS])]
     return FinetuneContext(
         base=base,
@@ -366,19 +366,24 @@ def _defaults(
     return settings, [*notes, *([size] if size else [])], config.max_seq_length
 
 
-def _sample_notes(samples: Samples) -> list[str]:
+def sample_notes(samples: Samples) -> list[str]:
+    """Return what a person should know about samples: what was cut or left out to fit, and that nothing is held out."""
     notes = []
-    if samples.shortened:
+    if prompts := samples.shortened - samples.forgotten:
         notes.append(
-            f"{counted(samples.shortened, 'long prompt was cut at its', 'long prompts were cut at their')} beginning, "
+            f"{counted(prompts, 'long prompt was cut at its', 'long prompts were cut at their')} beginning, "
             "so that the whole reply fits the context"
         )
-    if samples.left_out:
-        names = ", ".join(samples.left_out[:3])
-        notes.append(
-            f"{counted(len(samples.left_out), 'sample left out: its', 'samples left out: their')} reply does not "
-            f"fit the context ({names} ...)"
-        )
+    if samples.forgotten:
+        lost = counted(samples.forgotten, "sample without its", "samples without their")
+        notes.append(f"{lost} oldest exchanges, so that the rest fits the context")
+    if many := len(samples.left_out):
+        why = {
+            0: "the reply is longer than the context",
+            many: "the reply leaves no room in the context for the prompt",
+        }.get(samples.crowded, "the reply is longer than the context, or leaves no room in it for the prompt")
+        names = ", ".join(samples.left_out[:3]) + (", ..." if many > 3 else "")
+        notes.append(f"{counted(many, 'sample')} left out: {why} ({names})")
     if not samples.holdout:
         notes.append(
             "nothing is held out, since there are too few conversations: the last weights are kept without "
