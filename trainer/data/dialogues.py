@@ -55,6 +55,11 @@ class Dialogue:
     year: str = ""
     question: str = ""
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Its own two texts, and those of the exchanges before it."""
+        return (self.prompt, self.reply, *(text for exchange in self.history for text in exchange))
+
 
 @dataclass
 class Dataset:
@@ -107,9 +112,9 @@ def read_dialogues(
     if profile is not None:
         if home is None:
             raise UsageError("no home found for --profile", "name one with --home DIR")
-        return read_run(latest_run(find_profile(home, profile, "--profile")))
+        return _without_turns(read_run(latest_run(find_profile(home, profile, "--profile"))), template)
     if run is not None:
-        return read_run(run)
+        return _without_turns(read_run(run), template)
     if data is None:
         raise UsageError("what to train on?", "add --profile P, --run DIR or --data FILE")
     return read_file(data, template)
@@ -143,6 +148,26 @@ def read_run(folder: Path) -> Dataset:
     about = {"run": folder.name, "run_day": folder.resolve().parent.name, "samples_sha256": recorded or sha256_of(path),
              "username": summary.get("username", "")}  # fmt: skip
     return Dataset(folder, dialogues, tags, about)
+
+
+def _without_turns(dataset: Dataset, template: Template) -> Dataset:
+    """Return a run without the samples in which a line begins like a turn of the template.
+
+    The run may have been made for a family whose turns begin otherwise.
+
+    Raises JobError where there is no other sample.
+    """
+    found = [(one, next(filter(None, map(template.turn_mark, one.texts)), "")) for one in dataset.dialogues]
+    if not any(mark for _, mark in found):
+        return dataset
+    kept = [one for one, mark in found if not mark]
+    names = [f"{one.name} ({mark.strip()})" for one, mark in found if mark]
+    left_out = counted(len(names), "sample left out: a line of it begins", "samples left out: a line of each begins")
+    more = " ..." if len(names) > _SHOWN else ""
+    note = f"{left_out} like a turn of this model's prompts: {', '.join(names[:_SHOWN])}{more}"
+    if not kept:
+        raise JobError(f"{dataset.source}: {note}", "make the run for this model: curate run --family llisa")
+    return replace(dataset, dialogues=kept, notes=[*dataset.notes, note])
 
 
 def _whole_array(path: Path) -> list[Any]:
@@ -371,7 +396,7 @@ def without_secrets(dataset: Dataset) -> tuple[Dataset, list[str]]:
 
 def _secret_in(dialogue: Dialogue, kinds: dict[str, tuple[str, ...]]) -> str | None:
     found: dict[str, None] = {}
-    for text in (dialogue.prompt, dialogue.reply, *(text for exchange in dialogue.history for text in exchange)):
+    for text in dialogue.texts:
         if text not in kinds:
             kinds[text] = secrets_of([text])
         found |= dict.fromkeys(kinds[text])

@@ -90,7 +90,13 @@ class Template(BaseModel):
         return text.startswith(begin.strip()) and text.rstrip().endswith(end.strip())
 
     def turn_mark(self, text: str) -> str:
-        """Return the mark of a turn of this template that a text would write into the middle of itself; "" for none."""
+        """Return the mark of a turn of this template that a text would write into the middle of itself; "" for none.
+
+        A line that begins with one is a turn, blanks before it or not, and whatever ends the line before.
+        """
+        if stop := next((stop for stop in self.stops if stop in text), ""):
+            return stop
         begin, _, end = self.prompt.partition("{input}")
-        marks = [f"\n{mark.strip()}" for mark in (begin, end) if mark.strip()]
-        return next((mark for mark in [*self.stops, *marks] if mark in text), "")
+        marks = tuple(mark.strip() for mark in (begin, end) if mark.strip())
+        lines = (line.lstrip() for line in text.splitlines()[1:])
+        return next((f"\n{mark}" for line in lines for mark in marks if line.startswith(mark)), "")
