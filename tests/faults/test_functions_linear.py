@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from functools import cache
@@ -23,7 +24,7 @@ from curator.records import MemoryEvent
 
 NAMES: Final = Names.of(("Ann",), ("User", "Me"), ("Assistant", "MetaHuman"))
 TOKENS: Final = ("<|im_end|>", "<|im_start|>", "</s>", "[INST]", "@@END@@", "### Response:")
-SEED: Final = random.SystemRandom().randrange(1 << 32)
+SEED: Final = int(os.environ.get("FAULTS_SEED", "19"))
 # (head, what is repeated, tail)
 TEXTS: Final = [
     ("🤔 a", "\n", "x 💭 b"), ("🤔 a", "\n\n💭", ""), ("🤔 a", " \n", "\n💭"), ("🤔", "💭 ", "x"),
