@@ -269,10 +269,10 @@ class Timeline(Order):
         """Return how another process finds this timeline, once it is in order."""
         return SharedTimeline((_EVENTS, _ORDER), len(self), self._window, self.marks)
 
-    def places(self, keys: set[str]) -> set[int]:
-        """Return the places of the events with these keys."""
+    def places(self, keys: set[str]) -> npt.NDArray[np.int64]:
+        """Return the places of the events with these keys, ascending, shape (memories,)."""
         numbers = np.array([int(key, 16) for key in keys], dtype=np.uint64)
-        return set(np.flatnonzero(np.isin(self._sorted_keys, numbers)).tolist())
+        return np.flatnonzero(np.isin(self._sorted_keys, numbers))
 
     def close(self) -> None:
         """Give the disk space back."""

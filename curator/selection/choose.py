@@ -70,15 +70,15 @@ def choose(
     screened = store.memories(np.arange(len(store)))
     standing = _Standing.of(collected, options.since, older)
     twins = lru_cache(maxsize=_REMEMBERED)(lambda row: store.spool.get(row).sample.metadata.sample_id)
-    for row in np.flatnonzero(older >= 0).tolist():
+    for row in map(int, np.flatnonzero(older >= 0)):
         detail = f"of {twins(int(older[row]))}, similarity {similarity[row]:.2f}"
         _drop_row(collected, row, "screen", "near_duplicate", detail)
     rows = np.flatnonzero(older < 0)
-    unique, unique_memories = len(rows), store.memories(rows)
+    known, unique, unique_memories = rows, len(rows), store.memories(rows)
+    del older, similarity  # eight bytes a sample each
     progress("choosing", 0, 1)
     learnt, held = rows[standing.learnt[rows]], rows[standing.held[rows]]
     rows = _narrow(collected, rows, rows[~standing.learnt[rows]], "in_earlier_run")
-    known = np.flatnonzero(older < 0)
     new = _narrowed(collected, rows[~standing.held[rows]], known, settings, options, progress)
     if options.since and not len(new):
         raise JobError(
@@ -204,7 +204,7 @@ def _held_out(
 
 def _narrow(collected: Collected, before: Rows, after: Rows, reason: str) -> Rows:
     gone = np.setdiff1d(before, after, assume_unique=True)
-    for row in gone.tolist():
+    for row in map(int, gone):
         _drop_row(collected, row, "select", reason)
     if reason in SPARED:
         collected.store.spared.append(gone)

@@ -166,12 +166,14 @@ class SampleStore:
         """Return the conversations of a thought and of what answers it, shape (answers, 2)."""
         return self.order.groups_at(as_numpy(self._answers)).reshape(-1, 2)
 
-    def places(self, rows: Rows) -> set[int]:
-        """Return the places of the memories that have a sample, or an exchange in one, among these rows, (samples,)."""
-        places = set(as_numpy(self.columns.places)[rows].tolist())
-        if self.beside:
-            places.update(place for row in rows.tolist() for place in self.beside.get(row, ()))
-        return places
+    def places(self, rows: Rows) -> Rows:
+        """Return the places of the memories that have a sample, or an exchange in one, among these rows, (samples,).
+
+        They have the shape (memories,), each once, ascending.
+        """
+        places = np.unique(as_numpy(self.columns.places)[rows].astype(np.int64))
+        having = rows[np.isin(rows, np.fromiter(self.beside, np.int64, len(self.beside)))]
+        return np.union1d(places, np.array([place for row in having.tolist() for place in self.beside[row]], np.int64))
 
     def memories(self, rows: Rows) -> int:
         """Return how many memories have a sample, or an exchange in one, among these rows, shape (samples,)."""
