@@ -513,8 +513,8 @@ def encode_dataset(dataset: Dataset, template: Template, tokenizer: Tokenizer, c
         raise UsageError(f"{dataset.source}: every sample is held out, none is left to train on")
     return Samples(
         [sample for _, sample in train], [sample for _, sample in valid],
-        [dialogue for dialogue, _ in train], [dialogue for dialogue, _ in valid], len(cuts) - cuts.count(""), left_out,
-        cuts.count("exchanges"), crowded,
+        [dialogue for dialogue, _ in train], [dialogue for dialogue, _ in valid],
+        shortened=len(cuts) - cuts.count(""), left_out=left_out, forgotten=cuts.count("exchanges"), crowded=crowded,
     )  # fmt: skip
 
 
