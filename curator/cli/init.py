@@ -10,7 +10,6 @@ from typing import Any
 
 from curator.contract.cli_frame import command_line, log, made, next_step
 from curator.contract.errors import UsageError, disk_error
-from curator.contract.files import whole_folder, write_whole
 
 
 def add(commands: Any) -> None:
@@ -51,6 +50,7 @@ def make_home(folder: Path, demo: bool) -> Path:
 
     Returns the home. Raises UsageError where the demo profile is there already, HostError where the disk refuses.
     """
+    from curator.contract.files import whole_folder, write_whole  # slow to load, and --help needs no file
     from curator.contract.homes import shipped_demo, shipped_etc  # here, since `curate --help` must not pay for it
 
     try:
