@@ -448,7 +448,8 @@ class RunSummary(Record, frozen=True, gc=False, omit_defaults=False):
     `metrics` are the values of the report's checks, `config` is etc/curate.json as it was resolved for this run.
     `modes` are the modes of the samples, each with its two tags without brackets. `command` makes the same set again,
     word by word. `encrypted` counts the memories that were read from encrypted files: what the run holds of them is
-    plain. `family_definition` is the family as it was: its file may have changed since, or stand in no home.
+    plain. `family_definition` is the family as it was: its file may have changed since, or stand in no home. Its
+    sha256 stands beside it.
     """
 
     format: str
@@ -472,4 +473,5 @@ class RunSummary(Record, frozen=True, gc=False, omit_defaults=False):
     config_sha256: dict[str, str]
     files: dict[str, str]
     family_definition: Family
+    family_sha256: str
     encrypted: int = 0

@@ -17,7 +17,15 @@ from curator.contract.cli_frame import Progress, command_line, no_progress, stop
 from curator.contract.errors import UsageError, printable, unknown_name
 from curator.contract.files import scratch_folder
 from curator.contract.homes import CACHE, RUNS, PeopleNames, find_home, find_profile, people_names
-from curator.contract.records import REPORT, REPORT_PAGE, RUN_FORMAT, RUN_VERSION, VOICE_REFERENCE, Family
+from curator.contract.records import (
+    REPORT,
+    REPORT_PAGE,
+    RUN_FORMAT,
+    RUN_VERSION,
+    VOICE_REFERENCE,
+    Family,
+    family_sha256,
+)
 from curator.encryption.profile import Unlocked, core_json
 from curator.executing.as_needed import AsNeeded
 from curator.executing.executor import Executor, InProcess
@@ -402,6 +410,7 @@ def _publish(request: Request, setup: Setup, files: RunFiles, report: Report, la
             config_sha256=setup.settings.files,
             files=hashes,
             family_definition=setup.family,
+            family_sha256=family_sha256(setup.family),
             encrypted=report.encrypted,
         ),
     )
