@@ -113,6 +113,7 @@ NAMES: Final = [
 ]
 
 
+@pytest.mark.verify  # a clock decides: on a busy machine it is wrong at times
 @pytest.mark.parametrize("name", NAMES)
 def test_a_tenth_of_the_hostile_texts_takes_time_in_proportion(name: str) -> None:
     print("seed", SEED)

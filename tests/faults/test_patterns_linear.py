@@ -99,6 +99,7 @@ def test_what_is_said_to_be_short_is_still_there() -> None:
     assert {(str(site.path.relative_to(ROOT)), site.name) for site in collected()[0]} >= SHORT.keys()
 
 
+@pytest.mark.verify  # a clock decides: on a busy machine it is wrong at times
 def test_growth_is_seen_where_it_is_there() -> None:
     for slow in (r"(a+)+$", r"\s+$", r"\A\s*x\s*(.+?)\s*\n\s*\n\s*y", r"[a-z]+@"):
         assert any(grows(re.compile(slow).search, made) for _, made in Hostile(slow, 0, 1)), slow
@@ -106,6 +107,7 @@ def test_growth_is_seen_where_it_is_there() -> None:
         assert not any(grows(re.compile(fast).search, made) for _, made in Hostile(fast, 0, 1)), fast
 
 
+@pytest.mark.verify
 def test_a_share_of_the_patterns_is_linear() -> None:
     print("seed", SEED)
     assert list(complaints(SEED % 40, 40, SEED)) == []
