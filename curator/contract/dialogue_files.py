@@ -427,7 +427,7 @@ def _of_labels(text: str) -> list[Turn]:
         return []
     hashes, asked = first[1], first[2].casefold()
     names = "|".join((asked, *_LABELS[asked], *(("input",) if hashes else ())))
-    parts = re.split(rf"^{hashes} ?({names})[ \t]*:", text, flags=re.IGNORECASE | re.MULTILINE)
+    parts = re.compile(rf"^{hashes} ?({names})[ \t]*:", re.IGNORECASE | re.MULTILINE).split(text)
     turns: list[Turn] = [Message("system", parts[0].strip())] if parts[0].strip() else []
     for label, content in zip(parts[1::2], parts[2::2], strict=True):
         if label.casefold() in (asked, "input"):

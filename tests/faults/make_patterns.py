@@ -15,7 +15,7 @@ from curator_plugins.filters.screens import bot_notices
 from curator_plugins.importers import gemini
 
 from curator import config
-from curator.contract import secret_scan, special_tokens
+from curator.contract import dialogue_files, secret_scan, special_tokens
 from curator.contract.chat_format import load_family
 from curator.contract.errors import UsageError
 from curator.exports.preview import Viewer
@@ -46,6 +46,7 @@ def make() -> None:
     replies._patterns(SimpleNamespace(fillers=SimpleNamespace(languages=listed)))  # type: ignore[arg-type]
     for text in ("Sure, I hope this helps. Bye.", "もちろん、助けになれば幸いです。", "Claro! Ven."):
         clean(text, None)  # type: ignore[arg-type]
+    assert dialogue_files._of_labels("### Instruction: a\n### Response: b")
     secret_scan._invisible()
     secret_scan._patterns()
     special_tokens.leaks_role("Q: a")
