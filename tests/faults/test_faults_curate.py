@@ -2,102 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-from commands_fixtures import CURATE_READS, CURATE_WRITES, Worlds, leaves
-from faults_fixtures import Case, Server, Trial, World, fault_points, kill_points, moments, tell_figures
+from commands_fixtures import CURATE_READS, CURATE_WRITES
+from shared_fault_tests import (  # noqa: F401 - the tests, and the fixtures that they ask for
+    Program,
+    figures,
+    program,
+    pytest_generate_tests,
+    server,
+    test_every_command_is_in_the_harness,
+    test_every_write_refused,
+    test_killed_at_every_write,
+    test_killed_or_refused_at_a_few_points,
+    test_stopped_at_random_moments,
+    test_what_only_reads_writes_nothing,
+    tries,
+    worlds,
+)
 
 from curator.cli import build_parser
 
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    """`curate`, loaded once."""
-    server = Server("curate")
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def figures(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Tell at the end what was tried."""
-    yield
-    tell_figures(request.config, "curate")
-
-
-@pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory, server: Server) -> dict[str, World]:
-    """The worlds by what was made in them, made when they are first asked for."""
-    return Worlds(tmp_path_factory.mktemp("worlds"), server)
-
-
-def test_every_command_is_in_the_harness() -> None:
-    """A new command is named among those that write, with a case, or among those that only read."""
-    named = {case.command_name for case in CURATE_WRITES} | set(CURATE_READS)
-    assert named == set(leaves(build_parser()))
-
-
-@pytest.mark.parametrize("name", CURATE_READS)
-def test_what_only_reads_writes_nothing(name: str, server: Server, worlds: dict[str, World]) -> None:
-    """On a disk that refuses every write it does its work, and leaves all as it was."""
-    for words in CURATE_READS[name]:
-        world = worlds["exported"]
-        world.restore()
-        before = world.state()
-        case = Case(words, "exported")
-        plan = {
-            "at": 1,
-            "what": "EROFS",
-            "once": False,
-            "roots": [str(world.folder / "home"), str(world.folder / "out")],
-        }
-        done = server.run(world, case.command(world), plan)
-        assert done.status in ("0", "1"), done
-        assert "Traceback" not in done.err
-        assert world.state() == before
-
-
-BY_NAME = {case.shown: case for case in CURATE_WRITES}
-
-
-def trial(name: str, server: Server, worlds: dict[str, World]) -> Trial:
-    """The tries of a case, none made yet."""
-    case = BY_NAME[name]
-    return Trial(case, server, worlds[case.made])
-
-
-@pytest.mark.parametrize("name", BY_NAME)
-def test_killed_or_refused_at_a_few_points(name: str, server: Server, worlds: dict[str, World]) -> None:
-    """Old or new, whole; the next run works, and nothing is left."""
-    tries = trial(name, server, worlds)
-    kill_points(tries, 0.01)
-    fault_points(tries, 0.01)
-    tries.done()
-
-
-@pytest.mark.verify
-@pytest.mark.parametrize("name", BY_NAME)
-def test_killed_at_every_write(name: str, server: Server, worlds: dict[str, World]) -> None:
-    """Old or new, whole; the next run works, and nothing is left."""
-    tries = trial(name, server, worlds)
-    kill_points(tries, 1)
-    tries.done()
-
-
-@pytest.mark.verify
-@pytest.mark.parametrize("name", BY_NAME)
-def test_every_write_refused(name: str, server: Server, worlds: dict[str, World]) -> None:
-    """Status 3 and one message, and then the same."""
-    tries = trial(name, server, worlds)
-    fault_points(tries, 1)
-    tries.done()
-
-
-@pytest.mark.verify
-@pytest.mark.parametrize("name", BY_NAME)
-def test_stopped_at_random_moments(name: str, server: Server, worlds: dict[str, World]) -> None:
-    """SIGKILL and SIGTERM."""
-    tries = trial(name, server, worlds)
-    moments(tries, 20, tries.seconds * 1.2)
-    tries.done()
+PROGRAM = Program(
+    "curate", build_parser, CURATE_WRITES, CURATE_READS,
+    world="exported", closed=("home", "out"), moments=20,
+)  # fmt: skip
