@@ -23,7 +23,6 @@ from curator.contract.cli_frame import (
     print_json,
     print_table,
     stop_status,
-    stoppable,
 )
 from curator.contract.errors import CuratorError, HostError, UsageError, counted, printable
 
@@ -113,14 +112,13 @@ def _results(
 
     results: list[Result] = []
     try:
-        with stoppable():  # between two runs too
-            for number, name in enumerate(names, 1):
-                job = f"{printable(name)} ({number} of {len(names)})"
-                log(f"profile {job}")
-                out = options.out and options.out / name
-                results.append(_result(options, name, partial(make, name, out=out, given=given, job=job)))
-                _say_at_once(results[-1])
-                gc.collect()  # a run switches it off, and the next one needs the memory
+        for number, name in enumerate(names, 1):
+            job = f"{printable(name)} ({number} of {len(names)})"
+            log(f"profile {job}")
+            out = options.out and options.out / name
+            results.append(_result(options, name, partial(make, name, out=out, given=given, job=job)))
+            _say_at_once(results[-1])
+            gc.collect()  # a run switches it off, and the next one needs the memory
     except KeyboardInterrupt as stop:
         left = [printable(name) for name in names[len(results) :]]
         step = harmless(f"make what is missing with: {_again(options, left)}")

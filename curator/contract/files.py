@@ -26,6 +26,8 @@ from curator.contract.strict_json import BadJson, parse_foreign_json, parse_json
 _READ_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
+_RUN = 1 << 14  # names that are put in order at once
+_PART = 1 << 14  # bytes of packed names that are unpacked at a time
 _THERE = "see that the file is there and that you may read it"
 _SPELLED_BYTE = re.compile(rb"\\x([0-9a-f]{2})")
 
@@ -84,9 +86,6 @@ def _listed(folder: str) -> tuple[Iterator[str], set[str]]:
     return heapq.merge(*map(_unpacked, runs), names) if runs else iter(names), folders
 
 
-_RUN = 1 << 14  # names that are put in order at once
-
-
 def _packed(names: list[str]) -> bytes:
     """Return names, in order, in a tenth of the memory: no name holds the sign that parts them."""
     return zlib.compress("\0".join(sorted(names)).encode("utf-8", "surrogateescape"), 1)
@@ -103,9 +102,6 @@ def _unpacked(data: bytes) -> Iterator[str]:
             yield name.decode("utf-8", "surrogateescape")
     for name in (rest + unpack.flush()).split(b"\0"):
         yield name.decode("utf-8", "surrogateescape")
-
-
-_PART = 1 << 14  # bytes that are unpacked at a time
 
 
 def read_once(path: str, max_bytes: int) -> bytes:

@@ -29,11 +29,11 @@ from curator.reports.validation import SampleChecker
 from curator.run_folder import ARRAYS, RunFiles, tagged, wrapped
 from curator.sampling.joining import ScreenedSample
 from curator.selection.choose import Choice
+from curator.selection.comparing import SAMPLE_FILES
 from curator.selection.sample_store import SampleStore
 from curator.writing.earlier import BETWEEN, HEADS, MOST_KNOWN, SIZED, Earlier, KnownSamples, digest, line_numbers
 
 SAMPLES: Final = 1_024  # of a stretch
-SPOOL: Final = "samples"  # the name of the samples' file on a desk
 _MOST_PROBLEMS: Final = 20
 _KEPT: Final = ("digest", "sizes")  # columns that the next run alone asks for
 Flags = npt.NDArray[np.bool_]
@@ -95,7 +95,7 @@ def begin_writing(work: WritingWork, desk: Desk) -> Writer:
     """Return what writes stretches of samples."""
     samples = work.samples
     if samples is None:
-        samples = Spool.attached(ScreenedSample, desk.files[SPOOL], (0,))
+        samples = Spool.attached(ScreenedSample, desk.files[SAMPLE_FILES[0]], (0,))
     return Writer(work, samples)
 
 
@@ -259,7 +259,7 @@ def _chosen(store: SampleStore, choice: Choice) -> Chosen:
 
 def begin_digests(work: WritingWork, desk: Desk) -> Callable[[Chosen], bytes]:
     """Return what gives the digests of samples, one after the other."""
-    spool = work.samples or Spool.attached(ScreenedSample, desk.files[SPOOL], (0,))
+    spool = work.samples or Spool.attached(ScreenedSample, desk.files[SAMPLE_FILES[0]], (0,))
 
     def digests(chosen: Chosen) -> bytes:
         return b"".join([digest(spool.raw(start, stop), time, held) for start, stop, time, held in chosen.rows()])

@@ -25,6 +25,7 @@ import pytest
 from conftest import ROOT
 
 HOOK = Path(__file__).parent / "hook"
+_FEW = 4  # points of a case of which a share is tried
 SEED = int(os.environ.get("FAULTS_SEED", "19"))
 ERRORS = ("ENOSPC", "EIO", "EROFS")
 FAULTS = [(what, once) for what in ERRORS for once in (True, False)]
@@ -217,9 +218,9 @@ class Trial:
         return self.server.run(self.world, self.case.command(self.world), plan, stdin=self.case.stdin, **how)
 
     def points(self, share: float, spread: random.Random) -> list[int]:
-        """The operations to fail at: all, or a share of them with the first and the last."""
+        """The operations to fail at: all, or a share of them, one at least and at most a few."""
         every = range(1, len(self.steps) + 1)
-        number = min(self.case.most, max(1, round(len(every) * share)))
+        number = min(self.case.most if share == 1 else _FEW, max(1, round(len(every) * share)))
         return sorted(spread.sample(every, number)) if number < len(every) else list(every)
 
     def try_one(self, kind: str, plan: dict[str, Any] | None, **how: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from curator.contract.chat_format import forged_turn
 from curator.contract.errors import UsageError
 from curator.contract.modes import MODE_NAME
 
@@ -97,6 +98,6 @@ class Template(BaseModel):
         if stop := next((stop for stop in self.stops if stop in text), ""):
             return stop
         begin, _, end = self.prompt.partition("{input}")
-        marks = tuple(mark.strip() for mark in (begin, end) if mark.strip())
-        lines = (line.lstrip() for line in text.splitlines()[1:])
-        return next((f"\n{mark}" for line in lines for mark in marks if line.startswith(mark)), "")
+        later = "".join(text.splitlines(keepends=True)[1:])  # where a text begins, nothing parts it from our own mark
+        marks = [mark.strip() for mark in (begin, end) if mark.strip()]
+        return next((f"\n{mark}" for mark in marks if forged_turn(later, (mark,)) >= 0), "")
