@@ -85,7 +85,7 @@ class SameAgain:
     def remember(self, folder: Path, hashes: Mapping[str, str]) -> None:
         """Remember the run that was made of what was asked about."""
         for key in self._keys:
-            self._kept.put(key, packed([str(folder), dict(hashes)]))
+            self._kept.put(key, packed([str(folder), dict(hashes)]), room=True)
 
 
 def _of_run(since: str | None) -> bytes:

@@ -47,7 +47,7 @@ class Nothing:
         """Return what is never asked for. Raises KeyError."""
         raise KeyError(key)
 
-    def put(self, key: bytes, value: bytes, beside: bytes = b"") -> None:
+    def put(self, key: bytes, value: bytes, beside: bytes = b"", *, room: bool = False) -> None:
         """Forget a result."""
 
     def close(self) -> None:
@@ -57,7 +57,7 @@ class Nothing:
 class Kept(Nothing):
     """The results in a file, of at most so many megabytes: what no run has used for longest goes first.
 
-    What none has used for thirty days goes anyway.
+    What none has used for thirty days goes anyway. A run that has more results than there is room for keeps the first.
 
     To be closed. A file that is being written by another run, or a disk that is full, costs nothing but the time.
     """
@@ -66,6 +66,7 @@ class Kept(Nothing):
         self._path, self._most, self._read_only = path, megabytes * _MEGABYTE, read_only
         self._used: list[tuple[int, bytes]] = []
         self._waiting = 0
+        self._of_this_run = 0  # bytes that it has put here or taken from here
         self._base: sqlite3.Connection | None = None
         self._asked = False
 
@@ -145,14 +146,17 @@ class Kept(Nothing):
         if not row:
             raise KeyError(key)
         self._used.append((self._run, key))
+        self._of_this_run += len(row[0])
         return bytes(row[0])
 
-    def put(self, key: bytes, value: bytes, beside: bytes = b"") -> None:
-        """Keep a result, with what is to be known before it is asked for."""
+    def put(self, key: bytes, value: bytes, beside: bytes = b"", *, room: bool = False) -> None:
+        """Keep a result, with what is to be known before it is asked for; with `room` also where there is none left."""
         base = self._ready()
-        if base is None or self._read_only:
-            return
         size = len(value) + len(beside)
+        # Without this, a large run writes for minutes what close() has to delete again, all of it.
+        if base is None or self._read_only or (self._of_this_run + size > self._most and not room):
+            return
+        self._of_this_run += size
         row = (key, zlib.crc32(value, zlib.crc32(beside)), beside, value)
         try:
             base.execute("INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?)", row)

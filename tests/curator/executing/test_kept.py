@@ -73,6 +73,21 @@ def test_what_was_not_used_for_longest_goes_first(path: Path) -> None:
     assert path.stat().st_size < 10 << 20
 
 
+def test_a_run_of_more_than_there_is_room_for_keeps_the_first_of_it(path: Path) -> None:
+    megabyte = bytes(1 << 20)
+    filled(path, a=megabyte * 4, b=megabyte * 4, c=megabyte * 4, d=megabyte)
+    kept = Kept(path, 10)
+    assert [kept.beside(key) is not None for key in (b"a", b"b", b"c", b"d")] == [True, True, False, True]
+    kept.get(b"a")
+    kept.get(b"b")
+    kept.put(b"e", megabyte * 4)
+    kept.put(b"f", b"which run it was", room=True)
+    kept.close()
+    kept = Kept(path, 10)
+    assert [kept.beside(key) is not None for key in (b"a", b"b", b"e", b"f")] == [True, True, False, True]
+    kept.close()
+
+
 def test_what_no_run_has_used_for_thirty_days_goes_and_leaves_no_trace(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
