@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from curator.contract.chat_format import family_folders
+from curator.contract.files import read_bytes
 from curator.contract.finetune_config import FineTuneConfig
 from curator.contract.homes import shipped_etc
 from curator.contract.settings_file import ConfigFile, Share, etc_file, load_or_refuse, parse_settings, refuse
@@ -481,7 +482,7 @@ def load_settings(home: Path | None) -> Settings:
         if own and (own / f"{name}.json").exists() and (own / f"{name}.json").resolve() != path.resolve():
             path = own / f"{name}.json"
         try:
-            raw = path.read_bytes()
+            raw = read_bytes(path)
         except OSError as error:
             problems.append(f"{path}: {error.strerror}")
             continue

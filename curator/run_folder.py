@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from curator.contract.chat_format import ChatFormat
 from curator.contract.errors import HostError, disk_error, printable
-from curator.contract.files import HashedFile, locked, sync_folder
+from curator.contract.files import HashedFile, locked, make_folder, new_file, open_file, sync_folder
 from curator.contract.modes import Tags
 from curator.contract.records import (
     CURATED,
@@ -133,7 +133,7 @@ class RunFiles:
             (self.folder / name).unlink(missing_ok=True)
         for name in hashes:
             copy = self._files[name] = self._kind(self.folder / name)
-            with (folder / name).open("rb") as file:
+            with open_file(folder / name) as file:
                 while block := file.read(1 << 20):
                     copy.write(block)
             if copy.close() != hashes[name]:
@@ -206,7 +206,7 @@ def run_folder(runs: Path, label: str, now: datetime, *, veiled: bool = False) -
         building = day / f".tmp-{label}"
         place = _free_place(day, label)
         try:
-            building.mkdir(parents=True, mode=0o700)
+            make_folder(building)
             yield building, place
             if not veiled:
                 sync_folder(building)
@@ -225,7 +225,7 @@ def _make_folders(day: Path) -> list[Path]:
     """Make the folders down to `day`; return those that were not there, deepest first."""
     missing = [folder for folder in (day, *day.parents) if not folder.exists()]
     try:
-        day.mkdir(parents=True, exist_ok=True)
+        make_folder(day)
     except OSError as error:
         raise disk_error(error, "cannot make the folder of the run", day, NOTHING, option=_OUT) from error
     return missing
@@ -259,7 +259,8 @@ def _lock(runs: Path) -> Iterator[None]:
     with locked(runs, held):
         try:
             try:
-                note.write_text(str(os.getpid()), "ascii")
+                with open(note, "w", encoding="ascii", opener=new_file) as file:
+                    file.write(str(os.getpid()))
             except OSError as error:
                 raise disk_error(error, "cannot lock", runs, NOTHING, option=_OUT) from error
             yield

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +49,12 @@ def make_home(folder: Path, demo: bool) -> Path:
 
     Returns the home. Raises UsageError where the demo profile is there already, HostError where the disk refuses.
     """
+    from curator.contract.files import make_folder
     from curator.contract.homes import shipped_demo, shipped_etc  # here, since `curate --help` must not pay for it
 
     try:
         _copy_missing(shipped_etc(), folder / "etc", "*.json")
-        (folder / "profiles").mkdir(parents=True, exist_ok=True)
+        make_folder(folder / "profiles")
         if demo:
             place = folder / "profiles" / "greggles"
             if place.exists():
@@ -66,9 +66,12 @@ def make_home(folder: Path, demo: bool) -> Path:
 
 
 def _copy_missing(source: Path, target: Path, pattern: str) -> None:
+    from curator.contract.files import make_folder, new_file
+
     for path in sorted(source.rglob(pattern)):
         relative = path.relative_to(source)
         if path.is_dir() or relative.parts[0] == "out" or (target / relative).exists():
             continue
-        (target / relative).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target / relative)
+        make_folder((target / relative).parent)
+        with open(target / relative, "xb", opener=new_file) as file:
+            file.write(path.read_bytes())

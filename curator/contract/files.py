@@ -1,4 +1,7 @@
-"""Access to the disk: walking a tree that may be hostile, reading a file once, writing whole or not at all; locks."""
+"""Access to the disk: walking a tree that may be hostile, reading a file once, writing whole or not at all; locks.
+
+Here alone is decided who may read what we write: its owner, and nobody else, whatever the umask is.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ import shutil
 import stat
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +29,7 @@ from curator.contract.strict_json import BadJson, parse_foreign_json, parse_json
 _READ_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
+OWNERS_FILE, OWNERS_FOLDER = 0o600, 0o700  # modes of all that we write
 _THERE = "see that the file is there and that you may read it"
 
 
@@ -109,7 +114,7 @@ _PART = 1 << 14  # bytes that are unpacked at a time
 def read_once(path: str, max_bytes: int) -> bytes:
     """Return the bytes of a regular file, or raise Unreadable: not_regular, too_large, unreadable or changed.
 
-    A file that grows or shrinks while it is read is read once more.
+    A file that is written to, replaced or deleted while it is read is read once more.
     """
     try:
         return _read(path, max_bytes)
@@ -144,14 +149,14 @@ def _open(path: str) -> int:
 def _read(path: str, max_bytes: int) -> bytes:
     handle = _open(path)
     try:
-        return _read_handle(handle, max_bytes)
+        return _read_handle(handle, max_bytes, path)
     except OSError as error:
         raise Unreadable("unreadable", error.strerror or str(error)) from None
     finally:
         os.close(handle)
 
 
-def _read_handle(handle: int, max_bytes: int) -> bytes:
+def _read_handle(handle: int, max_bytes: int, path: str) -> bytes:
     before = os.fstat(handle)
     if not stat.S_ISREG(before.st_mode):
         raise Unreadable("not_regular", "no regular file")
@@ -164,7 +169,71 @@ def _read_handle(handle: int, max_bytes: int) -> bytes:
         raw += more
     if len(raw) != before.st_size:
         raise Unreadable("changed", f"{counted(before.st_size, 'byte')} when opened, {len(raw):,} or more when read")
+    if _version(os.fstat(handle)) != _version(before):
+        raise Unreadable("changed", "it was written to while it was read")
+    try:
+        is_there = os.path.samestat(os.stat(path, follow_symlinks=False), before)  # noqa: PTH116 - a million times
+    except OSError:
+        is_there = False
+    if not is_there:
+        raise Unreadable("changed", "it was replaced or deleted while it was read")
     return raw
+
+
+def _version(status: os.stat_result) -> tuple[int, int]:
+    """Return what is another where a file was written to, whether or not its size is."""
+    return status.st_size, status.st_mtime_ns
+
+
+def regular(path: str, flags: int) -> int:
+    """Open a regular file at once, links followed; an `opener` for Python's open().
+
+    Raises OSError, also for a folder and for a pipe, whose end another process may never open, or a device.
+    """
+    handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISREG(mode):
+        return handle
+    os.close(handle)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    raise OSError(errno.EINVAL, "it is a pipe, a socket or a device; expected a file", path)
+
+
+def open_file(path: Path) -> BufferedReader:
+    """Open a regular file for reading, links followed. Raises OSError, as `regular` does."""
+    return open(path, "rb", opener=regular)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the bytes of a regular file, links followed. Raises OSError, as `regular` does."""
+    with open_file(path) as file:
+        return file.read()
+
+
+def new_file(path: Path | str, flags: int) -> int:
+    """Open a file that is written, made for its owner alone; an `opener` for Python's open(). Raises OSError."""
+    handle = os.open(path, flags | getattr(os, "O_CLOEXEC", 0), OWNERS_FILE)
+    if flags & os.O_CREAT and hasattr(os, "fchmod"):  # whatever the umask takes away, or the file had before
+        with suppress(PermissionError):  # it is another's, or its file system knows no modes
+            os.fchmod(handle, OWNERS_FILE)
+    return handle
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it that are missing, for their owner alone. Raises OSError."""
+    for missing in reversed([place for place in (folder, *folder.parents) if not place.exists()]):
+        missing.mkdir(OWNERS_FOLDER, exist_ok=True)
+        missing.chmod(OWNERS_FOLDER)
+    if not folder.is_dir():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that we built, and all in it, its owner's alone, whoever wrote it. Raises OSError."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(OWNERS_FOLDER if path.is_dir() else OWNERS_FILE)
 
 
 def from_printable(path: str) -> str:
@@ -181,7 +250,7 @@ class HashedFile:
         self._hash = hashlib.sha256()
         self._parts: list[bytes] = []
         self._pending = 0
-        self._file: IO[bytes] = open(path, "xb", buffering=0)  # noqa: SIM115 - closed by close() or abandon()
+        self._file: IO[bytes] = open(path, "xb", buffering=0, opener=new_file)  # noqa: SIM115 - see close()
 
     def write(self, data: bytes) -> None:
         """Add `data`; raises OSError as the disk gives it."""
@@ -235,7 +304,7 @@ def sync_tree(folder: Path) -> None:
 def sha256_of(path: Path) -> str:
     """Return the sha256 of a file's bytes. Raises HostError where it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise HostError(f"cannot read {printable(str(path))}: {error.strerror}") from None
@@ -245,7 +314,7 @@ def read_text(path: Path) -> str:
     """Return the text of a UTF-8 file, packed by gzip or not, with newlines as '\\n'. Raises UsageError where
     it is no such text or cannot be read."""
     try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        raw = gzip.decompress(read_bytes(path)) if path.suffix == ".gz" else read_bytes(path)
         return raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         raise UsageError(f"cannot read {printable(str(path))}: {error.strerror or error}", _THERE) from None
@@ -270,7 +339,7 @@ def read_json(path: Path, limit: int = 32 << 20, *, foreign: bool = False) -> An
         size = path.stat().st_size
         if size > limit:
             raise UsageError(f"{shown}: {counted(size, 'byte')}; expected at most {limit:,}")
-        raw = path.read_bytes()
+        raw = read_bytes(path)
         return parse_foreign_json(raw) if foreign else parse_json(raw)[0]
     except OSError as error:
         raise UsageError(f"cannot read {shown}: {error.strerror}", _THERE) from None
@@ -285,7 +354,7 @@ def write_whole(path: Path, data: bytes | str) -> None:
     """
     aside = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
-        with aside.open("wb") as file:
+        with open(aside, "wb", opener=new_file) as file:
             file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())
@@ -300,7 +369,7 @@ def write_whole(path: Path, data: bytes | str) -> None:
 
 @contextmanager
 def whole_folder(
-    place: Path, replace: bool = False, mode: int = 0o777, doing: str = "cannot write", *, option: str = "--out"
+    place: Path, replace: bool = False, doing: str = "cannot write", *, option: str = "--out"
 ) -> Iterator[Path]:
     """Give a folder to build in; on a normal exit it becomes `place`, on an error it is removed.
 
@@ -313,10 +382,11 @@ def whole_folder(
     building = place.with_name(f".{place.name}.tmp-{os.getpid()}")
     old = place.with_name(f".{place.name}.old-{os.getpid()}")
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(place.parent)
         _clear_stale(place)
-        building.mkdir(mode)
+        make_folder(building)
         yield building
+        make_private(building)
         sync_tree(building)
         if replace and place.exists():
             place.rename(old)
@@ -371,7 +441,7 @@ def locked(folder: Path, held: Callable[[], HostError] | None = None) -> Iterato
     """
     import filelock  # here, since `curate --help` must not pay for it
 
-    lock = filelock.FileLock(folder / ".lock", timeout=0, mode=0o600)
+    lock = filelock.FileLock(folder / ".lock", timeout=0, mode=OWNERS_FILE)
     try:
         lock.acquire()
     except filelock.Timeout:

@@ -21,6 +21,7 @@ import msgspec
 
 from curator.contract.cli_frame import command_line, log, made
 from curator.contract.errors import HostError, UsageError, disk_error, printable, unknown_name
+from curator.contract.files import make_folder, read_bytes
 
 RUNS = Path("out") / "fine-tuned-models"
 CACHE = Path("out") / "cache" / "curate.sqlite"
@@ -122,7 +123,7 @@ def find_or_make_profile(home: Path, username: str, make: bool) -> Path:
         profile = home / "profiles" / username
         if make:
             try:
-                profile.mkdir(mode=0o700)
+                make_folder(profile)
             except OSError as error:
                 raise disk_error(error, "cannot make the profile", profile, option="--username") from None
             made(profile, "a profile")
@@ -213,7 +214,7 @@ def _users_elsewhere(home: Path) -> dict[str, Path]:
     """Return the folders of the users whose profiles persona/users.json keeps elsewhere, of those that are there."""
     found: dict[str, Path] = {}
     try:
-        for user in msgspec.json.decode((home / "persona" / "users.json").read_bytes())["users"]:
+        for user in msgspec.json.decode(read_bytes(home / "persona" / "users.json"))["users"]:
             with suppress(*_NOT_AS_EXPECTED):  # a user without a place of his own
                 name, path = user["username"], Path(user["metadata"]["profileStorage"]["path"])
                 if isinstance(name, str) and path.is_absolute() and path.is_dir():
@@ -241,7 +242,7 @@ def people_names(profile: Path, core: bytes | None = None) -> PeopleNames:
     identity.name is the twin's, but for a name that is the person's too (humanName, aliases).
     """
     try:
-        identity = msgspec.json.decode((profile / CORE).read_bytes() if core is None else core)["identity"]
+        identity = msgspec.json.decode(read_bytes(profile / CORE) if core is None else core)["identity"]
         human, aliases, name = identity.get("humanName"), identity.get("aliases"), identity.get("name")
     except _NOT_AS_EXPECTED:
         return PeopleNames()
@@ -278,7 +279,7 @@ def latest_run(profile: Path) -> Path:
 def _created_and_samples(path: Path) -> tuple[str, bool]:
     """Return when a run was made and whether it holds a sample; of a summary that does not say, that it does."""
     try:
-        summary = msgspec.json.decode(path.read_bytes())
+        summary = msgspec.json.decode(read_bytes(path))
         counts = summary.get("counts")
         empty = isinstance(counts, dict) and counts.get("samples") == 0
         return str(summary.get("created", "")), not empty

@@ -15,7 +15,7 @@ import msgspec
 from curator.contract import __version__
 from curator.contract.cli_frame import Progress, no_progress
 from curator.contract.errors import PluginError, UsageError, counted, printable
-from curator.contract.files import HashedFile, whole_folder
+from curator.contract.files import HashedFile, make_folder, read_bytes, whole_folder
 from curator.contract.finetune_config import Keys, require_mode, share_notes, size_note
 from curator.contract.records import MAKE_AGAIN, SUMMARY
 from curator.exports.card import dataset_card
@@ -61,7 +61,7 @@ def export(plan: Plan, progress: Progress = no_progress) -> Exported:
     Raises UsageError where `out` is taken.
     """
     place = free_place(plan.request.out)
-    with stoppable(), whole_folder(place, mode=0o700, doing="cannot write the export") as folder:
+    with stoppable(), whole_folder(place, doing="cannot write the export") as folder:
         summary, cost = _build(plan, folder, place.name, progress)
     return Exported(place, summary, cost)
 
@@ -107,7 +107,7 @@ def _write_text(folder: Path, name: str, text: str) -> str:
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
         raise PluginError(f"an exporter would write outside of its folder: {name}")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     file = HashedFile(path)
     file.write(text.encode())
     return file.close()
@@ -266,7 +266,7 @@ def encrypted_warning(opened: int) -> str:
 def _summary(plan: Plan, job: ExportJob, recipe: Recipe, counts: _Counts) -> ExportSummary:
     run = plan.reader.summary
     unused = unused_keys(job, recipe)
-    raw = (plan.request.run / SUMMARY).read_bytes()
+    raw = read_bytes(plan.request.run / SUMMARY)
     return ExportSummary(
         format=EXPORT_FORMAT,
         version=EXPORT_VERSION,

@@ -18,7 +18,7 @@ import msgspec
 from curator.contract import __version__
 from curator.contract.cli_frame import Progress, no_progress
 from curator.contract.errors import CuratorError, JobError, UsageError, counted, printable, similar
-from curator.contract.files import HashedFile, locked, sha256_of, whole_folder
+from curator.contract.files import HashedFile, locked, make_folder, new_file, sha256_of, whole_folder
 from curator.importing.dates.clocks import Order, WallClock
 from curator.importing.detect import Detected, detect
 from curator.importing.files.export_files import Damaged, Export, opened
@@ -112,10 +112,10 @@ def importing(request: ImportRequest, readers: Readers, progress: Progress = no_
             yield outcome
             return
         imports = request.profile / IMPORTS
-        imports.mkdir(mode=0o700, exist_ok=True)
+        make_folder(imports)
         with locked(imports), suppress(_NothingNew):
             label = new_label(request.profile, detected.importer.name, request.paths[0])
-            with whole_folder(imports / label, mode=0o700, option="") as building:
+            with whole_folder(imports / label, option="") as building:
                 with _staged(building, items) as staging:
                     outcome = _write(request, detected, reading, staging, building)
                     if outcome.messages or outcome.alternatives:
@@ -302,7 +302,7 @@ def _summarise(request: ImportRequest, outcome: Outcome, folder: Path, reading: 
         notes=outcome.notes,
         files=outcome.files,
     )  # fmt: skip
-    with (folder / SUMMARY).open("xb") as file:
+    with open(folder / SUMMARY, "xb", opener=new_file) as file:
         file.write(msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
 
 

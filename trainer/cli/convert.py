@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from curator.contract.files import write_whole
+    from curator.contract.files import read_bytes, write_whole
     from trainer.model.checkpoint import load_checkpoint, refuse_probe, save_checkpoint
     from trainer.model.lexicon import LEXICON
     from trainer.settings import SamplingSettings, with_options
@@ -59,7 +59,7 @@ def _run(options: argparse.Namespace) -> int:
     record = checkpoint.record.model_copy(update={"notes": notes, "sampling": drawn, "metrics": metrics})
     save_checkpoint(options.out, state, checkpoint.config, checkpoint.tokenizer, record, dtype=options.dtype)
     if (options.checkpoint / LEXICON).is_file():
-        write_whole(options.out / LEXICON, (options.checkpoint / LEXICON).read_bytes())
+        write_whole(options.out / LEXICON, read_bytes(options.checkpoint / LEXICON))
     print(options.out)
     say_made(options.out)
     return 0

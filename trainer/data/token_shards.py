@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from curator.contract.cli_frame import command_line
 from curator.contract.errors import UsageError, counted, disk_error
-from curator.contract.files import locked, pretty_json, read_json, sha256_of, write_whole
+from curator.contract.files import locked, make_folder, pretty_json, read_json, sha256_of, write_whole
 from trainer.data.documents import held_out, read_documents
 from trainer.model.prompt_template import plain_quotes
 from trainer.model.tokenizer import BOS, Tokenizer
@@ -180,7 +180,7 @@ def add_bin(folder: Path, name: str, path: Path, tokenizer: Tokenizer) -> TokenS
 def _write(folder: Path, name: str, content: _Content, tokenizer: Tokenizer) -> TokenShard:
     place = folder / f"{check_name(name)}.bin"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise disk_error(error, "cannot make", folder) from None
     with locked(folder):

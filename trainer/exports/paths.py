@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curator.contract.errors import UsageError, disk_error
-from curator.contract.files import refuse_existing, sync_tree, whole_folder
+from curator.contract.files import make_folder, make_private, refuse_existing, sync_tree, whole_folder
 
 SUFFIXES = (".bin", ".gguf", ".npz")
 
@@ -66,10 +66,11 @@ def placed(files: Files, is_folder: bool, companions: tuple[str, ...]) -> Iterat
     aside = files.folder / f".{files.name}.tmp-{os.getpid()}"
     moved: list[Path] = []
     try:
-        files.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(files.folder)
         shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir()
+        make_folder(aside)
         yield Files(aside, files.name, files.prefix)
+        make_private(aside)
         sync_tree(aside)
         for place in places:
             refuse_existing(place)

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from curator.contract import __version__
 from curator.contract.cli_frame import command_line
 from curator.contract.errors import CuratorError, UsageError
-from curator.contract.files import pretty_json, read_json, sha256_of, whole_folder, write_whole
+from curator.contract.files import open_file, pretty_json, read_json, sha256_of, whole_folder, write_whole
 from curator.contract.homes import CHECKPOINTS, optional_home
 from curator.contract.jinja_chat import SmallFormat, small_template
 from curator.contract.modes import Tags
@@ -167,7 +167,7 @@ def parse_huggingface_config(path: Path) -> ModelConfig:
 def safetensors_header(path: Path) -> dict[str, Any]:
     """Return the header of a safetensors file. Raises UsageError where it is none, or has duplicate names."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             start = file.read(8)
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else _MAX_HEADER + 1
             if length > min(_MAX_HEADER, path.stat().st_size - 8):

@@ -26,7 +26,16 @@ from safetensors import SafetensorError
 
 from curator.contract.cli_frame import command_line
 from curator.contract.errors import CuratorError, UsageError, disk_error
-from curator.contract.files import locked, pretty_json, read_json, sha256_of, whole_folder, write_whole
+from curator.contract.files import (
+    locked,
+    make_folder,
+    pretty_json,
+    read_bytes,
+    read_json,
+    sha256_of,
+    whole_folder,
+    write_whole,
+)
 from trainer.evaluation.training_log import TrainingLog
 from trainer.model.convert import StateDict
 from trainer.model.llama import Llama
@@ -100,7 +109,7 @@ class RunDir:
         """Make the folder, and write tokenizer and, last, plan. Raises UsageError where something else lies there."""
         self.refuse_taken()
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
         except OSError as error:
             raise disk_error(error, "cannot make", self.folder) from None
         write_whole(self.folder / "tokenizer.model", tokenizer)
@@ -209,7 +218,7 @@ class RunDir:
         """Return the best weights. Raises UsageError where they are missing or damaged."""
         path = self.folder / "best" / "model.safetensors"
         try:
-            return dict(safetensors.torch.load(path.read_bytes()))
+            return dict(safetensors.torch.load(read_bytes(path)))
         except (OSError, SafetensorError) as error:
             problem = getattr(error, "strerror", None) or str(error)
             raise UsageError(f"{path}: {problem[:200]}", ANEW) from None
@@ -249,8 +258,8 @@ def _load_state(folder: Path, model: Llama, optimizer: torch.optim.Optimizer) ->
         if sha256_of(folder / name) != sha:
             raise UsageError(f"{name} does not match its sha256")
     state = TrainState(**_renamed(saved["state"]))
-    moments = safetensors.torch.load((folder / "optimizer.safetensors").read_bytes())
-    weights = safetensors.torch.load((folder / "model.safetensors").read_bytes())
+    moments = safetensors.torch.load(read_bytes(folder / "optimizer.safetensors"))
+    weights = safetensors.torch.load(read_bytes(folder / "model.safetensors"))
     model.load_state_dict(weights)
     full = optimizer.state_dict()
     full["state"] = {}

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from curator.contract.errors import JobError, UsageError, counted, disk_error
-from curator.contract.files import locked
+from curator.contract.files import locked, make_folder
 from curator.contract.settings_file import today
 from trainer.evaluation.training_log import TrainingLog
 from trainer.model.checkpoint import Parent, Record, save_checkpoint, write_checkpoint
@@ -70,7 +70,7 @@ def run_training(job: TrainingJob, *, resuming: bool, allow_drift: bool) -> Path
     if not resuming:
         run_dir.refuse_taken()
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
     except OSError as error:
         raise disk_error(error, "cannot make", out) from None
     with locked(out), threads(run.settings.threads):

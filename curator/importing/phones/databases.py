@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from curator.contract.files import new_file
 from curator.importing.files.export_files import Damaged, Entry
 
 _MAGIC: Final = b"SQLite format 3\0"
@@ -109,7 +110,7 @@ def _log(entry: Entry, beside: Iterable[Entry]) -> Entry | None:
 
 def _copy(entry: Entry, to: Path) -> None:
     try:
-        with entry.open_unwatched() as source, to.open("xb") as target:
+        with entry.open_unwatched() as source, open(to, "xb", opener=new_file) as target:
             shutil.copyfileobj(source, target, _BLOCK)
     except OSError as error:
         raise Damaged(f"cannot be copied: {error}", entry.name) from None
