@@ -147,6 +147,9 @@ class CurateConfig(ConfigFile):
     )
     default_family: str = Field("qwen", description="family where neither --family nor --base-model is given")
     hybrid_limit: Share = Field(0.9, description="share of one mode from which on hybrid goes by type")
+    links_out_of_home: Literal["refuse", "follow"] = Field(
+        "refuse", description="a profile, or a folder of its memories, that is a link out of the home"
+    )
 
 
 class TypesConfig(ConfigFile):

@@ -16,7 +16,7 @@ from curator.config import Settings, load_settings
 from curator.contract import __version__
 from curator.contract.cli_frame import Progress, command_line, no_progress
 from curator.contract.errors import UsageError, printable, unknown_name
-from curator.contract.homes import CACHE, RUNS, PeopleNames, find_home, find_profile, people_names
+from curator.contract.homes import CACHE, RUNS, PeopleNames, find_home, find_profile, next_run_number, people_names
 from curator.contract.records import REPORT, REPORT_PAGE, RUN_FORMAT, RUN_VERSION, VOICE_REFERENCE, Family
 from curator.encryption.profile import Unlocked, core_json
 from curator.executing.as_needed import AsNeeded
@@ -402,6 +402,7 @@ def _publish(request: Request, setup: Setup, files: RunFiles, report: Report, la
             config_sha256=setup.settings.files,
             files=hashes,
             encrypted=report.encrypted,
+            number=next_run_number(files.folder.parents[1]),
         ),
     )
     return hashes

@@ -66,6 +66,7 @@ class Record(BaseModel):
     made_by: Literal["pretrain", "finetune", "import"]
     trainer_version: str = __version__
     created: str = ""
+    number: int = Field(0, ge=0, description="among the person's checkpoints: the newest has the highest; 0: none")
     steps: int = 0
     template: Template = Template()
     parent: Parent | None = None
@@ -274,7 +275,7 @@ def _newest_checkpoint() -> Path | None:
     try:
         home = optional_home(None)
         records = list(home.glob(f"profiles/*/{CHECKPOINTS}/*/{RECORD}")) if home else []
-        newest = sorted(records, key=lambda path: path.stat().st_mtime, reverse=True)
+        newest = sorted(records, key=_age, reverse=True)
         return next((path.parent for path in newest if not _is_probe(path.parent)), None)
     except (OSError, CuratorError):
         return None
@@ -336,8 +337,24 @@ def write_checkpoint(
     names = sorted(name for name in HUGGINGFACE_FILES if name != "README.md")
     hashes = {name: sha256_of(folder / name) for name in names}
     now = record.created or datetime.now(UTC).isoformat(timespec="seconds")
-    full = record.model_copy(update={"created": now, "sha256": hashes})
+    full = record.model_copy(update={"created": now, "number": _next_number(folder.parent), "sha256": hashes})
     write_whole(folder / RECORD, pretty_json(full.model_dump()))
+
+
+def _next_number(kept: Path) -> int:
+    """Return the number of a new checkpoint in a person's folder of them: one more than the highest; elsewhere 0."""
+    if Path(*kept.absolute().parts[-len(CHECKPOINTS.parts) :]) != CHECKPOINTS:
+        return 0
+    return 1 + max((_age(path)[0] for path in kept.glob(f"*/{RECORD}")), default=0)
+
+
+def _age(path: Path) -> tuple[int, str]:
+    """Return the number of a checkpoint, by its trainer.json, and when it was made; nothing of a damaged one."""
+    try:
+        record = load_record(path.parent)[1]
+        return record.number, record.created
+    except CuratorError:
+        return 0, ""
 
 
 HUGGINGFACE_FILES = ("config.json", "generation_config.json", WEIGHTS, "tokenizer.model", "tokenizer.json",
