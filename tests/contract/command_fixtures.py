@@ -20,12 +20,13 @@ MODULES = {"curate": "curator", "trainer": "trainer"}
 SLOW = ("finetune", "pretrain", "resume", "mix", "ablate", "health", "compare", "import")  # of the trainer: it trains
 
 
-def parsers(program: str) -> Iterator[tuple[tuple[str, ...], argparse.ArgumentParser]]:
+Listed = Iterator[tuple[tuple[str, ...], argparse.ArgumentParser]]
+
+
+def parsers(program: str) -> Listed:
     """Yield the words of each command of a program, with its parser; those of commands in commands too."""
 
-    def below(
-        words: tuple[str, ...], parser: argparse.ArgumentParser
-    ) -> Iterator[tuple[tuple[str, ...], argparse.ArgumentParser]]:
+    def below(words: tuple[str, ...], parser: argparse.ArgumentParser) -> Listed:
         inner = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
         if not inner:
             yield words, parser
@@ -88,7 +89,9 @@ WORDS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("curate", "doctor"): (*_HOME,),
     ("curate", "init"): ("{out}/new", "--demo"),
     ("curate", "docs"): ("hooks",),
-    ("trainer", "finetune"): ("--data", "{home}/data.jsonl", "--steps", "1", "--out", "{out}/tuned", "--accept-degraded"),
+    ("trainer", "finetune"): (
+        "--data", "{home}/data.jsonl", "--steps", "1", "--out", "{out}/tuned", "--accept-degraded",
+    ),
     ("trainer", "preview"): ("--data", "{home}/data.jsonl"),
     ("trainer", "pretrain"): ("--shards", "{home}", "--tokenizer", "{base}/tokenizer.model", "--out", "{out}/base"),
     ("trainer", "resume"): ("{home}",),
