@@ -60,6 +60,8 @@ _WHERE = {
     "find_tags": "curator.contract.special_tokens",
     "foreign_token": "curator.contract.special_tokens",
     "may_hold_tags": "curator.contract.special_tokens",
+    "forged_turn": "curator.contract.chat_format",
+    "line_markers": "curator.contract.chat_format",
     "load_family": "curator.contract.chat_format",
     "read_family_files": "curator.contract.chat_format",
     "ChatFormat": "curator.contract.chat_format",
@@ -173,6 +175,8 @@ __all__ = sorted([*_WHERE, "__version__"])
 if TYPE_CHECKING:
     from curator.config import Settings as Settings
     from curator.contract.chat_format import ChatFormat as ChatFormat
+    from curator.contract.chat_format import forged_turn as forged_turn
+    from curator.contract.chat_format import line_markers as line_markers
     from curator.contract.chat_format import load_family as load_family
     from curator.contract.chat_format import read_family_files as read_family_files
     from curator.contract.dialogue_files import dialogue_of as dialogue_of

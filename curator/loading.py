@@ -29,6 +29,7 @@ _LOADED: dict[str, tuple[Registry, Family]] = {}
 # Parts of etc/curate.json and files of etc/ that tell which samples are chosen, and nothing of what a sample is.
 _CHOOSING: Final = {"holdout", "voice", "cache", "default_family"}
 _CHOOSING_FILES: Final = ("etc/targets.json", "etc/curate.json")
+_PACKAGE_NAME = re.compile(r"[\w.-]+")
 
 
 @cache
@@ -39,7 +40,7 @@ def _code() -> str:
         for path in sorted([*folder.rglob("*.py"), *folder.rglob("*.npz")]):
             found.update(path.read_bytes())
     for needed in importlib.metadata.requires("persona-curator") or ():
-        if "extra ==" not in needed and (name := re.match(r"[\w.-]+", needed)):
+        if "extra ==" not in needed and (name := _PACKAGE_NAME.match(needed)):
             found.update(f"{name[0]} {importlib.metadata.version(name[0])}\n".encode())
     return found.hexdigest()
 

@@ -17,7 +17,7 @@ from typing import Any
 from curator.contract.errors import PluginError, printable, similar
 from curator.contract.homes import PACKAGE
 
-_KEYWORD = re.compile(r"(?:(\w+)\.__init__\(\) got an u|U)nexpected keyword argument '(\w+)'")
+_KEYWORD = re.compile(r"(?:(?<!\w)(\w++)\.__init__\(\) got an u|U)nexpected keyword argument '(\w+)'")
 _IMPORT = re.compile(r"cannot import name '(\w+)' from 'curator'")
 
 

@@ -87,6 +87,7 @@ BUILT_IN_PLUGINS = {
     "export_card": "exporters.card",
 }
 _REASON = re.compile(r"[a-z0-9_]+")
+_WRONG_ARGUMENT = re.compile(r"Argument\(s\) \{'(\w+)'")
 
 
 class _Named(Protocol):
@@ -224,7 +225,7 @@ def _register(manager: pluggy.PluginManager, name: str, plugin: Any, origin: str
 
 def _meant_argument(said: str) -> str:
     """Return "; did you mean X?" for the first argument of a hook that pluggy says is none, where one is near."""
-    wrong = re.search(r"Argument\(s\) \{'(\w+)'", said)
+    wrong = _WRONG_ARGUMENT.search(said)
     specs = [vars(hooks.CuratorSpec)[name] for name in _hook_names()]
     known = {name for spec in specs for name in inspect.signature(spec).parameters} - {"self"}
     near = similar(wrong[1], known) if wrong else ""

@@ -13,7 +13,7 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-from curator.contract.records import Exchange, Message, Record, Source
+from curator.contract.records import Exchange, Family, Message, Record, Source
 
 EXPORT_FORMAT = "persona-curator-export"
 EXPORT_VERSION = 1
@@ -449,7 +449,9 @@ class RunSummary(Record, frozen=True, gc=False, omit_defaults=False):
     `metrics` are the values of the report's checks, `config` is etc/curate.json as it was resolved for this run.
     `modes` are the modes of the samples, each with its two tags without brackets. `command` makes the same set again,
     word by word. `encrypted` counts the memories that were read from encrypted files: what the run holds of them is
-    plain. `number` counts the runs of the folder that it lies in: the latest has the highest, whatever the clock said.
+    plain. `family_definition` is the family as it was: its file may have changed since, or stand in no home. Its
+    sha256 stands beside it. `number` counts the runs of the folder that it lies in: the latest has the highest,
+    whatever the clock said.
     """
 
     format: str
@@ -472,5 +474,7 @@ class RunSummary(Record, frozen=True, gc=False, omit_defaults=False):
     plugins: dict[str, str]
     config_sha256: dict[str, str]
     files: dict[str, str]
+    family_definition: Family
+    family_sha256: str
     encrypted: int = 0
     number: int = 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -14,10 +13,19 @@ import msgspec
 
 from curator.config import Settings, load_settings
 from curator.contract import __version__
-from curator.contract.cli_frame import Progress, command_line, no_progress
+from curator.contract.cli_frame import Progress, command_line, no_progress, stoppable
 from curator.contract.errors import UsageError, printable, unknown_name
+from curator.contract.files import scratch_folder
 from curator.contract.homes import CACHE, RUNS, PeopleNames, find_home, find_profile, next_run_number, people_names
-from curator.contract.records import REPORT, REPORT_PAGE, RUN_FORMAT, RUN_VERSION, VOICE_REFERENCE, Family
+from curator.contract.records import (
+    REPORT,
+    REPORT_PAGE,
+    RUN_FORMAT,
+    RUN_VERSION,
+    VOICE_REFERENCE,
+    Family,
+    family_sha256,
+)
 from curator.encryption.profile import Unlocked, core_json
 from curator.executing.as_needed import AsNeeded
 from curator.executing.executor import Executor, InProcess
@@ -34,7 +42,7 @@ from curator.reports.build import build_report
 from curator.reports.empty import EmptySet
 from curator.reports.notices import ReportContext
 from curator.reports.report import Report
-from curator.run_folder import RunFiles, run_folder, stoppable
+from curator.run_folder import RunFiles, run_folder
 from curator.same_again import Earlier, SameAgain
 from curator.sampling.main_language import main_language
 from curator.sampling.sampler import Options
@@ -347,10 +355,10 @@ def _memories_of(request: Request, setup: Setup, folder: Path | None, progress: 
     readers = Readers(importers, frozenset(BUILT_IN_PLUGINS))
     known = {name: own_names(people, name) for name in importers}
     names = setup.people.owner
-    with tempfile.TemporaryDirectory(prefix=".source-", dir=folder) as aside:
+    with scratch_folder(".source-", folder) as aside:
         asked = ImportRequest((source,), setup.profile, known=names, known_by_format=known, again=True)
         try:
-            import_aside(asked, readers, Path(aside), progress)
+            import_aside(asked, readers, aside, progress)
         except UnknownFormat:
             if not sources_of(registry, source):
                 raise
@@ -359,7 +367,7 @@ def _memories_of(request: Request, setup: Setup, folder: Path | None, progress: 
         except UsageError as error:  # --source has no options of an import
             bring = command_line("curate", "import", source, "--username", request.username)
             raise UsageError(error.what, f"{error.next_step}\n  then bring it with {bring} and that option") from None
-        yield Path(aside)
+        yield aside
 
 
 def _publish(request: Request, setup: Setup, files: RunFiles, report: Report, label: str) -> dict[str, str]:
@@ -401,6 +409,8 @@ def _publish(request: Request, setup: Setup, files: RunFiles, report: Report, la
             plugins=setup.registry.versions,
             config_sha256=setup.settings.files,
             files=hashes,
+            family_definition=setup.family,
+            family_sha256=family_sha256(setup.family),
             encrypted=report.encrypted,
             number=next_run_number(files.folder.parents[1]),
         ),

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
-import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from curator.contract.chat_format import ChatFormat
-from curator.contract.errors import HostError, disk_error, printable
-from curator.contract.files import HashedFile, locked, make_folder, new_file, open_file, sync_folder
+from curator.contract.errors import PUBLISHED, HostError, disk_error, printable
+from curator.contract.files import HashedFile, locked, make_folders, open_file, sync_folder, take_away, unmake_folders
 from curator.contract.modes import Tags
 from curator.contract.records import (
     CURATED,
@@ -168,28 +165,6 @@ class RunFiles:
             file.abandon()
 
 
-class _Stopped(KeyboardInterrupt):
-    """SIGTERM, taken as Ctrl-C is: clean up, publish nothing."""
-
-
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """Let SIGTERM end the job as Ctrl-C does, so that nothing half-made stays behind."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise _Stopped(128 + number)
-
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not the main thread, which alone may set signal handlers
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 @contextmanager
 def run_folder(runs: Path, label: str, now: datetime, *, veiled: bool = False) -> Iterator[tuple[Path, Path]]:
     """Give (folder to build in, folder it will be) below `runs`, under a lock that only one run of a profile holds.
@@ -201,43 +176,34 @@ def run_folder(runs: Path, label: str, now: datetime, *, veiled: bool = False) -
     day = runs / now.strftime("%Y-%m-%d")
     made = _make_folders(day)
     with _lock(runs):
-        for stale in runs.glob("*/.tmp-*"):
-            shutil.rmtree(stale, ignore_errors=True)
+        take_away(*runs.glob("*/.tmp-*"))
         building = day / f".tmp-{label}"
         place = _free_place(day, label)
+        published = False
         try:
-            make_folder(building)
+            building.mkdir(parents=True, mode=0o700)
             yield building, place
             if not veiled:
                 sync_folder(building)
             building.rename(place)
+            published = True
             sync_folder(place)
             sync_folder(day)
         except OSError as error:
-            _clear(building, made)
-            raise disk_error(error, "cannot write the run", place, NOTHING, option=_OUT) from error
-        except BaseException:
-            _clear(building, made)
-            raise
+            kept = PUBLISHED if published else NOTHING
+            raise disk_error(error, "cannot write the run", place, kept, option=_OUT) from error
+        finally:
+            if not published:
+                take_away(building)
+                unmake_folders(made)
 
 
 def _make_folders(day: Path) -> list[Path]:
     """Make the folders down to `day`; return those that were not there, deepest first."""
-    missing = [folder for folder in (day, *day.parents) if not folder.exists()]
     try:
-        make_folder(day)
+        return make_folders(day)
     except OSError as error:
         raise disk_error(error, "cannot make the folder of the run", day, NOTHING, option=_OUT) from error
-    return missing
-
-
-def _clear(building: Path, made: list[Path]) -> None:
-    shutil.rmtree(building, ignore_errors=True)
-    for folder in made:
-        try:
-            folder.rmdir()
-        except OSError:  # not empty: another run is in it
-            return
 
 
 def _free_place(day: Path, label: str) -> Path:
@@ -259,13 +225,12 @@ def _lock(runs: Path) -> Iterator[None]:
     with locked(runs, held):
         try:
             try:
-                with open(note, "w", encoding="ascii", opener=new_file) as file:
-                    file.write(str(os.getpid()))
+                note.write_text(str(os.getpid()), "ascii")
             except OSError as error:
                 raise disk_error(error, "cannot lock", runs, NOTHING, option=_OUT) from error
             yield
         finally:
-            note.unlink(missing_ok=True)
+            take_away(note)
 
 
 def _read_note(note: Path) -> str:

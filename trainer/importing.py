@@ -71,7 +71,9 @@ def import_checkpoint(
         require_finite(state, str(source))
         path = _tokenizer_of(source, tokenizer)
         loaded = Tokenizer.load(path)
+        _check_padding(loaded, config, source)
         check_vocabulary(loaded, config, source)
+        _check_tokenizer(loaded, path)
         weights = next((file for file in (source / WEIGHTS, source / _INDEX) if file.is_file()), source)
         note = f"imported from {shown_name(source)} ({kind}); sha256 of {shown_name(weights)}: {sha256_of(weights)}"
         save_checkpoint(out, state, config, loaded, Record(made_by="import", notes=[note]))
@@ -171,6 +173,41 @@ def _tokenizer_of(source: Path, named: Path | None) -> Path:
             "name the tokenizer.model that it was trained with: --tokenizer FILE",
         )
     return beside
+
+
+_BYTE_PIECES = 256
+
+
+def _check_padding(tokenizer: Tokenizer, config: ModelConfig, source: Path) -> None:
+    """Raise UsageError for a model with a few more ids than its tokenizer, as rows are added to fill a block."""
+    more = config.vocab_size - tokenizer.vocab_size
+    if 0 < more < 256 and config.vocab_size % 8 == 0:
+        raise UsageError(
+            f"{source}: its vocabulary is padded: the model has {config.vocab_size:,} ids, its tokenizer "
+            f"{tokenizer.vocab_size:,}",
+            f"shrink it with transformers first: model.resize_token_embeddings({tokenizer.vocab_size}); or name the "
+            "tokenizer that it was trained with (--tokenizer FILE)",
+        )
+
+
+def _check_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
+    """Raise UsageError for a tokenizer that run.c, GGUF and tokenizer.json would not read as SentencePiece does."""
+    found = tokenizer.settings()
+    wrong = []
+    if found["model_type"] != "bpe":
+        wrong.append(f"it is a {found['model_type']} model; expected bpe")
+    if found["byte_fallback"] is False or sum(tokenizer.kind(at) == "byte" for at in range(259)) < _BYTE_PIECES:
+        wrong.append("it has no byte fallback, so a letter that it does not know is lost")
+    if found["normalizes"]:
+        wrong.append(f"it normalizes text ({found['normalizer'] or 'by rules of its own'}); expected identity")
+    if found["dummy_prefix"] is False:
+        wrong.append("it puts no blank before a text (add_dummy_prefix is off)")
+    if wrong:
+        raise UsageError(
+            f"{path}: exports of this tokenizer would not give the ids that the model was trained with: "
+            + "; ".join(wrong),
+            "tune the model where it was made, or train one with a tokenizer from: trainer tokenizer train",
+        )
 
 
 # --- llama2.c ------------------------------------------------------------------------------------------------------

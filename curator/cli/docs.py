@@ -11,7 +11,7 @@ from typing import Any
 from curator.contract.cli_frame import command_line, next_step
 from curator.contract.errors import HostError, printable, unknown_name
 
-_LINK = re.compile(r"\[([^\]]*)\]\((?!https?:)([^)#\s]*)(?:#[^)]*)?\)")
+_LINK = re.compile(r"\[([^\[\]]*+)\]\((?!https?:)([^()#\s]*+)(?:#[^()]*+)?\)")
 
 
 def add(commands: Any) -> None:

@@ -72,7 +72,8 @@ def _run(options: argparse.Namespace) -> int:
             print_json(_as_json(outcome))
         else:
             _show(outcome)
-    _remember_owner(options, outcome)
+        # Before the import is in its place: killed in between, the next run finds nothing new to note it with.
+        _remember_owner(options, outcome)
     _say_next(options, home, username, outcome)
     return 0
 

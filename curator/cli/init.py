@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,29 +50,27 @@ def make_home(folder: Path, demo: bool) -> Path:
 
     Returns the home. Raises UsageError where the demo profile is there already, HostError where the disk refuses.
     """
-    from curator.contract.files import make_folder
+    from curator.contract.files import whole_folder, write_whole  # slow to load, and --help needs no file
     from curator.contract.homes import shipped_demo, shipped_etc  # here, since `curate --help` must not pay for it
 
     try:
-        _copy_missing(shipped_etc(), folder / "etc", "*.json")
-        make_folder(folder / "profiles")
+        _copy_missing(shipped_etc(), folder / "etc", "*.json", write_whole)
+        (folder / "profiles").mkdir(parents=True, exist_ok=True)
         if demo:
             place = folder / "profiles" / "greggles"
             if place.exists():
                 raise UsageError(f"{place} is there already", "remove it first, or leave --demo away")
-            _copy_missing(shipped_demo(), place, "*")
+            with whole_folder(place, option="") as building:
+                _copy_missing(shipped_demo(), building, "*", Path.write_bytes)
     except OSError as error:
         raise disk_error(error, "cannot make the home", folder, option="curate init DIR") from error
     return folder.resolve()
 
 
-def _copy_missing(source: Path, target: Path, pattern: str) -> None:
-    from curator.contract.files import make_folder, new_file
-
+def _copy_missing(source: Path, target: Path, pattern: str, write: Callable[[Path, bytes], object]) -> None:
     for path in sorted(source.rglob(pattern)):
         relative = path.relative_to(source)
         if path.is_dir() or relative.parts[0] == "out" or (target / relative).exists():
             continue
-        make_folder((target / relative).parent)
-        with open(target / relative, "xb", opener=new_file) as file:
-            file.write(path.read_bytes())
+        (target / relative).parent.mkdir(parents=True, exist_ok=True)
+        write(target / relative, path.read_bytes())

@@ -109,18 +109,16 @@ def _results(
     options: argparse.Namespace, names: Sequence[str], given: Password | None, make: Callable[..., Outcome]
 ) -> list[Result]:
     """Return what became of each profile; after Ctrl-C or SIGTERM those that have no set are told as stopped."""
-    from curator.run_folder import stoppable
 
     results: list[Result] = []
     try:
-        with stoppable():  # between two runs too
-            for number, name in enumerate(names, 1):
-                job = f"{printable(name)} ({number} of {len(names)})"
-                log(f"profile {job}")
-                out = options.out and options.out / name
-                results.append(_result(options, name, partial(make, name, out=out, given=given, job=job)))
-                _say_at_once(results[-1])
-                gc.collect()  # a run switches it off, and the next one needs the memory
+        for number, name in enumerate(names, 1):
+            job = f"{printable(name)} ({number} of {len(names)})"
+            log(f"profile {job}")
+            out = options.out and options.out / name
+            results.append(_result(options, name, partial(make, name, out=out, given=given, job=job)))
+            _say_at_once(results[-1])
+            gc.collect()  # a run switches it off, and the next one needs the memory
     except KeyboardInterrupt as stop:
         left = [printable(name) for name in names[len(results) :]]
         step = harmless(f"make what is missing with: {_again(options, left)}")

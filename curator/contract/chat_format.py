@@ -19,6 +19,8 @@ from curator.contract.records import Exchange, Family, Message
 from curator.contract.settings_file import line_finder
 from curator.contract.strict_json import BadJson, parse_json
 
+_BETWEEN_WORDS = re.compile(r"[-_ ]")
+
 
 def load_family(path: Path) -> Family:
     """Return one family file, validated. Raises UsageError that lists every mistake with its line."""
@@ -94,7 +96,7 @@ def family_folders(home: Path | None) -> tuple[Path, Path | None]:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[-_ ]", "", name.lower())
+    return _BETWEEN_WORDS.sub("", name.lower())
 
 
 def fitting_families(base_model: str, families: Mapping[str, Family]) -> list[Family]:
@@ -295,6 +297,29 @@ class ChatFormat:
         context = tuple([Exchange(tags.user + question, tags.assistant + answer) for question, answer in earlier])
         prompt, _ = self.prompt_and_completion(tags.user + asked[-1], "", context, system)
         return (prompt + self.response_prefix + self.family.reply_lead + tags.assistant).rstrip(" ")
+
+
+def line_markers(family: Family) -> tuple[str, ...]:
+    """Return what lines of this family's turns begin with: its file's markers, else prefixes like "Human:"."""
+    prefixes = (family.user_prefix.strip(), family.assistant_prefix.strip())
+    plain = tuple(prefix for prefix in prefixes if prefix.endswith(":") and prefix[:-1].replace(" ", "").isalpha())
+    return family.line_markers or plain
+
+
+def forged_turn(text: str, markers: tuple[str, ...]) -> int:
+    """Return where a line of a text begins like a turn, by one of the markers; -1 where none does.
+
+    A line ends as any reader of the text may see it: at a newline, a carriage return, or one of Unicode's own.
+    """
+    if not markers or not any([marker in text for marker in markers]):  # noqa: C419 - of every text
+        return -1
+    place = 0
+    for line in text.splitlines(keepends=True):
+        bare = line.lstrip()
+        if bare.startswith(markers):
+            return place + len(line) - len(bare)
+        place += len(line)
+    return -1
 
 
 def _inside(text: str, head: str, tail: str) -> str | None:

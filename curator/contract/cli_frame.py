@@ -13,12 +13,14 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import sys
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from curator.contract.errors import CuratorError, HostError, printable
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 WIDTH = 80  # columns where no terminal says how wide it is
 _LEAST_WIDTH = 40
 Progress = Callable[[str, int, int], None]  # stage, steps done, steps in all (0: not known)
+_WORD = re.compile(r"\S+\s*")
 
 
 def leave(program: str, command: Callable[[], int]) -> NoReturn:
@@ -63,7 +66,7 @@ def guarded(program: str, command: Callable[[], int], stopped: str = "stopped", 
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # an ASCII locale must not end a run that is published
     try:
-        with owners_alone():
+        with stoppable(), owners_alone():
             code = command()
     except CuratorError as error:
         print(f"{program}: {harmless(str(error))}", file=sys.stderr)
@@ -81,6 +84,28 @@ def guarded(program: str, command: Callable[[], int], stopped: str = "stopped", 
         print(f"{program}: out of memory{memory}", file=sys.stderr)
         return 3
     return code
+
+
+class _Stopped(KeyboardInterrupt):
+    """SIGTERM, taken as Ctrl-C is: clean up, publish nothing."""
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let SIGTERM end the job as Ctrl-C does, so that nothing half-made stays behind."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise _Stopped(128 + number)
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread, which alone may set signal handlers
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def host_error(error: OSError) -> HostError:
@@ -252,7 +277,7 @@ def _line_starts(text: str, width: int) -> Iterator[int]:
     from rich.cells import cell_len
 
     used = 0
-    for word in re.finditer(r"\S+\s*", text):
+    for word in _WORD.finditer(text):
         if used and used + cell_len(word[0].rstrip()) > width:
             yield word.start()
             used = 0

@@ -95,9 +95,11 @@ _STEPS = {
 }
 
 
-def disk_error(
-    error: OSError, doing: str, place: Path, kept: str = "what was there before is still there", *, option: str = ""
-) -> HostError:
+KEPT = "what was there before is still there"
+PUBLISHED = "it is whole in its place, but a power cut now may still undo that"
+
+
+def disk_error(error: OSError, doing: str, place: Path, kept: str = KEPT, *, option: str = "") -> HostError:
     """Return the one error (exit status 3) that a user sees for an OSError met while `doing` something at `place`.
 
     `kept` says what became of the user's files, `option` how the command at work is told of another place: only one

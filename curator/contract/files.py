@@ -1,7 +1,4 @@
-"""Access to the disk: walking a tree that may be hostile, reading a file once, writing whole or not at all; locks.
-
-Here alone is decided who may read what we write: its owner, and nobody else, whatever the umask is.
-"""
+"""Access to the disk: walking a tree that may be hostile, reading a file once, writing whole or not at all; locks."""
 
 from __future__ import annotations
 
@@ -15,22 +12,24 @@ import os
 import re
 import shutil
 import stat
+import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
-from curator.contract.errors import HostError, UsageError, counted, disk_error, printable
+from curator.contract.errors import KEPT, PUBLISHED, HostError, UsageError, counted, disk_error, printable
 from curator.contract.strict_json import BadJson, parse_foreign_json, parse_json
 
 # O_NONBLOCK so that opening a FIFO returns at once; O_NOFOLLOW so that a link out of the profile is never read.
 _READ_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
-
-OWNERS_FILE, OWNERS_FOLDER = 0o600, 0o700  # modes of all that we write
+_RUN = 1 << 14  # names that are put in order at once
+_PART = 1 << 14  # bytes of packed names that are unpacked at a time
 _THERE = "see that the file is there and that you may read it"
+_SPELLED_BYTE = re.compile(rb"\\x([0-9a-f]{2})")
 
 
 class Unreadable(Exception):
@@ -87,9 +86,6 @@ def _listed(folder: str) -> tuple[Iterator[str], set[str]]:
     return heapq.merge(*map(_unpacked, runs), names) if runs else iter(names), folders
 
 
-_RUN = 1 << 14  # names that are put in order at once
-
-
 def _packed(names: list[str]) -> bytes:
     """Return names, in order, in a tenth of the memory: no name holds the sign that parts them."""
     return zlib.compress("\0".join(sorted(names)).encode("utf-8", "surrogateescape"), 1)
@@ -106,9 +102,6 @@ def _unpacked(data: bytes) -> Iterator[str]:
             yield name.decode("utf-8", "surrogateescape")
     for name in (rest + unpack.flush()).split(b"\0"):
         yield name.decode("utf-8", "surrogateescape")
-
-
-_PART = 1 << 14  # bytes that are unpacked at a time
 
 
 def read_once(path: str, max_bytes: int) -> bytes:
@@ -211,34 +204,9 @@ def read_bytes(path: Path) -> bytes:
         return file.read()
 
 
-def new_file(path: Path | str, flags: int) -> int:
-    """Open a file that is written, made for its owner alone; an `opener` for Python's open(). Raises OSError."""
-    handle = os.open(path, flags | getattr(os, "O_CLOEXEC", 0), OWNERS_FILE)
-    if flags & os.O_CREAT and hasattr(os, "fchmod"):  # whatever the umask takes away, or the file had before
-        with suppress(PermissionError):  # it is another's, or its file system knows no modes
-            os.fchmod(handle, OWNERS_FILE)
-    return handle
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it that are missing, for their owner alone. Raises OSError."""
-    for missing in reversed([place for place in (folder, *folder.parents) if not place.exists()]):
-        missing.mkdir(OWNERS_FOLDER, exist_ok=True)
-        missing.chmod(OWNERS_FOLDER)
-    if not folder.is_dir():
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
-
-
-def make_private(folder: Path) -> None:
-    """Make a folder that we built, and all in it, its owner's alone, whoever wrote it. Raises OSError."""
-    for path in (folder, *folder.rglob("*")):
-        if not path.is_symlink():
-            path.chmod(OWNERS_FOLDER if path.is_dir() else OWNERS_FILE)
-
-
 def from_printable(path: str) -> str:
     """Return the path that `printable` made printable."""
-    raw = re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes([int(match[1], 16)]), path.encode())
+    raw = _SPELLED_BYTE.sub(lambda match: bytes([int(match[1], 16)]), path.encode())
     return os.fsdecode(raw)
 
 
@@ -250,7 +218,7 @@ class HashedFile:
         self._hash = hashlib.sha256()
         self._parts: list[bytes] = []
         self._pending = 0
-        self._file: IO[bytes] = open(path, "xb", buffering=0, opener=new_file)  # noqa: SIM115 - see close()
+        self._file: IO[bytes] = open(path, "xb", buffering=0)  # noqa: SIM115 - see close()
 
     def write(self, data: bytes) -> None:
         """Add `data`; raises OSError as the disk gives it."""
@@ -310,12 +278,16 @@ def sha256_of(path: Path) -> str:
         raise HostError(f"cannot read {printable(str(path))}: {error.strerror}") from None
 
 
-def read_text(path: Path) -> str:
-    """Return the text of a UTF-8 file, packed by gzip or not, with newlines as '\\n'. Raises UsageError where
-    it is no such text or cannot be read."""
+def read_text(path: Path, *, lenient: bool = False) -> str:
+    """Return the text of a UTF-8 file, packed by gzip or not, with newlines as '\\n'.
+
+    With `lenient` a byte that is no UTF-8 becomes half of a surrogate pair, unless NULs tell that it is no text at all.
+    Raises UsageError where it is no such text or cannot be read.
+    """
     try:
-        raw = gzip.decompress(read_bytes(path)) if path.suffix == ".gz" else read_bytes(path)
-        return raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        errors = "surrogateescape" if lenient and b"\0" not in raw else "strict"
+        return raw.decode("utf-8-sig", errors).replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         raise UsageError(f"cannot read {printable(str(path))}: {error.strerror or error}", _THERE) from None
     except (EOFError, zlib.error):
@@ -350,21 +322,21 @@ def read_json(path: Path, limit: int = 32 << 20, *, foreign: bool = False) -> An
 def write_whole(path: Path, data: bytes | str) -> None:
     """Write a file under another name and rename it into its place, so that it is there whole or not at all.
 
-    Raises HostError where the disk refuses; what was there before is still there.
+    What killed processes left beside it is removed first. Raises HostError where the disk refuses; what was there
+    before is still there.
     """
-    aside = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    aside = _aside(path)
     try:
-        with open(aside, "wb", opener=new_file) as file:
+        clear_stale(path)
+        with aside.open("wb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise disk_error(error, "cannot write", path) from None
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+    finally:
+        take_away(aside)
 
 
 @contextmanager
@@ -377,35 +349,181 @@ def whole_folder(
     processes left beside `place` is removed first. `option` is that which named `place`, "" where none did. Raises
     HostError where the disk refuses.
     """
+    clear_stale(place)
     if not replace:
         refuse_existing(place, option)
-    building = place.with_name(f".{place.name}.tmp-{os.getpid()}")
-    old = place.with_name(f".{place.name}.old-{os.getpid()}")
+    building, old = _aside(place), place.with_name(f".{place.name}.old-{os.getpid()}")
+    made: list[Path] = []
+    published = False
     try:
-        make_folder(place.parent)
-        _clear_stale(place)
-        make_folder(building)
+        made = make_folders(place.parent)
+        building.mkdir(0o700)  # what it holds is a person's
         yield building
-        make_private(building)
         sync_tree(building)
         if replace and place.exists():
             place.rename(old)
         building.rename(place)
+        published = True
         sync_folder(place.parent)
     except OSError as error:
-        raise disk_error(error, doing, place, option=option) from error
+        raise disk_error(error, doing, place, PUBLISHED if published else KEPT, option=option) from error
     finally:
-        shutil.rmtree(building, ignore_errors=True)
+        if not published and old.exists():
+            with suppress(OSError):
+                old.rename(place)
+        take_away(building, *([old] if place.exists() else []))
+        if not published:
+            unmake_folders(made)
+
+
+@contextmanager
+def whole_files(places: Sequence[Path], *, doing: str = "cannot write", option: str = "--out") -> Iterator[Path]:
+    """Give a folder to write files of these names in, all for one folder; on a normal exit each is renamed into its
+    place, the last of them last: once that is there, all are. On an error none is there.
+
+    Where a process was killed between two renames, the files without the last one are its leftovers: they are removed
+    first, where their sizes and times are those that it noted. Raises UsageError where one of them exists already,
+    HostError where the disk refuses.
+    """
+    main = places[-1]
+    aside, moved, made = _aside(main), list[Path](), list[Path]()
+    clear_stale(main)
+    for place in places:
+        refuse_existing(place, option)
+    try:
+        made = make_folders(main.parent)
+        aside.mkdir()
+        yield aside
+        sync_tree(aside)
+        (aside / _MOVED).write_text(json.dumps({place.name: _marks(aside / place.name) for place in places[:-1]}))
+        for place in places:
+            refuse_existing(place, option)
+            moved.append(place)
+            (aside / place.name).rename(place)
+        moved.clear()
+        sync_folder(main.parent)
+    except OSError as error:
+        raise disk_error(error, doing, main, KEPT if moved or not main.exists() else PUBLISHED, option=option) from None
+    finally:
+        take_away(*moved, aside)
+        if not main.exists():
+            unmake_folders(made)
+
+
+_MOVED = ".moved.json"  # in the folder of a job that publishes several files: what it had begun to move
+
+
+def _marks(path: Path) -> list[int]:
+    """Return by what a file is known again after a rename."""
+    found = path.stat()
+    return [found.st_ino, found.st_size, found.st_mtime_ns]
+
+
+def _aside(place: Path) -> Path:
+    """Return the name under which a place is built: hidden, and it names our process."""
+    return place.with_name(f".{place.name}.tmp-{os.getpid()}")
+
+
+def make_folders(folder: Path) -> list[Path]:
+    """Make a folder and those above it; return those that were not there, deepest first. Raises OSError."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        unmake_folders(missing)
+        raise
+    return missing
+
+
+def unmake_folders(made: Iterable[Path]) -> None:
+    """Remove folders that `make_folders` made; one that is not empty stays, for another job is in it."""
+    with suppress(OSError):
+        for folder in made:
+            folder.rmdir()
+
+
+def take_away(*paths: Path) -> None:
+    """Remove files or folders that are no more needed; what the disk does not let go is taken away at the next start.
+
+    A failure here would hide the error that led to it.
+    """
+    for path in paths:
+        for _ in range(2):  # a disk may refuse once
+            with suppress(OSError):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+                if not os.path.lexists(path):
+                    break
+
+
+def clear_stale(place: Path) -> None:
+    """Remove what killed processes have left beside a place; one that still runs keeps its own.
+
+    Where it was killed between the two renames that replace a folder, what was there before is put back.
+    """
+    for stale in _of_the_dead(place, "old"):
         if place.exists():
-            shutil.rmtree(old, ignore_errors=True)
+            take_away(stale)
+        else:
+            with suppress(OSError):
+                stale.rename(place)
+    for stale in _of_the_dead(place, "tmp"):
+        if not place.exists():
+            _take_back(stale)
+        take_away(stale)
 
 
-def _clear_stale(place: Path) -> None:
-    """Remove what killed processes have left beside a place; one that still runs keeps its own."""
-    for stale in place.parent.glob(f".{glob.escape(place.name)}.tmp-*"):
+def clear_dead(folder: Path) -> None:
+    """Remove all that killed processes have left in a folder that is ours alone; see `clear_stale`."""
+    names = {_LEFT.fullmatch(path.name) for path in (folder.iterdir() if folder.is_dir() else ())}
+    for name in sorted({found[1] for found in names if found}):
+        clear_stale(folder / name)
+
+
+_LEFT = re.compile(r"\.(.+)\.(?:tmp|old)-\d+")
+
+
+@contextmanager
+def scratch_folder(prefix: str, folder: Path | None = None) -> Iterator[Path]:
+    """Give a folder for its owner alone, in `folder` (default: that for temporary files); it is gone afterwards.
+
+    Those of the same prefix that killed processes of ours have left are removed first. Raises OSError.
+    """
+    above = folder or Path(tempfile.gettempdir())
+    for stale in above.glob(f"{glob.escape(prefix)}*-*"):
+        number = stale.name.removeprefix(prefix).partition("-")[0]
+        if number.isdigit() and not _runs(int(number)) and stale.lstat().st_uid == os.getuid():
+            take_away(stale)
+    made = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=folder))
+    try:
+        yield made
+    finally:
+        take_away(made)
+
+
+def _of_the_dead(place: Path, kind: str) -> Iterator[Path]:
+    try:
+        found = sorted(place.parent.glob(f".{glob.escape(place.name)}.{kind}-*"))
+    except OSError:
+        return
+    for stale in found:
         number = stale.name.rpartition("-")[2]
         if number.isdigit() and (int(number) == os.getpid() or not _runs(int(number))):
-            shutil.rmtree(stale, ignore_errors=True)
+            yield stale
+
+
+def _take_back(aside: Path) -> None:
+    """Remove the files that a killed process had moved out of its folder, where they are still those."""
+    try:
+        moved = json.loads((aside / _MOVED).read_text("utf-8"))
+        for name, marks in moved.items():
+            path = aside.parent / Path(name).name
+            if path.is_file() and not path.is_symlink() and _marks(path) == marks:
+                take_away(path)
+    except (OSError, ValueError, AttributeError):
+        return
 
 
 def _runs(process: int) -> bool:
@@ -413,7 +531,7 @@ def _runs(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:
+    except (OSError, OverflowError):
         pass
     return True
 
@@ -441,7 +559,7 @@ def locked(folder: Path, held: Callable[[], HostError] | None = None) -> Iterato
     """
     import filelock  # here, since `curate --help` must not pay for it
 
-    lock = filelock.FileLock(folder / ".lock", timeout=0, mode=OWNERS_FILE)
+    lock = filelock.FileLock(folder / ".lock", timeout=0, mode=0o600)
     try:
         lock.acquire()
     except filelock.Timeout:
@@ -453,4 +571,5 @@ def locked(folder: Path, held: Callable[[], HostError] | None = None) -> Iterato
     try:
         yield
     finally:
-        lock.release()
+        with suppress(OSError):  # the system lets go of it when the process ends, whatever the disk says now
+            lock.release()

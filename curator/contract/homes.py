@@ -21,7 +21,7 @@ import msgspec
 
 from curator.contract.cli_frame import command_line, log, made
 from curator.contract.errors import HostError, UsageError, disk_error, printable, unknown_name
-from curator.contract.files import make_folder, read_bytes
+from curator.contract.files import read_bytes
 
 RUNS = Path("out") / "fine-tuned-models"
 CACHE = Path("out") / "cache" / "curate.sqlite"
@@ -148,7 +148,7 @@ def find_or_make_profile(home: Path, username: str, make: bool) -> Path:
         profile = home / "profiles" / username
         if make:
             try:
-                make_folder(profile)
+                profile.mkdir(mode=0o700)
             except OSError as error:
                 raise disk_error(error, "cannot make the profile", profile, option="--username") from None
             made(profile, "a profile")

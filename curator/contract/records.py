@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -146,6 +147,28 @@ class _ReadAgain(msgspec.Struct, frozen=True, gc=False):
 
 
 MAKE_AGAIN = "the run is damaged; make it again: curate run --username U"
+
+
+def family_of_run(summary: Mapping[str, Any]) -> Family | None:
+    """Return the family of a run as it was when the run was made; None of a run that an older version made.
+
+    Raises UsageError where it is not what was written.
+    """
+    own, digest = summary.get("family_definition"), summary.get("family_sha256")
+    if own is None and digest is None:
+        return None
+    try:
+        family = msgspec.convert(own, Family)
+    except msgspec.ValidationError:
+        family = None
+    if family is None or digest != family_sha256(family) or family.family != summary.get("family"):
+        raise UsageError(f"{SUMMARY}: family_definition is not what was written", MAKE_AGAIN)
+    return family
+
+
+def family_sha256(family: Family) -> str:
+    """Return the sha256 of a family's definition."""
+    return hashlib.sha256(msgspec.json.encode(family)).hexdigest()
 
 
 def read_summary(folder: Path, needed: Collection[str] = ()) -> dict[str, Any]:

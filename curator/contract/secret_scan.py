@@ -30,18 +30,26 @@ _FIRST_LOOK = re2.Set.SearchSet()
 for _pattern in _LOOKS.values():
     _FIRST_LOOK.Add(_pattern)
 _FIRST_LOOK.Compile()
-_LINE_BREAK = re.compile(r"\s*\n\s*")
 _RUN = re.compile(r"[A-Za-z0-9_/+=~-]{14,}")
 _SHORT_RUN = 25  # a shorter run is a key only if it has a digit
 _CLOUD_KEY = re.compile(
     r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bAIza[\w-]{35}|\bgh[pousr]_\w{36,}|\bgithub_pat_\w{40,}"
     r"|\bxox[abeprs]-[\w-]{10,}|\bsk-[\w-]{20,}|\b[rs]k_live_\w{16,}|\bhf_[A-Za-z]{30,}|\bglpat-[\w-]{20,}"
 )
-# What has no run that looks like a key: its kind, words of which a text has one in lower case, and the pattern.
+# What has no run that looks like a key: its kind, words of which a text has one in lower case, and the pattern. Those
+# that could begin anywhere in a run of signs are looked for from the beginning of the run, so that it is read once.
 _TOLD_BY_A_WORD = (
     ("private key", ("-----begin",), re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY")),
-    ("token", ("eyj",), re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}")),
-    ("password in an address", ("://",), re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s:/@]+:[^\s@/]+@[\w.-]+")),
+    (
+        "token",
+        ("eyj",),
+        re.compile(r"(?<![\w-])(?:(?!\beyJ)[\w-])*+eyJ[\w-]{8,}+\.[\w-]{8,}+\.[\w-]{8,}"),
+    ),
+    (
+        "password in an address",
+        ("://",),
+        re.compile(r"(?<![a-z0-9+.-])(?:(?!\b[a-z])[a-z0-9+.-])*+[a-z][a-z0-9+.-]*+://[^\s:/@]++:[^\s@/]++@[\w.-]"),
+    ),
     (
         "recovery phrase",
         ("seed ", "recovery ", "mnemonic "),
@@ -77,6 +85,7 @@ _DETECTORS = {
 }
 _CARD = re.compile(r"(?<![\d.])[3-6](?:[ -]?\d){12,18}(?![\d.]\d)")
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}\b")
+_PARTING = re.compile(r"[ -]")
 
 
 @lru_cache(maxsize=64)  # one memory gives samples of several modes, one after the other
@@ -104,7 +113,8 @@ def _forms(text: str) -> Iterator[str]:
             text = _invisible().sub("", text)
     yield text
     if "\n" in text:
-        yield _LINE_BREAK.sub("", text)
+        first, *between, last = text.split("\n")
+        yield "".join((first.rstrip(), *map(str.strip, between), last.lstrip()))
 
 
 def _first_look(text: str) -> set[str]:
@@ -156,7 +166,7 @@ def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
 
 
 def _any(pattern: re.Pattern[str], text: str, check: Callable[[str], bool]) -> bool:
-    return any(check(re.sub(r"[ -]", "", match[0])) for match in pattern.finditer(text))
+    return any(check(_PARTING.sub("", match[0])) for match in pattern.finditer(text))
 
 
 def _is_card(digits: str) -> bool:

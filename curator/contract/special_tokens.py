@@ -51,6 +51,7 @@ _ENTITY = re.compile(r"&(?:amp;)*(?:#[xX]?[0-9a-fA-F]{1,7}|[a-zA-Z]{2,32});?")
 _MORE_LOOK_ALIKES = dict(zip("ґєияпдηωδσʟɴᴀʙᴅᴇɢʜᴊᴋᴍᴘᴛ", "reunndnwdslnabdeghjkmpt", strict=True)) | {"я": "nr"}
 # The same within ASCII, folded to lower case: a capital I, a 1 and a bar for an l, a 0 for an O.
 _ASCII_LOOK_ALIKES = {"l": "i1|", "i": "l1", "o": "0"}
+_ALIKE = {"i": "l", "1": "li", "|": "l", "l": "i", "0": "o"}  # the other way round: what each may stand for
 _PLAIN = str.maketrans(
     {
         **dict.fromkeys(_OPENING, "<"), **dict.fromkeys(_CLOSING, ">"), **dict.fromkeys(_BARS, "|"),
@@ -68,8 +69,12 @@ class Finding:
     end: int
 
 
-def may_hold_tags(text: str) -> bool:
-    """Tell whether a text could hold a tag at all. Fast, and never wrong when it says no."""
+def may_hold_tags(text: str, tokens: tuple[str, ...] = ()) -> bool:
+    """Tell whether a text could hold a tag or one of the tokens at all. Fast, and never wrong when it says no."""
+    return _may_hold_brackets(text) or _may_hold(text, _bare_signs(tokens))
+
+
+def _may_hold_brackets(text: str) -> bool:
     if text.isascii():
         return (
             ("<" in text and _ASCII_ANGLES.search(text) is not None)
@@ -79,6 +84,26 @@ def may_hold_tags(text: str) -> bool:
     if _ANY_OPENING.search(text) is not None and _ANY_TAG.search(text) is not None:
         return True
     return "&" in text and _ENTITY.search(text) is not None
+
+
+@lru_cache(maxsize=32)
+def _bare_signs(tokens: tuple[str, ...]) -> tuple[frozenset[str], ...]:
+    """Return the folded signs of each token that neither `<` nor `[` begins: `@@END@@`, `### Response:`, `{eos}`."""
+    return tuple(frozenset(_folded(token)) for token in tokens if not _folded(token).startswith(("<", "[")))
+
+
+def _folded(token: str) -> str:
+    return "".join(fold(token)[0].split())
+
+
+def _may_hold(text: str, wanted: tuple[frozenset[str], ...]) -> bool:
+    """Tell whether all signs of one of the wanted tokens may stand in a text, in whatever disguise."""
+    if not wanted:
+        return False
+    signs = set(text.lower()) if text.isascii() and "&" not in text else set(fold(text)[0])
+    for sign in tuple(signs):
+        signs.update(_look_alikes().get(sign, ""), _ALIKE.get(sign, ""))
+    return any(one <= signs for one in wanted)
 
 
 def fold(text: str) -> tuple[str, Sequence[int]]:
@@ -170,19 +195,28 @@ def _decoded(text: str) -> Iterable[tuple[int, str]]:
 def _pattern(words: tuple[str, ...], tokens: tuple[str, ...]) -> re.Pattern[str]:
     r"""Build one pattern: `words` as tags with spaces and slashes anywhere, `tokens` with spaces between all signs.
 
-    `<|anything|>` counts as a token whatever it holds: the next family's tokens are not in any list yet.
+    `<|anything|>` counts as a token whatever it holds: the next family's tokens are not in any list yet. So do those of
+    which a tokenizer has hundreds.
     """
     spaced = [r"\s*".join(map(_spelled, word)) for word in words]
     tags = rf"<[\s/]*(?:{'|'.join(spaced)})[\s/]*>" if spaced else r"(?!)"
-    literal = [r"\s*".join(map(_spelled, "".join(token.split()).lower())) for token in sorted(tokens, reverse=True)]
+    literal = [_literal(_folded(token)) for token in sorted(tokens, reverse=True) if token.strip()]
     literal.append(r"<\s*\|[^|<>\n]{1,40}\|\s*>")
+    literal.append(r"<\|[a-z0-9_/-]{1,40}>|<[a-z0-9_/-]{1,40}\|>")  # Gemma 4 parts them so
+    literal.append(r"<unused[0-9]{1,4}>|\[control_[0-9]{1,3}\]")  # those that Gemma and Mistral have to spare
     return re.compile(f"(?P<tag>{tags})|(?P<token>{'|'.join(literal)})")
+
+
+def _literal(token: str) -> str:
+    """Return the pattern of a folded token. One that begins or ends in a letter is no part of a word."""
+    pattern = r"\s*".join(map(_spelled, token))
+    return (r"(?<!\w)" if token[0].isalnum() else "") + pattern + (r"(?!\w)" if token[-1].isalnum() else "")
 
 
 def find_tags(text: str, tags: tuple[str, ...], tokens: tuple[str, ...]) -> tuple[list[Finding], list[Finding]]:
     """Return the mode tags and the control tokens found in `text`, each with its place in the original."""
     findings: tuple[list[Finding], list[Finding]] = ([], [])
-    for start, end in _windows(text):
+    for start, end in _windows(text, tokens):
         folded, places = fold(text[start:end])
         for match in _pattern(tags, tokens).finditer(folded):
             kind = 0 if match["tag"] is not None else 1
@@ -209,18 +243,21 @@ def _is_generic(text: str, start: int, end: int) -> bool:
 
 def _plain_name(name: str, tags: tuple[str, ...], tokens: tuple[str, ...]) -> str:
     """Return the name of a finding with each sign that could be either of two letters as the one that is meant."""
-    for known in (*tags, *("".join(token.split()).lower() for token in tokens)):
-        found = re.search("".join(map(_spelled, known)), name)
+    for known in (*tags, *map(_folded, tokens)):
+        found = re.compile("".join(map(_spelled, known))).search(name)
         if found:
             return name[: found.start()] + known + name[found.end() :]
     return name
 
 
-def _windows(text: str) -> list[tuple[int, int]]:
-    """Return the stretches of `text` that could hold tags: those around bracketed parts, or all of it with entities."""
-    if not may_hold_tags(text):
+def _windows(text: str, tokens: tuple[str, ...]) -> list[tuple[int, int]]:
+    """Return the stretches of `text` that could hold tags: those around bracketed parts, or all of it with entities.
+
+    All of it too where it may hold a token without brackets.
+    """
+    if not may_hold_tags(text, tokens):
         return []
-    if "&" in text and _ENTITY.search(text):
+    if ("&" in text and _ENTITY.search(text)) or _may_hold(text, _bare_signs(tokens)):
         return [(0, len(text))]
     windows: list[tuple[int, int]] = []
     for match in (_ANY_TAG if not text.isascii() else _ASCII_TAG).finditer(text):
@@ -235,24 +272,29 @@ def _windows(text: str) -> list[tuple[int, int]]:
 def in_braces(text: str, tokens: tuple[str, ...]) -> tuple[str, int]:
     """Return the text with each control token spelled in braces, `<|im_end|>` as `{im_end}`, and how many there were.
 
-    No family's tokens hold braces, and no tokenizer's normalizer turns one into an angle bracket: what a person wrote
-    about a token stays readable and never becomes one.
+    No shipped family's tokens hold braces, and no tokenizer's normalizer turns one into an angle bracket: what a person
+    wrote about a token stays readable and never becomes one. A token that is one in braces too is spelled otherwise.
     """
-    if not may_hold_tags(text):
+    if not may_hold_tags(text, tokens):
         return text, 0
     count = 0
     # Taking one out can join the parts of another (`<|im_<|end|>end|>`), so until nothing is found.
     while findings := find_tags(text, (), tokens)[1]:
         for finding in reversed(findings):
             name = text[finding.start : finding.end] if text[finding.start : finding.end].isascii() else finding.name
-            text = f"{text[: finding.start]}{{{_bare(name)}}}{text[finding.end :]}"
+            text = f"{text[: finding.start]}{_spelled_out(name, tokens)}{text[finding.end :]}"
         count += len(findings)
     return text, count
 
 
-def _bare(name: str) -> str:
-    plain = "".join(html.unescape(name).translate(_PLAIN).split())
-    return plain.translate(str.maketrans("", "", "<>[]|")) or "token"
+def _spelled_out(name: str, tokens: tuple[str, ...]) -> str:
+    """Return what stands for a token: its name in a form that is none of the tokens."""
+    plain = "".join(html.unescape(name).translate(_PLAIN).split()).translate(str.maketrans("", "", "<>[]|"))
+    letters = "".join(sign for sign in plain if sign.isalnum())
+    for form in (f"{{{plain or 'token'}}}", f"{{{letters}}}", f"({letters})", "{token}"):
+        if not find_tags(form, (), tokens)[1]:
+            return form
+    return ""
 
 
 # Tokens of large models' templates; the small model would learn them letter by letter.

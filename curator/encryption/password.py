@@ -11,7 +11,6 @@ from typing import NoReturn
 
 from curator.contract.cli_frame import log
 from curator.contract.errors import UsageError, printable
-from curator.contract.files import open_file
 
 VARIABLE = "CURATOR_PASSWORD"
 _MOST_BYTES = 1 << 16
@@ -52,7 +51,7 @@ def given_password(file: Path | None) -> Password | None:
 
 def _of_file(file: Path) -> Password:
     try:
-        with open_file(file) as opened:
+        with file.open("rb") as opened:
             status = os.fstat(opened.fileno())
             line = opened.readline(_MOST_BYTES)
     except (OSError, ValueError) as error:  # a ValueError: a NUL in the name

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from curator.executing.spool import ByteFile
 
 Rows = npt.NDArray[np.int64]
-_GAP: Final = 1 << 13  # bytes that are rather read and dropped than skipped by another system call
+_GAP: Final = 1 << 10  # bytes that are rather read and dropped than skipped by another system call
 
 
 class ArrayFile:

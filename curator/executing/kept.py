@@ -14,8 +14,6 @@ import zlib
 from pathlib import Path
 from typing import Final
 
-from curator.contract.files import make_folder, new_file
-
 _VERSION: Final = 2
 _MEGABYTE: Final = 1 << 20
 _COMMIT_BYTES: Final = 64 * _MEGABYTE
@@ -101,8 +99,8 @@ class Kept(Nothing):
     def _connected(self) -> sqlite3.Connection:
         """Open the file, made for its owner alone. Raises sqlite3.Error and OSError."""
         if not self._read_only:
-            make_folder(self._path.parent)
-            os.close(new_file(self._path, os.O_CREAT | os.O_RDWR))
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
         base = sqlite3.connect(self._path, timeout=_WAIT, isolation_level=None)
         try:
             version = base.execute("PRAGMA user_version").fetchone()[0]

@@ -108,9 +108,7 @@ class ConversationReader:
 
 
 def without_tokens(text: str, tokens: tuple[str, ...]) -> tuple[str, int]:
-    """Return a text with its control tokens spelled in braces, and how many it had; most texts need no closer look."""
-    if "<" not in text and "[" not in text and "&" not in text and text.isascii():
-        return text, 0
+    """Return a text with its control tokens spelled in braces, and how many it had."""
     return in_braces(text, tokens)
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from curator.contract import __version__
-from curator.contract.cli_frame import Progress, no_progress
+from curator.contract.cli_frame import Progress, no_progress, stoppable
 from curator.contract.errors import PluginError, UsageError, counted, printable
-from curator.contract.files import HashedFile, make_folder, read_bytes, whole_folder
+from curator.contract.files import HashedFile, read_bytes, whole_folder
 from curator.contract.finetune_config import Keys, require_mode, share_notes, size_note
 from curator.contract.records import MAKE_AGAIN, SUMMARY
 from curator.exports.card import dataset_card
@@ -28,7 +28,6 @@ from curator.hooks import ExportJob, Recipe
 from curator.plugin_errors import defined, raised
 from curator.plugin_manager import call_plugin
 from curator.records import EXPORT_FORMAT, EXPORT_VERSION, Conversation, ExportIndex, ExportSummary
-from curator.run_folder import stoppable
 
 CARD, INDEX, MANIFEST = "README.md", "index.jsonl", "export.json"
 _BATCH = 256
@@ -107,7 +106,7 @@ def _write_text(folder: Path, name: str, text: str) -> str:
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
         raise PluginError(f"an exporter would write outside of its folder: {name}")
-    make_folder(path.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
     file = HashedFile(path)
     file.write(text.encode())
     return file.close()

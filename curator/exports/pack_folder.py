@@ -13,8 +13,9 @@ from typing import Final
 import msgspec
 
 from curator.contract import __version__
+from curator.contract.cli_frame import stoppable
 from curator.contract.errors import PluginError, counted
-from curator.contract.files import HashedFile, make_folder, read_bytes, whole_folder
+from curator.contract.files import HashedFile, read_bytes, whole_folder
 from curator.contract.records import SUMMARY
 from curator.exports.export import MANIFEST, encrypted_warning, free_place
 from curator.exports.plan import PackPlan
@@ -22,7 +23,6 @@ from curator.hooks import Pack
 from curator.plugin_errors import defined
 from curator.plugin_manager import call_plugin
 from curator.records import EXPORT_FORMAT, EXPORT_VERSION, ExportSummary, PackSource
-from curator.run_folder import stoppable
 
 SOURCES: Final = "sources.jsonl"
 _SAMPLE: Final = re.compile(r"\b[0-9a-f]{16}-\d+\b")
@@ -61,7 +61,7 @@ def _write(folder: Path, name: str, data: str | bytes) -> str:
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
         raise PluginError(f"an exporter would write outside of its folder: {name}")
-    make_folder(path.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
     file = HashedFile(path)
     file.write(data.encode() if isinstance(data, str) else data)
     return file.close()

@@ -17,7 +17,7 @@ from curator.contract.files import read_bytes
 from curator.contract.finetune_config import FineTuneConfig, load_fine_tune
 from curator.contract.homes import CORE, find_profile
 from curator.contract.jinja_chat import family_template
-from curator.contract.records import Family, read_summary
+from curator.contract.records import Family, family_of_run, read_summary
 from curator.exports.conversations import (
     NEEDED,
     ConversationReader,
@@ -81,7 +81,7 @@ def plan_export(request: ExportRequest) -> Plan | PackPlan:
     """Find everything that an export needs. Raises UsageError for an unknown run, tool, method, model or key."""
     summary = read_summary(request.run, NEEDED)
     settings = load_settings(request.home)
-    registry = _registry(settings, request.home, str(summary["family"]))
+    registry = _registry(settings, request.home, summary)
     if request.tool not in registry.exporters:
         off = switched_off(settings, request.home, request.tool)
         raise unknown_name("tool", request.tool, registry.exporters, off or "curate plugins lists who gives them")
@@ -98,15 +98,24 @@ def plan_persona(run: Path, home: Path | None) -> tuple[RunSamples, PackJob]:
     """Return what a persona is made from, for what writes no folder. Raises UsageError where `run` is no run."""
     summary = read_summary(run, NEEDED)
     settings = load_settings(home)
-    samples = RunSamples(run, _registry(settings, home, str(summary["family"])).control_tokens)
+    samples = RunSamples(run, _registry(settings, home, summary).control_tokens)
     return samples, _pack_job(samples, settings, home, "")
 
 
-def _registry(settings: Settings, home: Path | None, family: str) -> Registry:
-    """Load the plugins; which family the filters are given does not matter here, since an export filters nothing."""
+def _registry(settings: Settings, home: Path | None, summary: Mapping[str, Any]) -> Registry:
+    """Load the plugins; which family the filters are given does not matter here, since an export filters nothing.
+
+    The run's own family is among the families, also where it came from a file that no home has.
+    """
     registry = load_plugins(settings, home)
-    default = settings.curate.default_family
-    fill(registry, settings, lambda families: families.get(family) or pick_family(families, None, None, default))
+    default, name, own = settings.curate.default_family, str(summary["family"]), family_of_run(summary)
+
+    def family(families: dict[str, Family]) -> Family:
+        if own:
+            families.setdefault(name, own)
+        return families.get(name) or pick_family(families, None, None, default)
+
+    fill(registry, settings, family)
     return registry
 
 

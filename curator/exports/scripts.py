@@ -12,7 +12,7 @@ from curator.records import Conversation
 
 SHARED = "shared.py"
 _COMMON, _CALL = "# --- what all training scripts have in common", 'if __name__ == "__main__":\n'
-_PART = re.compile(r"<!-- ([a-z ]+) -->\n(.*?)<!-- end -->\n", re.DOTALL)
+_PART = re.compile(r"<!-- ([a-z ]+) -->\n((?:(?!<!-- [a-z ]+ -->\n).)*+)<!-- end -->\n", re.DOTALL)
 # The keys that stand in training.json as they are.
 _KEYS = (
     "learning_rate", "num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps",
@@ -20,6 +20,7 @@ _KEYS = (
     "bf16", "optim", "weight_decay", "max_grad_norm", "seed",
 )  # fmt: skip
 _LORA_KEYS = ("lora_rank", "lora_alpha", "lora_dropout", "load_in_4bit")
+_IMPORT = re.compile(r"^(?:from (?!__future__|shared)(\S+) )?import ([\w., ]+)$", re.MULTILINE)
 
 
 def read_recipe(name: str) -> str:
@@ -49,8 +50,7 @@ def training_script(name: str, method: str) -> str:
 def _imports(*texts: str) -> str:
     """Return what several texts import at their top, as one block."""
     names: dict[str, set[str]] = {}
-    pattern = r"^(?:from (?!__future__|shared)(\S+) )?import ([\w., ]+)$"
-    for module, some in re.findall(pattern, "\n".join(texts), re.MULTILINE):
+    for module, some in _IMPORT.findall("\n".join(texts)):
         names.setdefault(module, set()).update(some.split(", "))
     whole = [f"import {module}" for module in sorted(names.pop("", ()))]
     return "\n".join(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -18,7 +17,7 @@ import msgspec
 from curator.contract import __version__
 from curator.contract.cli_frame import Progress, no_progress
 from curator.contract.errors import CuratorError, JobError, UsageError, counted, printable, similar
-from curator.contract.files import HashedFile, locked, make_folder, new_file, sha256_of, whole_folder
+from curator.contract.files import HashedFile, clear_dead, locked, scratch_folder, sha256_of, whole_folder
 from curator.importing.dates.clocks import Order, WallClock
 from curator.importing.detect import Detected, detect
 from curator.importing.files.export_files import Damaged, Export, opened
@@ -107,13 +106,14 @@ def importing(request: ImportRequest, readers: Readers, progress: Progress = no_
     """
     with _read(request, readers, progress) as (detected, reading, items):
         if request.dry_run:
-            with tempfile.TemporaryDirectory(prefix="curate-import-") as aside, _staged(Path(aside), items) as staging:
+            with scratch_folder("curate-import-") as aside, _staged(aside, items) as staging:
                 outcome = _write(request, detected, reading, staging, None)
             yield outcome
             return
         imports = request.profile / IMPORTS
-        make_folder(imports)
+        imports.mkdir(mode=0o700, exist_ok=True)
         with locked(imports), suppress(_NothingNew):
+            clear_dead(imports)
             label = new_label(request.profile, detected.importer.name, request.paths[0])
             with whole_folder(imports / label, option="") as building:
                 with _staged(building, items) as staging:
@@ -302,7 +302,7 @@ def _summarise(request: ImportRequest, outcome: Outcome, folder: Path, reading: 
         notes=outcome.notes,
         files=outcome.files,
     )  # fmt: skip
-    with open(folder / SUMMARY, "xb", opener=new_file) as file:
+    with (folder / SUMMARY).open("xb") as file:
         file.write(msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +13,14 @@ import msgspec
 
 from curator.contract.cli_frame import command_line
 from curator.contract.errors import HostError, UsageError, disk_error, printable, unknown_name
-from curator.contract.files import open_file, read_bytes
+from curator.contract.files import clear_dead, open_file, read_bytes, take_away
 from curator.importing.staging import key_of
 from curator.records import IMPORT_FORMAT, IMPORT_VERSION, ImportedMessage, ImportSummary
 
 IMPORTS: Final = "imports"
 MESSAGES, SKIPPED, SUMMARY = "messages.jsonl", "skipped.jsonl", "import.json"
 _LONGEST = 48
+_OTHER = re.compile(r"[^a-z0-9]+")
 
 
 def labels(profile: Path) -> list[str]:
@@ -75,7 +75,7 @@ def known_keys(profile: Path, importer: str) -> Iterator[int]:
 def new_label(profile: Path, importer: str, path: Path) -> str:
     """Return a label that is free: the reader's name and what the export is called, in plain letters."""
     plain = unicodedata.normalize("NFKD", path.resolve().stem).encode("ascii", "ignore").decode().casefold()
-    words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    words = _OTHER.sub("-", plain).strip("-")
     head = importer.replace("_", "-")
     name = words if words.startswith(head) else f"{head}-{words}" if words else head
     name = name[:_LONGEST].strip("-")
@@ -92,15 +92,16 @@ def remove(profile: Path, label: str) -> Path:
 
     Raises UsageError for an unknown label, HostError where the disk refuses.
     """
+    clear_dead(profile / IMPORTS)
     known = labels(profile)
     if label not in known:
         what_there_is = command_line("curate", "import", "--list", "--username", profile.name)
         raise unknown_name("import", label, known, f"they are listed by: {what_there_is}")
     folder = profile / IMPORTS / label
-    aside = folder.with_name(f".{label}.old-{os.getpid()}")
+    aside = folder.with_name(f".{label}.tmp-{os.getpid()}")
     try:
         folder.rename(aside)  # gone at once and whole, whatever happens next
-        shutil.rmtree(aside)
     except OSError as error:
         raise disk_error(error, "cannot remove", folder, option="--remove") from None
+    take_away(aside)
     return folder

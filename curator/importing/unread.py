@@ -33,6 +33,6 @@ _BY_NAME: Final[tuple[tuple[str, str], ...]] = (
 def known_but_unread(export: Export) -> str:
     """Return what to do about an export that is known and not read; "" where it is unknown."""
     for pattern, step in _BY_NAME:
-        if any(re.search(pattern, entry.name.casefold()) for entry in export.entries):
+        if any(re.compile(pattern).search(entry.name.casefold()) for entry in export.entries):
             return step
     return ""

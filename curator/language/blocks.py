@@ -10,7 +10,7 @@ from typing import Final
 _MOST_CHARACTERS: Final = 20_000
 _FENCE: Final = r"^[ \t]*(?P<fence>`{3,}|~{3,})[^\n`]*(?:\n(?:.*?\n)??[ \t]*(?P=fence)[`~]*[ \t]*$|(?:\n.*)?\Z)"
 _TABLE: Final = (
-    r"^[^\n|]*\|[^\n]*\n[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)+\|?[ \t]*$(?:\n[^\n]*\|[^\n]*$)*"
+    r"^[^\n|]*\|[^\n]*\n[ \t]*+\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)++\|?[ \t]*+$(?:\n[^\n]*\|[^\n]*$)*"
     r"|(?:^[ \t]*\|[^\n]*\|[ \t]*$\n?){2,}"
 )
 # No part holds its own opening again: what is never closed is read once.

@@ -13,6 +13,8 @@ from functools import cache
 from itertools import pairwise
 from typing import Final
 
+import re2
+
 from curator.language.identify import UNDETERMINED, language_of
 from curator.language.table import UNSPACED, letters_of
 
@@ -201,7 +203,9 @@ class OnlyWords:
     def __init__(self, words: Iterable[str]) -> None:
         self._words = frozenset(part for word in words for part in (word.lower(), *clause_words(word)))
         unspaced = sorted(filter(without_blanks, self._words), key=len, reverse=True)
-        self._joined = re.compile(f"(?:{'|'.join(map(re.escape, unspaced))})+" if unspaced else "(?!)")
+        self._firsts = frozenset(word[0] for word in unspaced)
+        # One word may be two others: only RE2 reads a text of them once.
+        self._joined: re.Pattern[str] = re2.compile(f"(?:{'|'.join(map(re2.escape, unspaced))})*")
 
     def make_up(self, text: str) -> bool:
         """Tell whether the text is of these words alone, or of emoji alone."""
@@ -215,7 +219,11 @@ class OnlyWords:
         return self._others(clause_words(text.replace("’", "'")))
 
     def _others(self, words: list[str]) -> list[str]:
-        return [word for word in words if word not in self._words and not self._joined.fullmatch(word)]
+        return [
+            word
+            for word in words
+            if word not in self._words and not (word[0] in self._firsts and self._joined.fullmatch(word))
+        ]
 
 
 @cache

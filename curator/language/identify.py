@@ -31,8 +31,9 @@ _MOST_CHARACTERS: Final = 400
 _UNSPACED_WEIGHT: Final = 3  # a letter of a script without blanks says as much as three of another
 _WORDS: Final = re.compile(r"[^\W\d_]+(?:[’'][^\W\d_]+)?")
 _ACCENTED: Final = re.compile("[\u00c0-\u024f\u1e00-\u1eff]")
-_WEB: Final = re.compile(r"https?://\S+|\S+@\S+|`[^`\n]*`")
+_WEB: Final = re.compile(r"https?://\S+|(?<!\S)\S[^\s@]*+@\S+|(?<=`)\S[^\s@]{0,64}+@\S+|`[^`\n]*`")
 _KANA_SHARE: Final = 0.08
+_DEVANAGARI: Final = re.compile("[\u0900-\u0963\u0970-\u097f]+")
 
 
 @cache
@@ -137,7 +138,7 @@ def _russian(text: str) -> str:
 
 def _hindi(text: str) -> str:
     """Return "hi" where the words speak for Hindi against Marathi and Nepali."""
-    words = re.findall("[\u0900-\u0963\u0970-\u097f]+", text)
+    words = _DEVANAGARI.findall(text)
     hits = {language: sum(map(own.__contains__, words)) for language, own in evidence.DEVANAGARI_WORDS.items()}
     return "hi" if hits["hi"] > 2 * max(hits["mr"], hits["ne"]) else ""
 

@@ -31,9 +31,12 @@ _OPENERS: Final = OPENERS + " \n\t"
 _UNKNOWN: Final = re.compile(f"[{UNKNOWN_MARKS}]+[{re.escape(CLOSERS)}]*\\s*")
 _UNMARKED: Final = re.compile(f"[{UNMARKED}]")
 _FACES_OF_LETTERS: Final = ("xD", "XD", "xd", "TT", "orz", "OTZ", "555")
-# Characters that sentencex reads at once in very long texts: fences that nobody closed take it the square of that.
+# Characters that sentencex reads at once in very long texts, and in those of very many quotation marks: fences and
+# quotations that nobody closed take it the square of that.
 _SLICE: Final = 4_000
 _VERY_LONG: Final = 40_000
+_QUOTATIONS: Final = "«»„“”‘’「」『』‹›《》"
+_MANY_QUOTATIONS: Final = 1_000
 _TAIL: Final = 80  # characters before a piece that may hold the word before a full stop
 # Japanese goes on after a quotation: 「行くよ。」と言った。
 _QUOTED_ON: Final = re.compile("(?:と|って|など|なんて|という)")
@@ -143,7 +146,9 @@ def _pieces(text: str, language: str) -> list[str]:
 
 def _slices(text: str) -> list[str]:
     """Cut a very long text at line ends, or at blanks: what is no sentence's end there is joined again."""
-    if len(text) <= _VERY_LONG:
+    if len(text) <= _SLICE or (
+        len(text) <= _VERY_LONG and (text.isascii() or sum(map(text.count, _QUOTATIONS)) <= _MANY_QUOTATIONS)
+    ):
         return [text]
     cuts = [0]
     while len(text) - cuts[-1] > _SLICE:

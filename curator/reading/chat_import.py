@@ -20,7 +20,7 @@ _ATTACHMENT = re.compile(r"(?:^|\n)[ \t]*📎[^\n]*")
 # WhatsApp, in every language: "<attached: IMG.jpg>" (iOS), "IMG.jpg (file attached)" (Android), and the mark of an
 # edited message, which follows an invisible left-to-right mark.
 _FILE = re.compile(r"(?:<[^<>:\n]{2,30}: ?[^<>\n]{1,120}\.\w{2,5}>|[^\s<>]{1,120}\.\w{2,5} \([^()\n]{3,40}\))\Z")
-_EDITED = re.compile(r"\s*\u200e<[^<>\n]{3,60}>\Z")
+_EDITED = re.compile(r"(?<!\s)\s*+\u200e<[^<>\n]{3,60}>\Z")
 
 
 def holds_chat(content: str) -> bool:

@@ -19,10 +19,10 @@ from curator.records import Author, MemoryEvent, Shape, Turn, TurnedDown
 TALK = ("conversation", "chat")
 NOBODY = Names.of()
 _RULE = re.compile(r"\r?\n[ \t]*-{3,}[ \t]*\r?\n")
-_TRUNCATED = re.compile(r"\s*(?:\.\.\.|…)\s*\[truncated\]\s*\Z", re.IGNORECASE)
+_TRUNCATED = re.compile(r"(?<!\s)\s*+(?:\.\.\.|…)\s*+\[truncated\]\s*+\Z", re.IGNORECASE)
 _CHAT_HEAD = "--- Conversation ---"
 _SUMMARY = re.compile(r"\AConversation Summary:\s*", re.IGNORECASE)
-_INNER = re.compile(r"\A\s*🤔\s*(?P<ask>.+?)\s*\n\s*\n\s*💭\s*(?P<say>.+?)\s*\Z", re.DOTALL)
+_ANSWERS = re.compile(r"(?<!\s)\s++💭")
 _SAID = re.compile(r"\A(?:Me|User|You): (?P<text>.*)\Z", re.DOTALL)
 _SURVEY, _NOTES = "Quick Personality Survey - Onboarding", "Persona Notes - Self-Reflection"
 _INTERVIEW = re.compile(r"^(Interviewer|You): ?", re.MULTILINE)
@@ -75,10 +75,10 @@ def _with_response(content: str, response: str) -> Shape:
 def _of_content(event: MemoryEvent, names: Names) -> Shape:
     """Read a memory that has nothing but its content."""
     content, is_talk = event.content, event.type in TALK
-    if "💭" in content and (match := _INNER.match(content)):
+    if "💭" in content and (inner := _inner(content)):
         # MetaHuman's model asked itself; where a person wrote in this form, both sides are theirs.
         asker: Author | None = "assistant" if event.by_model else None
-        return Shape(turns=(Turn("user", match["ask"], author=asker), Turn("assistant", match["say"])))
+        return Shape(turns=(Turn("user", inner[0], author=asker), Turn("assistant", inner[1])))
     if _CHAT_HEAD in content:
         if holds_chat(content):
             turns, down = read_chat(content, names.owner, names.placeholders, event.chat_start)
@@ -95,6 +95,19 @@ def _of_content(event: MemoryEvent, names: Names) -> Shape:
         if content.strip() and not (event.by_model or event.captured):
             return _unknown("a conversation in which nothing says who speaks")
     return shape if shape is not None else Shape(text=_without_head(event))
+
+
+def _inner(content: str) -> tuple[str, str] | None:
+    """Return what somebody asked themself, and what they said to it below an empty line; None in any other text."""
+    asked = content.lstrip()
+    if not asked.startswith("🤔"):
+        return None
+    asked = asked[1:].lstrip()
+    for gap in _ANSWERS.finditer(asked):
+        if gap[0].count("\n") > 1:
+            said = asked[gap.end() :].strip()
+            return (asked[: gap.start()], said) if said else None
+    return None
 
 
 def _unknown(why: str) -> Shape:

@@ -10,6 +10,9 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import Literal, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from curator.records import Drop
 
 _MOST_NAMED = 5
@@ -98,11 +101,10 @@ class Outcomes:
             if number >= 0:
                 self.note(place, reasons[number])
 
-    def count_others(self, used: set[int]) -> Counter[Reason]:
-        """Return how many memories ended for which reason, those at the places `used` left out."""
-        counts: Counter[Reason] = Counter()
-        for place, number in enumerate(self._by_place):
-            if place not in used:
-                assert number, f"memory {place} left no reason"
-                counts[self._reasons[number]] += 1
-        return counts
+    def count_others(self, used: npt.NDArray[np.int64]) -> Counter[Reason]:
+        """Return how many memories ended for which reason, those at the places `used`, (memories,), left out."""
+        others = np.frombuffer(self._by_place, np.int16).copy() if self._by_place else np.zeros(0, np.int16)
+        others[used] = -1
+        assert others.all(), f"memory {np.flatnonzero(others == 0)[:1]} left no reason"
+        counts = np.bincount(others[others > 0], minlength=len(self._reasons)).tolist()
+        return Counter({reason: count for reason, count in zip(self._reasons, counts, strict=True) if count})

@@ -21,7 +21,7 @@ _LABEL = re.compile(
     rf"(?:(?<=：)|(?={_BLANK}|\r?\n|\Z))(?:{_BLANK}|\r?\n)?",
     re.MULTILINE,
 )
-_RULE_AT_END = re.compile(r"(?:\r?\n[ \t]*-{3,}[ \t]*)?[\r\n]+\Z")
+_RULE_AT_END = re.compile(r"(?:\r?\n[ \t]*-{3,}[ \t]*)?(?<![\r\n])[\r\n]++\Z")
 _BLANK_LINE = re.compile(r"\n[ \t]*(?:-{3,}[ \t]*)?\r?\n[ \t]*\Z")
 _QUOTED = re.compile(r"\A[\"“](?P<text>.*)[\"”]\s*\Z", re.DOTALL)
 _MOST_WORDS = 4  # of a name

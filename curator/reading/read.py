@@ -53,7 +53,7 @@ class ReadingWork:
     outward_types: frozenset[str]
 
 
-class Looked(msgspec.Struct):
+class Looked(msgspec.Struct, frozen=True):
     """A piece that was looked at: its names, as the disk has them, its key and the newest time of its files."""
 
     names: list[bytes | Drop]

@@ -46,11 +46,14 @@ class _Columns(NamedTuple):
     marks: Sequence[int]
 
 
-def _columns(handle: int, count: int) -> tuple[_Columns, Sequence[int]]:
-    """Return the columns of so many memories that lie in an open file, and where each memory ends in the spool."""
-    size = 8 * (count * _COLUMNS + count + 1)
-    mapped = memoryview(mmap.mmap(handle, size, access=mmap.ACCESS_READ)).cast("q")
+def _columns(mapping: mmap.mmap, count: int) -> tuple[_Columns, Sequence[int]]:
+    """Return the columns of so many memories that lie in a file, and where each memory ends in the spool."""
+    mapped = memoryview(mapping).cast("q")
     return _Columns(*(mapped[count * at : count * (at + 1)] for at in range(_COLUMNS))), mapped[count * _COLUMNS :]
+
+
+def _mapping(handle: int, count: int) -> mmap.mmap:
+    return mmap.mmap(handle, 8 * (count * _COLUMNS + count + 1), access=mmap.ACCESS_READ)
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,9 @@ class SharedTimeline:
 class Order:
     """Memories in the order of time, each by its place. It is read-only and may be shared among processes."""
 
-    def __init__(self, spool: Spool[MemoryEvent], columns: _Columns, window: int, marks: Marks) -> None:
-        self._spool, self._window, self.marks = spool, window, marks
+    def __init__(self, spool: Spool[MemoryEvent], mapping: mmap.mmap, count: int, window: int, marks: Marks) -> None:
+        self._spool, self._mapping, self._window, self.marks = spool, mapping, window, marks
+        columns, _ = _columns(mapping, count)
         self._order, self._sorted_times, self._sorted_sessions = columns.order, columns.times, columns.sessions
         self._nearest, self._in_session, self._before = columns.nearest, columns.in_session, columns.before
         self._identity = (columns.digest, columns.digest_too, columns.marks)
@@ -91,11 +95,17 @@ class Order:
     def attached(cls, shared: SharedTimeline, files: Mapping[str, int]) -> Order:
         """Return the order that another process keeps."""
         events, columns = (files[name] for name in shared.names)
-        found, ends = _columns(columns, shared.count)
-        return cls(Spool.attached(MemoryEvent, events, ends), found, shared.window, shared.marks)
+        mapping = _mapping(columns, shared.count)
+        spool = Spool.attached(MemoryEvent, events, _columns(mapping, shared.count)[1])
+        return cls(spool, mapping, shared.count, shared.window, shared.marks)
 
     def __len__(self) -> int:
         return len(self._sorted_times)
+
+    def release(self) -> None:
+        """Let go of what was read of the columns, which else stays in memory; it is read again when asked for."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._mapping.madvise(mmap.MADV_DONTNEED)
 
     def newest(self) -> int:
         """Return the newest plausible time in milliseconds; 0 where there is none."""
@@ -112,11 +122,15 @@ class Order:
         session = self._sorted_sessions[place]
         return session or -1 - place
 
-    def groups(self, start: int, stop: int) -> array[int]:
-        """Return the numbers of the conversations of the memories from a place to before another."""
-        sessions = np.asarray(self._sorted_sessions[start:stop])
-        alone = np.arange(-1 - start, -1 - stop, -1)
-        return array("q", np.where(sessions != 0, sessions, alone).tobytes())
+    def groups_at(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the numbers of the conversations of memories, of the shape of `places`."""
+        sessions = np.asarray(self._sorted_sessions)[places]
+        return np.where(sessions != 0, sessions, -1 - places.astype(np.int64))
+
+    def times_at(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the times of memories in milliseconds, of the shape of `places`."""
+        times: npt.NDArray[np.int64] = np.asarray(self._sorted_times)[places]
+        return times
 
     def identity(self, place: int) -> tuple[int, int, int]:
         """Return what says which memory stands at a place, and how it is marked by others."""
@@ -240,8 +254,8 @@ class Timeline(Order):
         self._file.flush()
         count = len(order)
         del columns, order, sessions, beside, times, keys, digests
-        found, _ = _columns(self._file.fileno(), count)
-        super().__init__(self._events, found, int(self._hours * 3_600_000), marks)
+        mapping = _mapping(self._file.fileno(), count)
+        super().__init__(self._events, mapping, count, int(self._hours * 3_600_000), marks)
 
     def _marked(self, marks: Marks) -> npt.NDArray[np.int64]:
         """Return for each memory, (memories,), in which of the marks its id stands, as bits."""
@@ -255,10 +269,10 @@ class Timeline(Order):
         """Return how another process finds this timeline, once it is in order."""
         return SharedTimeline((_EVENTS, _ORDER), len(self), self._window, self.marks)
 
-    def places(self, keys: set[str]) -> set[int]:
-        """Return the places of the events with these keys."""
+    def places(self, keys: set[str]) -> npt.NDArray[np.int64]:
+        """Return the places of the events with these keys, ascending, shape (memories,)."""
         numbers = np.array([int(key, 16) for key in keys], dtype=np.uint64)
-        return set(np.flatnonzero(np.isin(self._sorted_keys, numbers)).tolist())
+        return np.flatnonzero(np.isin(self._sorted_keys, numbers))
 
     def close(self) -> None:
         """Give the disk space back."""

@@ -13,6 +13,7 @@ from curator.config import Range, TargetsConfig
 from curator.contract.errors import counted
 from curator.contract.secret_scan import secrets_of
 from curator.contract.voice.reference import Place
+from curator.executing.spool import as_numpy
 from curator.likeness.scores import Likeness
 from curator.reading.drop_log import DropLog
 from curator.records import CuratedSample
@@ -83,7 +84,7 @@ class Tally:
             longest=int(tokens.max(initial=0)),
             characters=int(characters.sum()),
             cards=_cards(figures, sample_at),
-            beside={key for keys in figures.beside for key in keys},
+            beside={key for _, keys in figures.beside for key in keys},
         )
         counts = np.bincount(figures.columns["kind"], minlength=len(figures.kinds)).tolist()
         for kind, count in zip(figures.kinds, counts, strict=True):
@@ -315,10 +316,8 @@ def memory_fates(collected: Collected, choice: Choice, beside: set[str]) -> dict
     A memory is used where one of its pairs is in the set, or where it is among `beside`: the keys of those whose words
     answer another's thought, or are another's instruction.
     """
-    places = collected.timeline.places(beside)
-    columns = collected.store.columns.places
-    for row in choice.rows.tolist():
-        places.add(columns[row])
+    own = as_numpy(collected.store.columns.places)[choice.rows].astype(np.int64)
+    places = np.union1d(collected.timeline.places(beside), own)
     fates: Counter[str] = Counter()
     for reason, count in collected.outcomes.count_others(places).items():
         fates[f"{reason.stage}: {reason.code}"] += count

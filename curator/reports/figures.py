@@ -53,17 +53,17 @@ class Kind(NamedTuple):
 class Figures:
     """What was counted of samples, in their order. Each of the `columns` has the shape (samples, ...).
 
-    `texts` are hashes of what samples say, (texts,), of which each has its number in a column; `beside` are keys of
-    the memories that stand in a sample beside its own.
+    `texts` are hashes of what samples say, (texts,), of which each has its number in a column; `beside` are, of samples
+    in which memories stand beside their own, the sample's number and the keys of those memories.
     """
 
     kinds: list[Kind]
     columns: dict[str, Column]
     texts: Numbers
-    beside: list[list[str]]
+    beside: list[tuple[int, list[str]]]
 
     def __len__(self) -> int:
-        return len(self.beside)
+        return len(self.columns["kind"])
 
     def column(self, name: str) -> Numbers:
         """Return a column of numbers, (samples,)."""
@@ -79,23 +79,27 @@ class Figures:
         ends, taken = np.cumsum(sizes), sizes[rows]
         places = np.arange(taken.sum()) + np.repeat((ends - sizes)[rows] - (np.cumsum(taken) - taken), taken)
         columns = {name: values[rows] for name, values in self.columns.items()}
-        return Figures(self.kinds, columns, self.texts[places], [self.beside[row] for row in rows.tolist()])
+        beside = dict(self.beside)
+        having = np.flatnonzero(np.isin(rows, np.fromiter(beside, np.int64, len(beside))))
+        own = [(place, beside[row]) for place, row in zip(having.tolist(), rows[having].tolist(), strict=True)]
+        return Figures(self.kinds, columns, self.texts[places], own)
 
 
 def joined(parts: Sequence[Figures]) -> Figures:
-    """Return the figures of samples that were counted in several places, one after the other; at least one."""
-    numbers = dict[Kind, int]()
-    columns: dict[str, list[Column]] = {name: [] for name in parts[0].columns}
+    """Return the figures of samples that were counted in several places, one after the other; at least one.
+
+    The parts are used up: of a million samples two copies of a column are held at a time, and not of all.
+    """
+    numbers, beside, first = dict[Kind, int](), list[tuple[int, list[str]]](), 0
     for part in parts:
         own = np.array([numbers.setdefault(kind, len(numbers)) for kind in part.kinds], np.int32)
-        for name, values in part.columns.items():
-            columns[name].append(own[values] if name == "kind" else values)
-    return Figures(
-        list(numbers),
-        {name: np.concatenate(values) for name, values in columns.items()},
-        np.concatenate([part.texts for part in parts]),
-        [keys for part in parts for keys in part.beside],
-    )
+        part.columns["kind"] = own[part.columns["kind"]]
+        beside += [(first + row, keys) for row, keys in part.beside]
+        first += len(part)
+    texts = np.concatenate([part.texts for part in parts])
+    names = list(parts[0].columns)
+    columns = {name: np.concatenate([part.columns.pop(name) for part in parts]) for name in names}
+    return Figures(list(numbers), columns, texts, beside)
 
 
 @dataclass
@@ -112,7 +116,7 @@ class Measure:
     _kinds: dict[Kind, int] = field(default_factory=dict)
     _rows: list[tuple[int, ...]] = field(default_factory=list)
     _texts: list[int] = field(default_factory=list)
-    _beside: list[list[str]] = field(default_factory=list)
+    _beside: list[tuple[int, list[str]]] = field(default_factory=list)
 
     def add(self, sample: CuratedSample, whole: SchemaSample, time: int, screened: ScreenedSample) -> None:
         """Count one sample; `whole` is it wrapped, `time` its memory's in ms, `screened` what it was made of."""
@@ -143,9 +147,10 @@ class Measure:
             said += exchange.user_text, exchange.assistant_text
         rank = zlib.crc32(data.sample_id.encode()) + (words > CARD_WORDS) * (1 << 32)
         numbers = (words, tokens, len(whole.input) + len(whole.output), len(reply), rank, hash64(sample.user_text))
+        if len(screened.events) > 1:
+            self._beside.append((len(self._rows), list(screened.events[1:])))
         self._rows.append((self._kinds.setdefault(kind, len(self._kinds)), len(said), *numbers))
         self._texts += [hash64(text.strip()) for text in said]
-        self._beside.append(list(screened.events[1:]))
 
     def _tokens(self, whole: SchemaSample) -> int:
         """Estimate tokens; earlier exchanges are estimated without what stands between them."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from curator.contract.chat_format import ChatFormat
+from curator.contract.chat_format import ChatFormat, forged_turn, line_markers
 from curator.contract.cli_frame import command_line
 from curator.contract.dialogue_files import shape_of
 from curator.contract.errors import UsageError, counted, printable
@@ -30,6 +30,7 @@ from curator.contract.records import (
     WRAPPED,
     Exchange,
     Family,
+    family_of_run,
     read_summary,
 )
 from curator.contract.special_tokens import find_tags, may_hold_tags
@@ -72,10 +73,11 @@ class _Wrapped(msgspec.Struct, frozen=True):
 
 @dataclass
 class SampleChecker:
-    """Checks tagged samples against the modes and the control tokens of a family."""
+    """Checks tagged samples against the modes, the control tokens, and what a line of a family's turns begins with."""
 
     modes: Mapping[str, Tags]
     control_tokens: tuple[str, ...]
+    markers: tuple[str, ...] = ()
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -100,8 +102,11 @@ class SampleChecker:
             body = text[len(opening) :]
             if not body.strip():
                 yield mode, name, len(opening), "empty after its tag"
-            elif may_hold_tags(body):
+                continue
+            if may_hold_tags(body, self.control_tokens):
                 yield from self._inside(mode, name, body, len(opening))
+            if (place := forged_turn(body, self.markers)) >= 0:
+                yield mode, name, len(opening) + place, "a line begins like a turn of the family"
 
     def _inside(self, mode: str, name: str, body: str, start: int) -> Iterator[tuple[str, str, int, str]]:
         tags, tokens = find_tags(body, bare(self.modes.values()), self.control_tokens)
@@ -173,8 +178,11 @@ class Validator:
                 self._note(name, 0, "named in run-summary.json but not there")
             elif sha256_of(folder / name) != digest:
                 self._note(name, 0, "its sha256 is not that of run-summary.json")
-        family = summary["family"]
-        chat_format = self._chat_format(family) if family in self._families else None
+        family = family_of_run(summary) or self._families.get(summary["family"])
+        chat_format = ChatFormat(family) if family else None
+        if family:
+            tokens = tuple(sorted({*self._checker.control_tokens, *family.control_tokens}))
+            self._checker = SampleChecker(self._modes, tokens, line_markers(family))
         ids = self._lineage(folder / LINEAGE)
         lines = 0
         for name in (TRAIN, HOLDOUT):
@@ -210,6 +218,10 @@ class Validator:
             sample_id, mode, raw = sample.metadata.sample_id, sample.mode, (sample.raw_input, sample.raw_output)
             for mode_name, name, offset, message in self._checker.check(*raw, mode):
                 self._note(path, number, message, f"raw_{name}", sample_id=sample_id, mode=mode_name, offset=offset)
+            for place, one in enumerate(sample.context):
+                for mode_name, _, offset, message in self._checker.check(one.user_text, one.assistant_text, mode):
+                    where = f"context[{place}]"
+                    self._note(path, number, message, where, sample_id=sample_id, mode=mode_name, offset=offset)
             whole = sample.input, sample.output
             if chat_format and chat_format.prompt_and_completion(*raw, sample.context) != whole:
                 what = "is not raw_input in its family's chat format"

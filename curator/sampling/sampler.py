@@ -12,7 +12,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -40,6 +40,9 @@ from curator.sampling.turns import Gaps, silences
 
 # Events that are looked at after a thought for its answer, or before a call for who asked for it: more are hardly met.
 _MOST_ASKED = 32
+
+
+_PAIR: Final = msgspec.msgpack.Decoder(Pair)
 
 
 @dataclass(frozen=True)
@@ -239,20 +242,24 @@ class Sampler:
             counts.sessions += gap > self._silence
 
     def _pairs(self, event: MemoryEvent, mode: str) -> list[Pair]:
-        own = self._registry.modes[mode].pairs
+        own, plugin = self._registry.modes[mode].pairs, self._registry.owners[f"mode {mode}"]
+        if own is None:
+            return list(default_pairs(event, self._pairing, mode))
         try:
-            pairs = list(default_pairs(event, self._pairing, mode) if own is None else own(event, self._pairing))
+            pairs = list(own(event, self._pairing))
+            if plugin in BUILT_IN_PLUGINS:
+                return pairs
             for pair in pairs:
-                if type(pair) is not Pair or type(pair.user_text) is not str or type(pair.assistant_text) is not str:
+                if type(pair) is not Pair:
                     raise TypeError(f"yielded {type(pair).__name__}: expected a Pair of two texts")
-        except (KeyboardInterrupt, PluginError, OSError):
+            # Each field has the type that it is declared with, whatever a plugin has put there.
+            return [_PAIR.decode(msgspec.msgpack.encode(pair)) for pair in pairs]
+        except (KeyboardInterrupt, PluginError):
             raise
         except BaseException as error:
-            plugin = self._registry.owners[f"mode {mode}"]
             if plugin in BUILT_IN_PLUGINS:
-                raise  # our own mistake: keep the traceback
+                raise  # our own mistake, or the disk's: keep the traceback
             raise plugin_failed(plugin, f"mode {mode}", event.path, raised(error)) from error
-        return pairs
 
     def _screened(self, result: MemoryResult, pair: Pair, mode: str, source: str) -> ScreenedSample | None:
         event = result.event

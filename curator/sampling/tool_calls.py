@@ -153,7 +153,7 @@ def closes(text: str, closings: tuple[str, ...], acknowledgements: OnlyWords) ->
         if phrase in rest:
             cased = phrase[-1].upper() != phrase[-1]  # elsewhere words may stand without blanks between them
             bounds = (r"(?<!\w)", r"(?!\w)") if cased else ("", "")
-            rest = re.sub(f"{bounds[0]}{re.escape(phrase)}{bounds[1]}", " ", rest)
+            rest = re.compile(f"{bounds[0]}{re.escape(phrase)}{bounds[1]}").sub(" ", rest)
     if rest == text.lower().replace("’", "'"):
         return False
     left = acknowledgements.others(rest)

@@ -138,7 +138,7 @@ def mentions(text: str, name: str) -> bool:
         if len(part) < 2 or part not in text:
             continue
         # In a script without capitals a name may stand between letters: no blanks, or a particle joined to it.
-        if part[-1].upper() == part[-1] or re.search(rf"(?<!\w){re.escape(part)}(?!\w)", text):
+        if part[-1].upper() == part[-1] or re.compile(rf"(?<!\w){re.escape(part)}(?!\w)").search(text):
             return True
     return False
 

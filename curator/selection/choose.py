@@ -70,15 +70,15 @@ def choose(
     screened = store.memories(np.arange(len(store)))
     standing = _Standing.of(collected, options.since, older)
     twins = lru_cache(maxsize=_REMEMBERED)(lambda row: store.spool.get(row).sample.metadata.sample_id)
-    for row in np.flatnonzero(older >= 0).tolist():
+    for row in map(int, np.flatnonzero(older >= 0)):
         detail = f"of {twins(int(older[row]))}, similarity {similarity[row]:.2f}"
         _drop_row(collected, row, "screen", "near_duplicate", detail)
     rows = np.flatnonzero(older < 0)
-    unique, unique_memories = len(rows), store.memories(rows)
+    known, unique, unique_memories = rows, len(rows), store.memories(rows)
+    del older, similarity  # eight bytes a sample each
     progress("choosing", 0, 1)
     learnt, held = rows[standing.learnt[rows]], rows[standing.held[rows]]
     rows = _narrow(collected, rows, rows[~standing.learnt[rows]], "in_earlier_run")
-    known = np.flatnonzero(older < 0)
     new = _narrowed(collected, rows[~standing.held[rows]], known, settings, options, progress)
     if options.since and not len(new):
         raise JobError(
@@ -160,7 +160,7 @@ def _narrowed(
         author = AUTHORS.index(options.author)
         rows = _narrow(collected, rows, rows[as_numpy(columns.authors)[rows] == author], "other_author")
     newest = collected.timeline.newest()
-    kept = recent_and_old(columns, rows, newest, options.days_recent, options.old_samples, options.seed)
+    kept = recent_and_old(store.times(rows), rows, newest, options.days_recent, options.old_samples, options.seed)
     rows = _narrow(collected, rows, kept, "not_recent")
     if settings.curate.voice.at_least is not None:
         found = unlike(lambda row: store.spool.get(row).sample, known, rows, settings.curate.voice, progress)
@@ -184,12 +184,11 @@ def _held_out(
     config = settings.curate.holdout
     if options.holdout is not None:
         config = config.model_copy(update={"share": options.holdout})
-    corrected = [tuple(pair) for pair in as_numpy(store.columns.groups)[corrections].tolist()]
-    groups = joined_groups(store.columns, rows, [*store.links, *corrected])
+    groups = joined_groups(store.groups(rows), np.concatenate([store.answered(), store.groups(corrections)]))
     whole, replies, numbers = store.whole_sets()
     parts, owners = store.context_sets(rows)
     modes = as_numpy(store.columns.modes)[rows]
-    times = as_numpy(store.columns.times)[rows] if config.by == "time" else None
+    times = store.times(rows) if config.by == "time" else None
     candidates = Candidates(
         modes, groups, rows, numbers[rows], whole, replies,
         signatures=store.reply_signatures, parts=parts, owners=owners, times=times,
@@ -205,7 +204,7 @@ def _held_out(
 
 def _narrow(collected: Collected, before: Rows, after: Rows, reason: str) -> Rows:
     gone = np.setdiff1d(before, after, assume_unique=True)
-    for row in gone.tolist():
+    for row in map(int, gone):
         _drop_row(collected, row, "select", reason)
     if reason in SPARED:
         collected.store.spared.append(gone)

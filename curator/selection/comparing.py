@@ -16,7 +16,7 @@ from curator.executing.spool import Spool, hash64
 from curator.language.said import Said, differ
 from curator.records import CuratedSample
 from curator.sampling.joining import ScreenedSample
-from curator.selection.near_duplicates import Near, candidates, likely
+from curator.selection.near_duplicates import PARTED, TWINS, UNTOLD, Near, candidates, likely
 from curator.selection.part import compared_text
 from curator.selection.shingles import Rows, Sets, StoredSets, similarity
 
@@ -99,12 +99,18 @@ class Comparer:
         values = similarity(self._sets, *np.divmod(links, max(self._count, 1)))
         close = values >= self._near.threshold
         links = links[close]
-        parted, kinds = np.zeros(len(links), dtype=np.bool_), np.zeros(len(links), dtype=np.int64)
+        told, kinds = np.full(len(links), TWINS, dtype=np.int8), np.zeros(len(links), dtype=np.int64)
         if (meaning := self._meaning) is not None:
-            pairs = [divmod(link, self._count) for link in links.tolist()]
-            parted[:] = [meaning.parts(younger, older) for younger, older in pairs]
-            kinds[parted] = [meaning.kind(pairs[number][0]) for number in np.flatnonzero(parted).tolist()]
-        return Near(links, values[close], parted, kinds)
+            has_twin = -1  # the last text of which a twin was found, the oldest of those that it is compared with
+            for number, link in enumerate(links.tolist()):
+                younger, older = divmod(link, self._count)
+                if younger == has_twin:
+                    told[number] = UNTOLD
+                elif meaning.parts(younger, older):
+                    told[number], kinds[number] = PARTED, meaning.kind(younger)
+                else:
+                    has_twin = younger
+        return Near(links, values[close], told, kinds)
 
 
 def begin_comparing(work: ComparingWork, desk: Desk) -> Comparer:

@@ -6,7 +6,8 @@ words are too few for a changed one to leave enough shingles, a pair that is a w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
@@ -16,12 +17,11 @@ import numpy.typing as npt
 
 from curator.config import HoldoutConfig
 from curator.executing.arrays import ArrayFile
-from curator.executing.spool import as_numpy, hash64
+from curator.executing.spool import hash64
 from curator.reading import timestamps
 from curator.selection.near_duplicates import candidates, likely, link_buckets
 from curator.selection.neighbours import Index, floors, neighbours
 from curator.selection.shingles import LEAST_SHINGLES, REPLY_BANDS, Both, Rows, Sets, similarity
-from curator.selection.spread import Columns
 
 # A holdout of this share of what was wanted is as good as whole: the last conversations seldom fit exactly.
 ENOUGH = 0.95
@@ -62,14 +62,11 @@ class Holdout:
     undated: int = 0
 
 
-def joined_groups(columns: Columns, rows: Rows, links: Sequence[tuple[int, int]]) -> npt.NDArray[np.int64]:
-    """Return the conversation of each row, linked ones (a thought's and that of the event that answers it) as one.
+def joined_groups(groups: Rows, links: Rows) -> Rows:
+    """Return conversations, (rows,), linked ones (a thought's and that of the event that answers it) as one.
 
-    Shape (rows,).
+    `links` have the shape (links, 2).
     """
-    groups: npt.NDArray[np.int64] = as_numpy(columns.groups)[rows]
-    if not links:
-        return groups
     parent: dict[int, int] = {}
 
     def root(group: int) -> int:
@@ -77,11 +74,14 @@ def joined_groups(columns: Columns, rows: Rows, links: Sequence[tuple[int, int]]
             group = parent[group]
         return group
 
-    for first, second in links:
+    for first, second in links.tolist():
         low, high = sorted((root(first), root(second)))
         if low != high:
             parent[high] = low
-    return np.array([root(group) for group in groups.tolist()], dtype=np.int64)
+    joined = groups.copy()
+    moved = np.flatnonzero(np.isin(groups, np.fromiter(parent, np.int64, len(parent))))
+    joined[moved] = [root(group) for group in groups[moved].tolist()]
+    return joined
 
 
 @dataclass(frozen=True)
@@ -193,9 +193,9 @@ class _Split:
         self._fixed, self._modes = fixed, all_of.modes
         self._ranks = None if all_of.times is None else _ranks(all_of.times)
         groups, self._group_of = np.unique(all_of.groups, return_inverse=True)
-        hashes = np.array([hash64(f"{seed}/holdout/{group}") for group in groups.tolist()], dtype=np.uint64)
+        hashes = np.fromiter((hash64(f"{seed}/holdout/{group}") for group in groups), np.uint64, len(groups))
         self._order = np.argsort(hashes, kind="stable")
-        self._parent = list(range(len(groups)))
+        self._parent = array("q", np.arange(len(groups)).tobytes())
         self._labels = self._group_of
         self.sides = (_Side(all_of, nearness, 0), _Side(all_of, nearness, 1))
         self._compared = np.zeros(len(all_of.rows), dtype=bool)
@@ -273,7 +273,7 @@ class _Split:
             low, high = sorted((root(one), root(other)))
             parent[high] = low
         if pairs:
-            roots = np.array([root(group) for group in range(len(parent))], dtype=np.int64)
+            roots = np.fromiter(map(root, range(len(parent))), np.int64, len(parent))
             self._labels = roots[self._group_of]
 
 
@@ -400,9 +400,10 @@ def _fill(modes: npt.NDArray[np.int16], labels: Rows, order: Rows, wanted: int, 
     room = [-(-wanted * total // max(1, len(shared))) for total in of_new.tolist()]
     chosen, left = np.zeros(count, dtype=bool), wanted
     order = order[np.argsort(rarest[order], kind="stable")]
-    for label, mine in zip(order.tolist(), sizes[order].tolist(), strict=True):
+    for label in map(int, order):
         if left <= 0:
             break
+        mine = sizes[label].tolist()
         if sum(mine) <= left and all(size <= free for size, free in zip(mine, room, strict=True)):
             room = [free - size for size, free in zip(mine, room, strict=True)]
             left -= sum(mine)

@@ -8,7 +8,7 @@ number. The holdout is not left to chance either: neighbours.py finds every pair
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,26 +17,32 @@ from curator.executing.arrays import ArrayFile
 from curator.executing.spool import FirstSeen
 from curator.selection.shingles import U64, Rows
 
-_READ: Final = 1 << 16  # signatures that are read at once
+_READ: Final = 1 << 14  # signatures that are read at once
 _MIXED: Final = np.uint64(0x9E3779B97F4A7C15)
 _SIGNED: Final = (1 << 63) - 1
+
+
+TWINS, PARTED, UNTOLD = 0, 1, 2  # that say the same; that say different things; of which that was not asked
 
 
 class Near(NamedTuple):
     """Texts that are near older ones: `links`, each younger * count + older, ascending, and their similarity.
 
-    `parted` tells which pairs say different things, and `kinds` what the younger of those says; all of shape (links,).
+    `told` is one of TWINS, PARTED and UNTOLD, `kinds` what the younger says where it is PARTED; all of shape (links,).
     """
 
     links: Rows
     similarity: npt.NDArray[np.float64]
-    parted: npt.NDArray[np.bool_]
+    told: npt.NDArray[np.int8]
     kinds: Rows
 
     def with_more(self, others: Near) -> Near:
-        """Return these and others, in order."""
-        both = [np.concatenate(columns) for columns in zip(self, others, strict=True)]
+        """Return these and others, in order; of a link that is in both, what the others tell."""
+        columns: Any = zip(others, self, strict=True)
+        both: list[npt.NDArray[Any]] = [np.concatenate(column) for column in columns]
         order = np.argsort(both[0], kind="stable")
+        links = both[0][order]
+        order = order[np.concatenate([[True], links[1:] != links[:-1]])]
         return Near(*(column[order] for column in both))
 
 
@@ -125,28 +131,29 @@ def nearest_older(count: int, found: Iterable[Near], compare: Callable[[Rows], N
     `compare` does the same with other links, of shape (links,). A text is turned down only in favour of one that is
     kept and is itself near: where A is near B and B near C, but A not near C, A and C are both kept. So each text that
     stood beside a near-duplicate is compared with what that one was turned down for, until nothing is new. Texts that
-    say different things are no duplicates.
+    say different things are no duplicates; where a text has a twin that is kept, it is not asked of younger ones.
     """
     near, joined = np.full(count, -1, dtype=np.int64), np.zeros(count)
     corrections, kinds = [np.zeros(0, dtype=np.int64)], FirstSeen()
     for one in found:
         if not len(one.links):
             continue
-        known, asked = one.links, one.links
+        known = one.links
         while True:
             _resolve(one, near, joined)
             young, old = np.divmod(one.links, count)
             chained = near[old] >= 0
-            alike = _of_a_kind(one, count, kinds)
-            asked = distinct(np.concatenate([young[chained] * count + near[old[chained]], alike]))
-            fresh = _absent(asked, known)
+            asked = [young[chained] * count + near[old[chained]], _of_a_kind(one, count, kinds)]
+            fresh = _absent(distinct(np.concatenate(asked)), known)
+            known = distinct(np.concatenate([known, fresh]))
+            untold = one.links[(one.told == UNTOLD) & (near[young] < 0)]
+            fresh = distinct(np.concatenate([fresh, untold]))
             if not len(fresh):
                 break
-            known = distinct(np.concatenate([known, fresh]))
             one = one.with_more(compare(fresh))
         for key, young_one in _kinds(one, count):
             kinds.setdefault(key, young_one)
-        corrections.append(one.links[one.parted & (near[one.links // count] < 0)])
+        corrections.append(one.links[(one.told == PARTED) & (near[one.links // count] < 0)])
     return Nearest(near, joined, np.stack(np.divmod(np.concatenate(corrections), max(count, 1)), axis=1))
 
 
@@ -157,9 +164,9 @@ def _resolve(found: Near, near: Rows, joined: npt.NDArray[np.float64]) -> None:
     near[start:stop], joined[start:stop] = -1, 0.0
     mine = [-1] * (stop - start)
     young, old = np.divmod(found.links, count)
-    told = np.flatnonzero(~found.parted & ((old >= start) | (near[old] < 0)))
-    values = found.similarity[told].tolist()
-    for one, other, value in zip(young[told].tolist(), old[told].tolist(), values, strict=True):
+    able = np.flatnonzero((found.told == TWINS) & ((old >= start) | (near[old] < 0)))
+    values = found.similarity[able].tolist()
+    for one, other, value in zip(young[able].tolist(), old[able].tolist(), values, strict=True):
         if mine[one - start] >= 0 or (other >= start and mine[other - start] >= 0):
             continue  # the fate of the older one is settled: its links came before
         mine[one - start] = other
@@ -169,7 +176,8 @@ def _resolve(found: Near, near: Rows, joined: npt.NDArray[np.float64]) -> None:
 
 def _kinds(found: Near, count: int) -> list[tuple[int, int]]:
     """Return of each correction what it corrects and says, as one number, and its own, the oldest first."""
-    links, kinds = found.links[found.parted].tolist(), found.kinds[found.parted].tolist()
+    parted = found.told == PARTED
+    links, kinds = found.links[parted].tolist(), found.kinds[parted].tolist()
     # Were two to have one number, two texts would be compared that need not be, and that is all.
     return [(hash((link % count, kind)) & _SIGNED, link // count) for link, kind in zip(links, kinds, strict=True)]
 

@@ -26,6 +26,7 @@ from curator.selection.shingles import Both, Rows, Sets, StoredSets
 from curator.selection.spread import Columns
 
 _AT_ONCE: Final = 1 << 12  # samples whose texts are held
+_RELEASED: Final = 1 << 14  # memories after which what was read of the order is let go of
 
 
 @dataclass
@@ -60,7 +61,7 @@ class SampleStore:
             array("l"),
             array("l"),
         )  # a sample of several exchanges, the one that tells one
-        self.links: list[tuple[int, int]] = []
+        self._answers = array("q")  # places of memories, in turn with those of the memories that answer them
         self.copies: list[tuple[int, str, tuple[str, ...]]] = []
         self.beside: dict[int, tuple[int, ...]] = {}  # row -> places of the other memories that it holds exchanges of
         self.spared: list[Rows] = []  # rows that were not chosen, though nothing was wrong with them
@@ -89,10 +90,10 @@ class SampleStore:
 
         They are left out.
         """
-        columns, own, first = self.columns, part.columns, len(self)
+        own, first = part.columns, len(self)
         kept, twins = array("l"), list[tuple[int, int]]()
         setdefault, memories = self._seen.setdefault, own.memories
-        groups = self.order.groups(part.first, part.first + len(part.outcomes))
+        exchanges: list[tuple[int | None, int]] = []
         for row, text in enumerate(own.texts):
             number = first + len(kept)
             older = setdefault(text, number)
@@ -100,15 +101,15 @@ class SampleStore:
                 twins.append((row, older))
                 continue
             kept.append(row)
-            group = groups[memories[row]]
-            columns.groups.append(group)
             for exchange in part.exchanges.get(row, ()):
-                self._note_exchange(exchange, number, group)
+                exchanges.append((exchange, number))
             if row in part.answers:
-                self.links.append((group, self.order.group(part.answers[row])))
+                self._answers.extend((part.first + memories[row], part.answers[row]))
             if row in part.beside:
                 self.beside[number] = part.beside[row]
         self._take(part, as_numpy(kept), first, whole=not twins)
+        for exchange, number in exchanges:
+            self._note_exchange(exchange, number)
         return twins
 
     def _take(self, part: Part, rows: Rows, first: int, *, whole: bool) -> None:
@@ -125,7 +126,6 @@ class SampleStore:
         columns.modes.frombytes(as_numpy(own.modes)[rows].tobytes())
         columns.types.frombytes(types[as_numpy(own.types)[rows]].tobytes() if len(rows) else b"")
         columns.authors.frombytes(as_numpy(own.authors)[rows].tobytes())
-        columns.times.frombytes(as_numpy(own.times)[rows].tobytes())
         columns.priority.frombytes(as_numpy(own.priority)[rows].tobytes())
         columns.places.extend((as_numpy(own.memories)[rows] + part.first).tolist())
         columns.asked.extend(asked[as_numpy(own.asked)[rows]].tolist())
@@ -147,19 +147,33 @@ class SampleStore:
         """Return the number of a stock question."""
         return self._questions.setdefault(question, len(self._questions))
 
-    def _note_exchange(self, text: int | None, number: int, group: int) -> None:
+    def _note_exchange(self, text: int | None, number: int) -> None:
         """Note of an exchange in a sample's context which older sample of its conversation is just that, or -1."""
-        told_by = -1 if text is None else self._seen.get(text)
-        same = told_by >= 0 and self.columns.groups[told_by] == group
+        told_by, places, group = -1 if text is None else self._seen.get(text), self.columns.places, self.order.group
+        same = 0 <= told_by < number and group(places[told_by]) == group(places[number])
         self._with_context.append(number)
         self._told_by.append(told_by if same else -1)
 
-    def places(self, rows: Rows) -> set[int]:
-        """Return the places of the memories that have a sample, or an exchange in one, among these rows, (samples,)."""
-        places = set(as_numpy(self.columns.places)[rows].tolist())
-        if self.beside:
-            places.update(place for row in rows.tolist() for place in self.beside.get(row, ()))
-        return places
+    def groups(self, rows: Rows) -> Rows:
+        """Return the numbers of the conversations of samples, of the shape of `rows`."""
+        return self.order.groups_at(as_numpy(self.columns.places)[rows])
+
+    def times(self, rows: Rows) -> Rows:
+        """Return the times of the memories of samples in milliseconds, both of shape (samples,)."""
+        return self.order.times_at(as_numpy(self.columns.places)[rows])
+
+    def answered(self) -> Rows:
+        """Return the conversations of a thought and of what answers it, shape (answers, 2)."""
+        return self.order.groups_at(as_numpy(self._answers)).reshape(-1, 2)
+
+    def places(self, rows: Rows) -> Rows:
+        """Return the places of the memories that have a sample, or an exchange in one, among these rows, (samples,).
+
+        They have the shape (memories,), each once, ascending.
+        """
+        places = np.unique(as_numpy(self.columns.places)[rows].astype(np.int64))
+        having = rows[np.isin(rows, np.fromiter(self.beside, np.int64, len(self.beside)))]
+        return np.union1d(places, np.array([place for row in having.tolist() for place in self.beside[row]], np.int64))
 
     def memories(self, rows: Rows) -> int:
         """Return how many memories have a sample, or an exchange in one, among these rows, shape (samples,)."""
@@ -237,7 +251,11 @@ class Collected:
 def collect(found: Iterable[Part], timeline: Timeline, store: SampleStore, log: DropLog) -> Collected:
     """Put what every memory gave into the store and the log, the same text only once."""
     outcomes, counts = Outcomes(len(timeline)), SampleCounts()
+    released = 0
     for part in found:
+        if part.first - released >= _RELEASED:
+            timeline.release()
+            released = part.first
         counts.add(part.counts)
         log.also(part.log)
         outcomes.note_all(part.first, part.outcomes, part.reasons)

@@ -8,10 +8,13 @@ from functools import wraps
 from hashlib import blake2b
 from typing import Any, Final
 
+import msgspec
+
 from curator.config import PairingConfig
 from curator.contract.cli_frame import Progress
 from curator.contract.errors import JobError, counted
 from curator.contract.homes import PeopleNames
+from curator.contract.records import Record
 from curator.executing.executor import Desk, Executor, Lost
 from curator.executing.kept import Nothing
 from curator.executing.known import worked_out
@@ -27,6 +30,7 @@ from curator.sampling.sampler import Options, SampleCounts, Sampler, asked_for
 from curator.selection.part import Packer, Part, part_of, tree_of
 
 _TASK: Final = 256  # memories of a task, about
+_RELEASED: Final = 32  # tasks after which what was read of the order is let go of
 _KEPT: Final = 8  # memories of a stretch whose result is kept, about: what has changed costs the others of its stretch
 
 
@@ -67,9 +71,13 @@ class StretchSampler:
     order: Order
     packer: Packer
     config: PairingConfig
+    done: int = 0
 
     def __call__(self, stretches: list[Stretch]) -> list[Part | Loose]:
         """Return what the memories of stretches gave, with what was counted on the way."""
+        self.done += 1
+        if self.done % _RELEASED == 0:
+            self.order.release()
         loose: list[Part | Loose] = []
         for stretch in stretches:
             found = self.sampler.sampled(range(stretch.start, stretch.stop), dict(stretch.lost))
@@ -111,8 +119,9 @@ def _watched(registry: Registry, desk: Desk) -> Registry:
 
         @wraps(function)
         def call(*arguments: Any) -> Any:
+            own = [copied(one) if isinstance(one, Record) else one for one in arguments]
             into(number)
-            answer = function(*arguments)
+            answer = function(*own)
             into(-1)
             return answer
 
@@ -136,6 +145,18 @@ def _watched(registry: Registry, desk: Desk) -> Registry:
         sample_filters=filters(registry.sample_filters),
         modes=modes,
     )
+
+
+def copied(record: Record) -> Record:
+    """Return a copy of a record that has nothing in common with it: what is done to that one never reaches ours."""
+    decoder = _DECODERS.get(type(record))
+    if decoder is None:
+        decoder = _DECODERS[type(record)] = msgspec.msgpack.Decoder(type(record))
+    copy: Record = decoder.decode(msgspec.msgpack.encode(record))
+    return copy
+
+
+_DECODERS: Final[dict[type[Record], Any]] = {}
 
 
 class PutAside(Exception):

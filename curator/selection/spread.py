@@ -23,8 +23,8 @@ _DAY = 86_400_000
 
 @dataclass
 class Columns:
-    """What choosing needs to know of each sample: numbers of its mode, type and reply's author, time in ms,
-    conversation, priority.
+    """What choosing needs to know of each sample: numbers of its mode, type and reply's author, its memory's place in
+    the order of time, priority.
 
     `asked` is the number of the stock question that it answers, -1 where it answers none.
     """
@@ -32,11 +32,9 @@ class Columns:
     modes: array[int] = field(default_factory=lambda: array("h"))
     types: array[int] = field(default_factory=lambda: array("h"))
     authors: array[int] = field(default_factory=lambda: array("b"))
-    times: array[int] = field(default_factory=lambda: array("q"))
-    groups: array[int] = field(default_factory=lambda: array("q"))
-    places: array[int] = field(default_factory=lambda: array("l"))
+    places: array[int] = field(default_factory=lambda: array("i"))
     priority: array[int] = field(default_factory=lambda: array("b"))
-    asked: array[int] = field(default_factory=lambda: array("l"))
+    asked: array[int] = field(default_factory=lambda: array("i"))
 
     def __len__(self) -> int:
         return len(self.modes)
@@ -97,15 +95,13 @@ def under_prompt_share(columns: Columns, rows: Rows, share: float, least: int, s
     return np.sort(np.concatenate(kept))
 
 
-def recent_and_old(
-    columns: Columns, rows: Rows, newest: int, days: int | None, old_samples: int | None, seed: int
-) -> Rows:
+def recent_and_old(times: Rows, rows: Rows, newest: int, days: int | None, old_samples: int | None, seed: int) -> Rows:
     """Keep all of the last `days` days, counted back from the newest memory, and `old_samples` of what is older.
 
-    `rows` have the shape (samples,), `newest` is in milliseconds.
+    `rows` and their `times` have the shape (samples,); these and `newest` are in milliseconds.
     """
     if days is None:
         return rows
-    is_recent = as_numpy(columns.times)[rows] >= newest - days * _DAY
+    is_recent = times >= newest - days * _DAY
     older = rows[~is_recent]
     return np.sort(np.concatenate([rows[is_recent], spread(older, old_samples or 0, seed)]))

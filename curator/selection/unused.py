@@ -25,9 +25,9 @@ def unused(collected: Collected, choice: Choice, beside: set[str]) -> Rows:
     if not len(spared):
         return spared
     training = np.concatenate([np.setdiff1d(choice.rows, choice.holdout.rows), choice.learnt])
-    taken = collected.timeline.places(beside) | store.places(training)
-    free = ~np.isin(places[spared], np.fromiter(taken, np.int64, len(taken)))
-    free &= [taken.isdisjoint(store.beside.get(row, ())) for row in spared.tolist()]
+    taken = np.union1d(collected.timeline.places(beside), store.places(training))
+    free = ~np.isin(places[spared], taken)
+    free &= [not np.isin(store.beside.get(row, ()), taken).any() for row in spared.tolist()]
     near = store.settings.curate.near_duplicates
     found = neighbours(store.reply_sets, spared[free], training, near.threshold, near.shingle_words)
     return np.setdiff1d(spared[free], found.left[found.similarity >= near.threshold])

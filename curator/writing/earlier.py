@@ -31,6 +31,7 @@ SIZED: Final = (CURATED, FORMATTED, WRAPPED, "dataset", LINEAGE)  # the columns 
 HEADS: Final = {name: f'{{"file":"{name}","line":'.encode() for name in SPLITS}  # of a line of the lineage
 FILES: Final = (CURATED, FORMATTED, WRAPPED, TRAIN, HOLDOUT, LINEAGE)
 BETWEEN: Final = {name: b",\n" if name in ARRAYS else b"" for name in FILES}
+MOST_KNOWN: Final = 250_000  # samples of a run of which something is kept: it is held in memory
 _BEGIN: Final = len(b"[\n")
 _TENS: Final = 10 ** np.arange(1, 19)
 

@@ -13,12 +13,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from curator.contract.chat_format import ChatFormat
+from curator.contract.chat_format import ChatFormat, line_markers
 from curator.contract.cli_frame import Progress
 from curator.contract.errors import ValidationFailed
 from curator.contract.records import CURATED, FORMATTED, HOLDOUT, LINEAGE, TRAIN, WRAPPED
 from curator.executing.executor import Desk, Executor
-from curator.executing.spool import Spool, as_numpy
+from curator.executing.spool import Spool
 from curator.likeness.reference import Learnt
 from curator.loading import Loading
 from curator.plugin_manager import Registry
@@ -29,12 +29,13 @@ from curator.reports.validation import SampleChecker
 from curator.run_folder import ARRAYS, RunFiles, tagged, wrapped
 from curator.sampling.joining import ScreenedSample
 from curator.selection.choose import Choice
+from curator.selection.comparing import SAMPLE_FILES
 from curator.selection.sample_store import SampleStore
-from curator.writing.earlier import BETWEEN, HEADS, SIZED, Earlier, KnownSamples, digest, line_numbers
+from curator.writing.earlier import BETWEEN, HEADS, MOST_KNOWN, SIZED, Earlier, KnownSamples, digest, line_numbers
 
 SAMPLES: Final = 1_024  # of a stretch
-SPOOL: Final = "samples"  # the name of the samples' file on a desk
 _MOST_PROBLEMS: Final = 20
+_KEPT: Final = ("digest", "sizes")  # columns that the next run alone asks for
 Flags = npt.NDArray[np.bool_]
 
 
@@ -94,7 +95,7 @@ def begin_writing(work: WritingWork, desk: Desk) -> Writer:
     """Return what writes stretches of samples."""
     samples = work.samples
     if samples is None:
-        samples = Spool.attached(ScreenedSample, desk.files[SPOOL], (0,))
+        samples = Spool.attached(ScreenedSample, desk.files[SAMPLE_FILES[0]], (0,))
     return Writer(work, samples)
 
 
@@ -105,7 +106,7 @@ class Writer:
         registry, family = work.loading.load()
         self._work, self._samples, self._modes = work, samples, registry.mode_table
         self._chat_format = ChatFormat(family)
-        self._checker = SampleChecker(self._modes, registry.control_tokens)
+        self._checker = SampleChecker(self._modes, registry.control_tokens, line_markers(family))
         self._filler_left = _filler_left(registry)
         self._encode = msgspec.json.Encoder().encode
         self._line = msgspec.json.Encoder().encode_lines
@@ -164,6 +165,7 @@ def write_samples(
     """
     store.spool.flush()
     own = store.spool if loading.settings.unlocked else None
+    known.keeps &= len(choice.rows) <= MOST_KNOWN
     work = WritingWork(loading, own, secrets, dry=files is None, known=known.keeps)
     chosen, earlier = _chosen(store, choice), known.earlier(files=files is not None)
     stretches = [slice(start, start + SAMPLES) for start in range(0, max(len(chosen), 1), SAMPLES)]  # of none, one
@@ -175,11 +177,14 @@ def write_samples(
     counted, problems, lines = list[Figures](), list[str](), line_numbers(chosen.held)
     for stretch, written in zip(stretches, executor.map(begin_writing, work, tasks), strict=True):
         progress("writing", min(stretch.stop, len(chosen)), len(chosen))
-        counted.append(written.figures)
         problems += written.problems
         if files:
             splice = _Splice(written, earlier, rows[stretch], chosen.held[stretch], lines[stretch])
             files.samples({name: splice.of(name) for name in BETWEEN})
+        if not known.keeps:
+            for name in _KEPT:
+                del written.figures.columns[name]
+        counted.append(written.figures)
     known.prove()
     if problems:
         shown = "\n  ".join(problems[:_MOST_PROBLEMS])
@@ -249,12 +254,12 @@ class _Splice:
 def _chosen(store: SampleStore, choice: Choice) -> Chosen:
     """Return the chosen samples in their order."""
     ends, rows = store.spool.ends, choice.rows
-    return Chosen(ends[rows], ends[rows + 1], as_numpy(store.columns.times)[rows], np.isin(rows, choice.holdout.rows))
+    return Chosen(ends[rows], ends[rows + 1], store.times(rows), np.isin(rows, choice.holdout.rows))
 
 
 def begin_digests(work: WritingWork, desk: Desk) -> Callable[[Chosen], bytes]:
     """Return what gives the digests of samples, one after the other."""
-    spool = work.samples or Spool.attached(ScreenedSample, desk.files[SPOOL], (0,))
+    spool = work.samples or Spool.attached(ScreenedSample, desk.files[SAMPLE_FILES[0]], (0,))
 
     def digests(chosen: Chosen) -> bytes:
         return b"".join([digest(spool.raw(start, stop), time, held) for start, stop, time, held in chosen.rows()])
@@ -278,7 +283,7 @@ def _learnt(figures: Figures) -> Learnt:
     for kind, count in zip(figures.kinds, replies, strict=True):
         characters[kind.language] += int(count)
     train = figures.take(np.flatnonzero(figures.where(lambda kind: kind.train)))
-    return Learnt(characters, {key for keys in train.beside for key in keys}, array("q", train.texts.tobytes()))
+    return Learnt(characters, {key for _, keys in train.beside for key in keys}, array("q", train.texts.tobytes()))
 
 
 def _held_out(sample: CuratedSample) -> CuratedSample:

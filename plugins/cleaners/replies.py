@@ -30,7 +30,8 @@ from curator import (
 # A block of thinking: at the start, or closed. In running text <think> is a word that somebody writes about.
 _THINK_FIRST = re.compile(r"\s*<think>.*?(?:</think>|\Z)\s*", re.DOTALL | re.IGNORECASE)
 _THINK = re.compile(
-    r"(?<![`'\"“‘«「])<think>(?! ?\S* ?</think>[ .,])(?:(?!<think>).)*?</think>\s*", re.DOTALL | re.IGNORECASE
+    r"(?<![`'\"“‘«「])<think>(?! ?(?:(?!<think>)\S)*? ?</think>[ .,])(?:(?!<think>).)*?</think>\s*",
+    re.DOTALL | re.IGNORECASE,
 )
 # A chat template may write the opening tag itself, so that the reply has only the closing one.
 _THOUGHT_BEFORE = re.compile(
@@ -45,11 +46,11 @@ _HEADS = (
 _SOURCES = re2.compile(rf"(?i)\n[ \t]*[*_#]*[ \t]*(?:{_HEADS})[ \t]*[:：][*_]*")
 # A link, a file, a memory's id, a number in brackets, a year in brackets: no sentence of a reply is only that.
 _CITATION = re.compile(
-    r"https?://\S|\bwww\.\S|\bevt-\d|\b[\w-]+\.(?:md|txt|json|jsonl|pdf|html?|docx?|csv|py|ts|js|org|com|net|edu|gov)\b|"
+    r"https?://\S|\bwww\.\S|\bevt-\d|\w-*+\.(?:md|txt|json|jsonl|pdf|html?|docx?|csv|py|ts|js|org|com|net|edu|gov)\b|"
     r"^\W*\[\d{1,3}\]|[(（](?:19|20)\d\d[a-z]?[)）]",
     re.IGNORECASE,
 )
-_TRUNCATED = re.compile(r"\s*(?:\.\.\.|…)\s*\[truncated\]\s*\Z", re.IGNORECASE)
+_TRUNCATED = re.compile(r"(?<!\s)\s*+(?:\.\.\.|…)\s*+\[truncated\]\s*+\Z", re.IGNORECASE)
 # Control characters but for tab and newline, zero-width spaces, and the bidi embeddings, overrides and isolates: they
 # can hide text. The zero-width joiners stay, which emoji and Persian need.
 _UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2060\u2066-\u2069\ufeff]")

@@ -77,11 +77,11 @@ def register_exporters() -> list[Exporter]:
 @lru_cache
 def _model(base_model: str) -> tuple[str, str]:
     """Return the builder for a base model and the type of its weights. Raises UsageError where torchtune has none."""
-    name = re.split(r"[/\\]", base_model.rstrip("/\\"))[-1].lower()
+    name = base_model.replace("\\", "/").rstrip("/").rpartition("/")[2].lower()
     for model in _MODELS:
-        if match := re.fullmatch(model.names + r"(?:-instruct|-chat|-it|-hf)*", name):
+        if match := re.compile(model.names + r"(?:-instruct|-chat|-it|-hf)*").fullmatch(name):
             return model.builder.format(match[1].replace(".", "_")), model.reads
-    wrong = next((f" ({why})" for names, why in _WRONG if re.fullmatch(names, name)), "")
+    wrong = next((f" ({why})" for names, why in _WRONG if re.compile(names).fullmatch(name)), "")
     raise UsageError(
         f"torchtune {VERSION} has no builder that fits {base_model!r}{wrong}: it has "
         + "; ".join(model.shown for model in _MODELS),

@@ -15,7 +15,9 @@ from curator import (
     count_words,
     counted,
     find_tags,
+    forged_turn,
     hookimpl,
+    line_markers,
     may_hold_tags,
     parse_json,
 )
@@ -132,7 +134,8 @@ class TagFinder:
     def _look(self, sample: CuratedSample) -> tuple[CuratedSample | None, str | None, str | None]:
         if self._last[0] is not sample:
             reasons: list[str | None] = [None, None]
-            if may_hold_tags(sample.user_text) or may_hold_tags(sample.assistant_text) or sample.context:
+            texts = (sample.user_text, sample.assistant_text)
+            if sample.context or any([may_hold_tags(text, self._tokens) for text in texts]):  # noqa: C419 - half the time
                 for name, text in _fields(sample):
                     for kind, findings in enumerate(find_tags(text, self._tags, self._tokens)):
                         if findings and not reasons[kind]:
@@ -149,24 +152,14 @@ def _fields(sample: CuratedSample) -> list[tuple[str, str]]:
     return fields
 
 
-def line_markers(family: Family) -> tuple[str, ...]:
-    """Return what lines of this family's turns begin with: its file's markers, else prefixes like "Human:"."""
-    prefixes = (family.user_prefix.strip(), family.assistant_prefix.strip())
-    plain = tuple(prefix for prefix in prefixes if prefix.endswith(":") and prefix[:-1].replace(" ", "").isalpha())
-    return family.line_markers or plain
-
-
 def turn_finder(markers: tuple[str, ...]) -> Callable[[CuratedSample], str | None]:
     """Build the filter of lines that begin like a turn of a family whose turns are plain text ("A:")."""
 
     def check(sample: CuratedSample) -> str | None:
         if not markers:
             return None
-        for name, text in _fields(sample):
-            for line in text.split("\n"):
-                if line.lstrip().startswith(markers):
-                    return f"forged_turn: a line of {name} begins like a turn"
-        return None
+        found = (name for name, text in _fields(sample) if forged_turn(text, markers) >= 0)
+        return next((f"forged_turn: a line of {name} begins like a turn" for name in found), None)
 
     return check
 

@@ -35,6 +35,8 @@ _MEDIA = ("photos", "videos", "audios", "pdfAttachments")
 # Day One puts a backslash before marks that Markdown could take for its own; some imports have doubled it.
 _ESCAPED = re.compile(r"(```.*?```|`[^`\n]+`)|\\{1,2}([!-/:-@\[-`{-~])", re.DOTALL)
 _LINK = re.compile(r"\[([^\[\]\n]*)\]\(dayone2?://[^()\n]*\)")
+_OFFSET = re.compile(r"(?:GMT|UTC)([+-])(\d{1,2}):?(\d{2})?")
+_PLAIN_TEXT = re.compile(r"\s*Date:\t")
 
 
 @hookimpl
@@ -48,7 +50,7 @@ def find(export: Export) -> Found | Differs | None:
     files = tuple(entry for entry in export.ending(".json") if f"{_PLACE}.creationDate" in outline(entry))
     if files:
         return Found(files, "journals as JSON")
-    if any(re.match(r"\s*Date:\t", "".join(first_lines(entry, 1))) for entry in export.ending(".txt")):
+    if any(_PLAIN_TEXT.match("".join(first_lines(entry, 1))) for entry in export.ending(".txt")):
         return Differs("this is Day One's export as plain text; the one as JSON is read")
     return None
 
@@ -90,7 +92,7 @@ def _text(record: dict[str, Any]) -> str:
 def _zone(name: Any) -> tzinfo:
     """Return the zone in which an entry was written, UTC where it is not known: "Europe/Berlin", "GMT+0200"."""
     text = str(name or "").replace("\\/", "/")
-    if offset := re.fullmatch(r"(?:GMT|UTC)([+-])(\d{1,2}):?(\d{2})?", text):
+    if offset := _OFFSET.fullmatch(text):
         minutes = int(offset[2]) * 60 + int(offset[3] or 0)
         return timezone(timedelta(minutes=min(minutes, 14 * 60) * (-1 if offset[1] == "-" else 1)))
     try:

@@ -36,6 +36,7 @@ _RECORD = {"item.title", "item.time", "item.products"}
 _PROMPTED = re.compile(r"(?s:(?:Prompted|Live Prompt|Asked|Eingegebener Prompt:|Prompt[ \xa0\u202f]?:)[ \xa0](.*))")
 
 _COLON = re.compile(r":[ \xa0]|：")
+_BLANKS = re.compile(r"[ \t\r\n]+")
 
 
 @hookimpl
@@ -153,7 +154,7 @@ class _Plain(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not self._exact:
-            data = re.sub(r"[ \t\r\n]+", " ", data)
+            data = _BLANKS.sub(" ", data)
             if self._breaks or not self.words or self.words[-1].endswith(" "):
                 data = data.removeprefix(" ")
         body = data.rstrip("\n")

@@ -32,6 +32,7 @@ HOW = (
     "folder that you unpacked."
 )
 _MESSAGES = "messages.item."
+_IN_TOPIC = re.compile(r"([^/]+)/([^/]+)/([^/]+)")
 
 
 @hookimpl
@@ -161,5 +162,5 @@ class _Group:
 
 def _topic(name: str) -> str:
     """Return the first message of a topic, which the others in it answer; "" for the first one itself."""
-    parts = re.fullmatch(r"([^/]+)/([^/]+)/([^/]+)", name)
+    parts = _IN_TOPIC.fullmatch(name)
     return f"{parts[1]}/{parts[2]}/{parts[2]}" if parts and parts[2] != parts[3] else ""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+import re2
+
 from curator import (
     Entry,
     Export,
@@ -27,10 +29,12 @@ _DATE: Final = r"([A-Z][a-z]{2} \d{2}, \d{4} [ \d]\d:\d{2}:\d{2} [AP]M)"
 _HEAD = re.compile(rf"( {{4}})*{_DATE}(?: \(Read by (.+) after .+\))?")
 _DATED = re.compile(rf"{_DATE} (.*)")  # an announcement; in a message the first of its versions
 _EDITED = re.compile(r" *Edited (?:\d+ (?:day|hour|minute|second)s?(?:, )?)* later: (.*)")
-_REACTION = re.compile(r"(?:Loved|Liked|Disliked|Laughed|Emphasized|Questioned|\S+) by .+|(?:.+ )?Sticker from .+")
-_STICKER = re.compile(r"(?:.+ )?Sticker from .+: .+")
-_FILE = re.compile(r"Attachment missing!|(?:attachments|~/Library/Messages|(?:/[^/]+)*/Attachments)/.+\.\w{1,8}")
-_UNSENT = re.compile(r".{1,80} (?:deleted a message\.|unsent (?:a message|this message part).*)")
+_REACTION = re2.compile(r"(?:Loved|Liked|Disliked|Laughed|Emphasized|Questioned|\S+) by .+|(?:.+ )?Sticker from .+")
+_STICKER = re2.compile(r"(?:.+ )?Sticker from .+: .+")
+_FILE = re.compile(
+    r"Attachment missing!|(?=.+\.\w{1,8}\Z)(?:attachments|~/Library/Messages|(?:/[^/]+)*/Attachments)/.+\.\w{1,8}"
+)
+_UNSENT = re2.compile(r".{1,80} (?:deleted a message\.|unsent (?:a message|this message part).*)")
 _EFFECTS: Final = "Confetti|Echo|Fireworks|Balloons|Heart|Lasers|Shooting Star|Sparkles|Spotlight"
 _EFFECT = re.compile(f"Sent with (?:{_EFFECTS}|Slam|Loud|Gentle|Invisible Ink)")
 _WHOLE: Final = {"SharePlay Message\nEnded": "system", "Handwritten messages are not yet supported!": "unsupported"}

@@ -52,6 +52,9 @@ _PLACE = re.compile(r"\[[^\]\n]+\].*https://maps\.google\.com/", re.DOTALL)
 _FILE = re.compile(r"\[(?:File|ファイル|檔案|文件|파일|ไฟล์)\] ?[^\n]*\Z")
 _SAMPLE = 20_000
 Line = tuple[int, str]
+_TXT = re.compile(r"(?i)\.txt\Z")
+_PREFIX = re.compile(r"\[LINE\][ _]?")
+_LONE_QUOTE = re.compile('(?<!")(?:"")*+"(?!")')
 
 
 @hookimpl
@@ -94,9 +97,9 @@ class _Talk:
     def __init__(self, entry: Entry, head: re.Pattern[str], reading: Reading) -> None:
         self._entry, self._head, self._reading = entry, head, reading
         lines = [line.strip() for line in first_lines(entry, 3)]
-        names = (*lines[:1], re.sub(r"(?i)\.txt\Z", "", entry.base))
+        names = (*lines[:1], _TXT.sub("", entry.base))
         found = next((title for name in names if (title := _TITLE.fullmatch(name.lstrip("\ufeff")))), None)
-        self._title = next(filter(None, found.groups()), "") if found else re.sub(r"\[LINE\][ _]?", "", names[-1])
+        self._title = next(filter(None, found.groups()), "") if found else _PREFIX.sub("", names[-1])
         self._names: frozenset[str] = frozenset()
         self._people: set[str] = set()
 
@@ -213,7 +216,7 @@ def _joined(text: str | None, below: list[str]) -> str | None:
     whole = "\n".join((text, *below))
     if whole[0] == '"' == whole[-1]:
         whole = whole[1:-1]
-        if not re.search('(?<!")(?:"")*"(?!")', whole):
+        if not _LONE_QUOTE.search(whole):
             whole = whole.replace('""', '"')
     return whole
 

@@ -36,6 +36,8 @@ _NO_MAIL: Final = re.compile(
     re.IGNORECASE,
 )
 _NO_PERSON: Final = ("bulk", "list", "junk")
+_ENDING: Final = re.compile(r"\.(?:mbox|mbx|sbd)$")
+_FOUR_HEX: Final = re.compile("[0-9a-fA-F]{4}")
 
 
 @hookimpl
@@ -106,7 +108,8 @@ class _Mailbox:
 
     def _owner(self, name: str, address: str, places: set[str], takeout: bool) -> bool | None:
         """Tell whether a mail is the person's: by their addresses, or because it lies with what they sent."""
-        plain = re.sub(r"\+[^@]*@", "@", address)
+        *names, host = address.split("@")
+        plain = "@".join((*(one.partition("+")[0] for one in names), host))
         owner = self._reading.is_owner(address, plain, *(() if self._by_address and address else (name,)))
         if places & MAIL_FOLDERS.sent and address:
             self._reading.owner_is(address, "it lies with the sent mail")
@@ -122,7 +125,7 @@ class _Mailbox:
 
 
 def _folder(part: str) -> str:
-    return re.sub(r"\.(?:mbox|mbx|sbd)$", "", part.casefold()).strip(".[] ")
+    return _ENDING.sub("", part.casefold()).strip(".[] ")
 
 
 def _place_reason(places: set[str], entry: Entry, mail: Mail) -> str:
@@ -131,11 +134,7 @@ def _place_reason(places: set[str], entry: Entry, mail: Mail) -> str:
     mozilla = mail.raw("X-Mozilla-Status")
     if places & MAIL_FOLDERS.drafts or "D" in flags:
         return "draft"
-    if (
-        places & MAIL_FOLDERS.trash
-        or "T" in flags
-        or (re.fullmatch("[0-9a-fA-F]{4}", mozilla) and int(mozilla, 16) & 8)
-    ):
+    if places & MAIL_FOLDERS.trash or "T" in flags or (_FOUR_HEX.fullmatch(mozilla) and int(mozilla, 16) & 8):
         return "deleted"
     return "bulk" if places & MAIL_FOLDERS.spam else "unsupported" if places & MAIL_FOLDERS.chat else ""
 

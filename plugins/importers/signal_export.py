@@ -35,6 +35,7 @@ _REACTIONS = re.compile(r"\n\(- .* -\)")
 _QUOTED = re.compile(r"\A\n\n((?:> .*\n)+)\n")
 _GONE: Final = "(This message was deleted)"
 _BACKTICKS: Final = "signal-export takes every backtick (`) out of the words; the app's own export keeps them"
+_QUOTE_MARK = re.compile(r"^> ?", re.MULTILINE)
 
 
 @hookimpl
@@ -136,5 +137,5 @@ def _message(record: Any, chat: str, reading: Reading) -> Iterator[Item]:
         is_owner=sender == "Me",
         text=text,
         attachments=files,
-        quote=re.sub(r"^> ?", "", str(record.get("quote") or "").strip("\n"), flags=re.MULTILINE),
+        quote=_QUOTE_MARK.sub("", str(record.get("quote") or "").strip("\n")),
     )

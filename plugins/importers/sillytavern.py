@@ -36,6 +36,8 @@ _MESSAGE = {"name", "is_user", "mes"}
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 _PROSE = re.compile(r"([A-Za-z]{3})[a-z]* (\d{1,2}), (\d{4}),? (\d{1,2}):(\d\d)(?::(\d\d))? ?([ap]m)", re.IGNORECASE)
 _NUMBERS = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2}) ?@(\d{1,2})h ?(\d{1,2})m(?: ?(\d{1,2})s)?(?: ?(\d{1,3})ms)?")
+_EPOCH = re.compile(r"\d{9,14}(?:\.\d+)?")
+_KEY = re.compile(r'"(\w+)"\s*:')
 
 
 @hookimpl
@@ -57,7 +59,7 @@ def _is_chat(entry: Entry) -> bool:
     try:
         first = json.loads(line)
     except ODD:  # of a line over 64 KiB the beginning tells
-        first = dict.fromkeys(re.findall(r'"(\w+)"\s*:', line[:4096])) if line.startswith('{"') else None
+        first = dict.fromkeys(_KEY.findall(line[:4096])) if line.startswith('{"') else None
     return isinstance(first, dict) and (first.keys() >= _HEADER or first.keys() >= _MESSAGE)
 
 
@@ -168,7 +170,7 @@ class _Chat:
         """Return a date as UTC and how it is known; (None, "") for none, and in none of the forms that were written."""
         text = str(date if date is not None else "").strip()
         try:
-            if re.fullmatch(r"\d{9,14}(?:\.\d+)?", text):
+            if _EPOCH.fullmatch(text):
                 return from_epoch(text, 1000 if len(text.partition(".")[0]) > 10 else 1), "exact"
             shown = _shown(text)
         except ODD:

@@ -37,6 +37,8 @@ _LOST: Final = "a character that the backup had broken became U+FFFD"
 _BOXES: Final = {"3": "draft", "4": "not_sent", "5": "not_sent", "6": "not_sent"}
 _FROM: Final = "137"
 _OWN_NUMBER: Final = "insert-address-token"
+_ROOT = re.compile(r"<([A-Za-z]+)[\s>/]")
+_NO_DIGIT = re.compile(r"\D")
 
 
 @hookimpl
@@ -58,7 +60,7 @@ def _root(entry: Entry) -> str:
     text = "\n".join(first_lines(entry))
     while match := _BEFORE_ROOT.match(text):
         text = text[match.end() :]
-    found = re.match(r"<([A-Za-z]+)[\s>/]", text)
+    found = _ROOT.match(text)
     return found[1] if found else ""
 
 
@@ -171,7 +173,7 @@ class _Phone:
 
 def _plain(number: str) -> str:
     """Return what two ways to write a number have in common: +1 555 000 0001 and 5550000001."""
-    digits = re.sub(r"\D", "", number)
+    digits = _NO_DIGIT.sub("", number)
     return digits[-9:] if len(digits) >= 7 else number
 
 

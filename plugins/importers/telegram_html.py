@@ -42,6 +42,8 @@ _FILES = {
     "media_audio_file", "media_file",
 }  # fmt: skip
 _WINTER = "times are by the zone's winter time, as the pages have it: in summer an hour late; --timezone mends it"
+_PAGE_NUMBER = re.compile(r"(?<!\d)(\d+)\.html$")
+_QUOTE_MARKS = re.compile(f"[{_QUOTE}{_QUOTE_ENDS}]")
 
 
 @hookimpl
@@ -59,7 +61,7 @@ def find(export: Export) -> Found | None:
 
 
 def _place(entry: Entry) -> tuple[str, int, str]:
-    number = re.search(r"(\d+)\.html$", entry.base.casefold())
+    number = _PAGE_NUMBER.search(entry.base.casefold())
     return entry.folder, int(number[1]) if number else 1, entry.base
 
 
@@ -194,5 +196,5 @@ class _Chat:
 
 def _parts(text: str) -> Iterator[tuple[str, bool]]:
     """Yield the pieces of a text, and whether each is a quotation."""
-    for number, piece in enumerate(re.split(f"[{_QUOTE}{_QUOTE_ENDS}]", text)):
+    for number, piece in enumerate(_QUOTE_MARKS.split(text)):
         yield piece, number % 2 == 1

@@ -35,6 +35,7 @@ _KIND = re.compile(rb"\s*window\.YTD\.(\w+?)s?\.part(\d+)\s*=")  # "tweet" and "
 _READ = ("tweet", "community_tweet", "deleted_tweet", "direct_message", "direct_messages_group", "like")
 _MENTIONS = re.compile(r"\A(?:@\w{1,20}(?:\s+|\Z))+")
 _CUT = 130  # characters that a cut tweet has at least: of Chinese 140, of others 280
+_CUT_OR_LINK = re.compile("…|http")
 
 
 @hookimpl
@@ -135,7 +136,7 @@ class _Archive:
 
     def _whole(self, time: datetime, cut: str) -> str:
         """Return the note of which a tweet is the beginning; "" for none. Only the second ties them, ids do not."""
-        start = re.split("…|http", _MENTIONS.sub("", cut, count=1))[0][:40].strip()
+        start = _CUT_OR_LINK.split(_MENTIONS.sub("", cut, count=1), maxsplit=1)[0][:40].strip()
         for second in (time, time + timedelta(seconds=1), time - timedelta(seconds=1)):
             for note in self._notes.get(second, ()) if start and len(cut) >= _CUT else ():
                 if _MENTIONS.sub("", note, count=1).startswith(start):

@@ -43,6 +43,8 @@ _TITLE = re.compile(
 _COPY = re.compile(r"(?i)([ _]?\(\d{1,3}\))?\.(?:txt|zip)\Z")
 _QUOTE = re.compile('["“”„«»「」『』]')
 _MOST_NAMES = 20_000
+_ENCRYPTED = re.compile(r"\.crypt1\d\Z")
+_DATED = re.compile(r"\W{0,3}\d{1,4}\D{1,12}\d")
 
 
 @hookimpl
@@ -57,11 +59,11 @@ def find(export: Export) -> Found | Differs | None:
     chats = [(entry, heading) for entry in texts if (heading := _heading(entry))]
     if chats:
         return Found(tuple(entry for entry, _ in chats), "exported chats", [heading for _, heading in chats])
-    if any(re.search(r"\.crypt1\d\Z", entry.name) for entry in export.entries):
+    if any(_ENCRYPTED.search(entry.name) for entry in export.entries):
         return Differs("an encrypted backup of WhatsApp: expected chats that were exported one by one")
     for entry in filter(_is_named, texts):
         line = next(filter(str.strip, first_lines(entry)), "")
-        if re.match(r"\W{0,3}\d{1,4}\D{1,12}\d", line):
+        if _DATED.match(line):
             return Differs(f"{entry.shown} is named as WhatsApp names chats, but begins {printable(line[:40])!r}")
     return None
 

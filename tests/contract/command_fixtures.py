@@ -6,10 +6,12 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pytest
 from conftest import Home, curate_once
 
 from curator.cli import build_parser as curate_parser
@@ -132,6 +134,12 @@ def called(line: Sequence[str], redirected: str = "", **options: object) -> tupl
         stdin=subprocess.DEVNULL, **options,  # type: ignore[call-overload]
     )  # fmt: skip
     return done.returncode, done.stdout, done.stderr
+
+
+def few(commands: Iterable[tuple[str, ...]], *quick: str) -> list[Any]:
+    """Return commands as parameters of a test: those named are asked by `make test`, all by `make verify`."""
+    marks = {True: (), False: pytest.mark.verify}
+    return [pytest.param(words, marks=marks[" ".join(words) in quick], id=" ".join(words)) for words in commands]
 
 
 def has(parser: argparse.ArgumentParser, option: str) -> bool:

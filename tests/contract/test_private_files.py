@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from command_fixtures import COMMANDS, SLOW, Place, called, line_of, small_home
+from command_fixtures import COMMANDS, SLOW, Place, called, few, line_of, small_home
 
 WRITING = [words for words in COMMANDS if words[:2] in {
     ("curate", "run"), ("curate", "export"), ("curate", "import"), ("curate", "init"), ("trainer", "tokenizer"),
@@ -25,8 +25,7 @@ def open_to_others(before: set[Path], *folders: Path) -> list[str]:
 @pytest.mark.parametrize("umask", [0o000, 0o777], ids="{:03o}".format)
 @pytest.mark.parametrize(
     "command",
-    [pytest.param(words, marks=pytest.mark.verify if words[1] in SLOW else ()) for words in WRITING],
-    ids=" ".join,
+    few(WRITING, "curate run", "curate export", "trainer export", "trainer tokenizer train"),
 )
 def test_what_a_command_writes(command: tuple[str, ...], umask: int, tmp_path: Path) -> None:
     home, run = small_home(tmp_path / "home")

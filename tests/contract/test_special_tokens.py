@@ -282,7 +282,7 @@ AROUND: Final = st.text(st.sampled_from("ab é\n.,:;<>[]{}\"'&#x3cltgamp|/\u200b
 def test_suspicious_never_says_no_where_a_full_search_finds_something(before: str, tag: str, after: str) -> None:
     text = before + tag + after
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(disguise, "may_hold_tags", lambda text: True)
+        patch.setattr(disguise, "may_hold_tags", lambda text, tokens: True)
         found = find_tags(text, TAGS, TOKENS)
     if found != ([], []):
         assert may_hold_tags(text), found
@@ -302,3 +302,47 @@ def test_a_finding_lies_inside_the_text_and_holds_its_own_name(before: str, tag:
     for one in (finding for kind in find_tags(text, TAGS, TOKENS) for finding in kind):
         assert 0 <= one.start < one.end <= len(text)
         assert re.sub(r"\s", "", fold(text[one.start : one.end])[0]) == one.name
+
+
+BARE = ("@@END@@", "### Response:", "{eos}", "⟪end⟫", "ENDTURN", "{token}")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("now @@END@@ then", "@@end@@"),
+        ("＠＠ＥＮＤ＠＠ then", "@@end@@"),
+        ("@ @ e n d @ @", "@@end@@"),
+        ("&#64;@END@@", "@@end@@"),
+        ("### Response: hello", "###response:"),
+        ("###Response:", "###response:"),
+        ("a {eos} b", "{eos}"),
+        ("｛eos｝", "{eos}"),
+        ("⟪end⟫", "<end>"),
+        ("⟪ЕND⟫", "<end>"),
+        ("so ENDTURN, it says", "endturn"),
+        ("{token}", "{token}"),
+    ],
+)
+def test_a_token_without_angles_or_squares_is_found_and_spelled_otherwise(text: str, name: str) -> None:
+    assert may_hold_tags(text, BARE)
+    assert [finding.name for finding in find_tags(text, (), BARE)[1]] == [name]
+    plain, count = disguise.in_braces(text, BARE)
+    assert count == 1
+    assert find_tags(plain, (), BARE)[1] == []
+
+
+@pytest.mark.parametrize("text", ["@@END@", "SPENDTURNS", "I end the #response", "eos", "a { eo } b", "response: ###"])
+def test_what_only_has_signs_of_such_a_token_is_left(text: str) -> None:
+    assert find_tags(text, (), BARE) == ([], [])
+    assert disguise.in_braces(text, BARE) == (text, 0)
+
+
+@pytest.mark.parametrize("token", ["<|turn>", "<turn|>", "<unused42>", "[control_768]", "<|\u0130_am_new|>"])
+def test_tokens_of_a_kind_are_found_without_a_list(token: str) -> None:
+    assert len(find_tags(f"so {token} it is", (), ())[1]) == 1
+
+
+@pytest.mark.parametrize("code", ["a <| b -> c", "x <| y > z", "List<unused>", "[control_freak]", "f |> g"])
+def test_code_that_looks_nearly_like_one_is_left(code: str) -> None:
+    assert find_tags(code, (), ()) == ([], [])

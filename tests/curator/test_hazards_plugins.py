@@ -96,6 +96,18 @@ FAULTS = {
     "mode yields what is no pair": (mode("yield 7"), "mode loud"),
     "mode returns None": (mode("return None"), "mode loud"),
     "mode yields pairs that are no text": (mode("yield Pair(1, 2)"), "mode loud"),
+    "mode yields a pair with a context of a number": (mode("yield Pair('a b c', 'd e f', context=7)"), "mode loud"),
+    "mode yields a pair of a lone surrogate": (mode("yield Pair('a b c', chr(0xD800))"), "mode loud"),
+    "mode yields a pair that was changed": (
+        mode(
+            "import msgspec\n    p = Pair('a b c', 'd e f')\n"
+            "    msgspec.structs.force_setattr(p, 'turn', None)\n    yield p"
+        ),
+        "mode loud",
+    ),
+    "mode finds the disk full": (mode("raise OSError(28, 'No space left on device')"), "mode loud"),
+    "cleaner finds the disk full": (cleaner("raise OSError(28, 'No space left on device')"), "cleaner loudly"),
+    "filter finds the disk full": (memory_filter("raise OSError(28, 'No space left')"), "filter loudly"),
 }
 
 
@@ -325,3 +337,20 @@ def test_a_single_filter_or_cleaner_can_be_left_out(home: Home, curate: Curate) 
     wrong = curate("run", "--username", "ann", "--home", home.folder, "--no-plugin", "to_short")
     assert wrong.status == 2
     assert "too_short" in wrong.err
+
+
+CHANGES = ("content", "response", "turns", "path", "key", "time", "type", "id", "tags", "metadata", "id_on_disk")
+
+
+@pytest.mark.parametrize("body", ["return None", "return reply"])
+def test_a_plugin_that_changes_what_it_is_given_changes_nothing(home: Home, curate: Curate, body: str) -> None:
+    """Records are frozen; a plugin that writes into one all the same writes into a copy."""
+    fill(home)
+    plain = curate("run", "--username", "ann", "--home", home.folder)
+    spoil = f"import msgspec\n    for name in {CHANGES!r}:\n        if hasattr(event, name):\n"
+    spoil += "            msgspec.structs.force_setattr(event, name, None)\n    "
+    plugin(home, cleaner(spoil + body) if "reply" in body else memory_filter(spoil + body))
+    changed = curate("run", "--username", "ann", "--home", home.folder)
+    assert changed.status == 0, changed.err
+    for name in ("curated_memories.json", "fine_tune_dataset.jsonl", "dropped.jsonl", "lineage.jsonl"):
+        assert (changed.run / name).read_bytes() == (plain.run / name).read_bytes()

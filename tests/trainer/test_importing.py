@@ -307,6 +307,29 @@ def test_another_tokenizer_is_refused(source: Path, tmp_path: Path) -> None:
     refused(source / "ckpt.pt", tmp_path, "is no SentencePiece model", source / "ckpt.pt")
 
 
+@pytest.mark.parametrize(("options", "message"), [
+    ({"model_type": "unigram"}, "it is a unigram model; expected bpe"),
+    ({"byte_fallback": False}, "it has no byte fallback"),
+    ({"normalization_rule_name": "nmt_nfkc"}, r"it normalizes text \(nmt_nfkc\); expected identity"),
+    ({"add_dummy_prefix": False}, "it puts no blank before a text"),
+    ({"model_type": "unigram", "byte_fallback": False}, "unigram model; expected bpe; it has no byte fallback"),
+])  # fmt: skip
+def test_a_tokenizer_that_no_export_can_hold_is_refused_at_import(
+    source: Path, tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    made = seeds_tokenizer(vocab_size=290, **options)
+    tokenizer = tmp_path / "other.model"
+    tokenizer.write_bytes(made)
+    size = sentencepiece.SentencePieceProcessor(model_proto=made).vocab_size()
+    torch.save(llama2c_checkpoint(replace(TIED, vocab_size=size)), source / "ckpt.pt")
+    refused(source / "ckpt.pt", tmp_path, f"(?s){message}.*trainer tokenizer train", tokenizer)
+
+
+def test_a_padded_vocabulary_is_told(source: Path, tmp_path: Path) -> None:
+    torch.save(llama2c_checkpoint(replace(TIED, vocab_size=448)), source / "ckpt.pt")
+    refused(source / "ckpt.pt", tmp_path, r"padded: the model has 448 ids, its tokenizer 384(.|\n)*embeddings\(384\)")
+
+
 # --- what must not or cannot be read -------------------------------------------------------------------------------
 
 
@@ -515,15 +538,17 @@ def test_what_may_not_be_read_is_the_hosts_error(source: Path, tmp_path: Path, m
     assert caught.value.status == 3
 
 
-def seeds_tokenizer() -> bytes:
+def seeds_tokenizer(**options: Any) -> bytes:
     """A tokenizer.model as llama2.c's tinystories.py trains it: with remove_extra_whitespaces at its default, on."""
     out = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(["Once upon a time, there was a dog.", "It was 12 years old and ran home!"] * 40),
-        model_writer=out, model_type="bpe", vocab_size=320, self_test_sample_size=0, input_format="text",
-        character_coverage=1.0, num_threads=1, split_digits=True, allow_whitespace_only_pieces=True,
-        byte_fallback=True, unk_surface=r" \342\201\207 ", normalization_rule_name="identity", minloglevel=2,
-    )  # fmt: skip
+    settings = {
+        "model_type": "bpe", "vocab_size": 320, "self_test_sample_size": 0, "input_format": "text", "num_threads": 1,
+        "character_coverage": 1.0, "split_digits": True, "allow_whitespace_only_pieces": True, "byte_fallback": True,
+        "unk_surface": r" \342\201\207 ", "normalization_rule_name": "identity", "minloglevel": 2,
+        "hard_vocab_limit": False,
+    } | options  # fmt: skip
+    lines = iter(["Once upon a time, there was a dog.", "It was 12 years old and ran home!"] * 40)
+    sentencepiece.SentencePieceTrainer.train(sentence_iterator=lines, model_writer=out, **settings)
     return out.getvalue()
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from curator.contract.cli_frame import Progress, command_line
 from curator.contract.errors import UsageError, counted, disk_error
-from curator.contract.files import locked, make_folder, pretty_json, write_whole
+from curator.contract.files import locked, pretty_json, write_whole
 from curator.contract.homes import find_profile
 from curator.contract.records import read_summary
 from trainer.ablation.noise import LEVEL, Floats, Paired, Says, Verdict, corrected, paired, verdicts
@@ -103,7 +103,7 @@ def ablate(
         say(note)
     folder = out or _place(request, ready)
     try:
-        make_folder(folder)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise disk_error(error, "cannot make", folder, option="--out") from None
     with locked(folder), threads(ready.settings.threads):

@@ -19,7 +19,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from curator.contract.errors import UsageError, disk_error
-from curator.contract.files import new_file, read_bytes, write_whole
+from curator.contract.files import read_bytes, write_whole
 from trainer.ablation.parts import Arm, Bench
 from trainer.data.batches import PackedDataset
 from trainer.data.pretraining_replay import BaseText
@@ -172,7 +172,7 @@ class TrialLog:
     def add(self, trial: Trial) -> None:
         """Write a trial down, so that it stays whatever happens next. Raises HostError where the disk refuses."""
         try:
-            with open(self.path, "a", encoding="utf-8", opener=new_file) as file:
+            with self.path.open("a", encoding="utf-8") as file:
                 file.write(trial.model_dump_json() + "\n")
                 file.flush()
                 os.fsync(file.fileno())

@@ -28,7 +28,6 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from curator.contract.files import read_bytes, write_whole
     from trainer.model.checkpoint import load_checkpoint, refuse_probe, save_checkpoint
     from trainer.model.lexicon import LEXICON
     from trainer.settings import SamplingSettings, with_options
@@ -57,9 +56,11 @@ def _run(options: argparse.Namespace) -> int:
     if chosen := chosen_sampling(options):
         drawn = with_options(drawn or SamplingSettings(), chosen)
     record = checkpoint.record.model_copy(update={"notes": notes, "sampling": drawn, "metrics": metrics})
-    save_checkpoint(options.out, state, checkpoint.config, checkpoint.tokenizer, record, dtype=options.dtype)
-    if (options.checkpoint / LEXICON).is_file():
-        write_whole(options.out / LEXICON, read_bytes(options.checkpoint / LEXICON))
+    words = options.checkpoint / LEXICON
+    save_checkpoint(
+        options.out, state, checkpoint.config, checkpoint.tokenizer, record, dtype=options.dtype,
+        beside={LEXICON: words.read_bytes()} if words.is_file() else {},
+    )  # fmt: skip
     print(options.out)
     say_made(options.out)
     return 0

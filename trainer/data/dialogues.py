@@ -5,6 +5,7 @@ files --read--> Dialogue --template--> text --tokenizer--> TokenisedExample (ids
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from curator.contract.cli_frame import command_line
-from curator.contract.dialogue_files import read_dialogue_file
+from curator.contract.dialogue_files import OddMessage, Row, Turn, read_dialogue_file
 from curator.contract.errors import JobError, UsageError, counted
 from curator.contract.files import read_json, sha256_of
 from curator.contract.homes import find_profile, latest_run
@@ -27,6 +28,9 @@ from trainer.model.prompt_template import Exchange, Template
 from trainer.model.tokenizer import BOS, Tokenizer
 
 _SHORTEST_PROMPT = 8  # words that must remain of a long prompt after its front is cut
+# A word with the blanks behind it. Of a word without end, as a script without blanks has, two letters count as a word.
+_WORD = re.compile(r"\S{1,24}(?!\S)\s*|\S\S?|\s+")
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _SHOWN = 3  # odd rows that are named
 REPLY_SHINGLE = 8  # dialogues are short: twelve tokens in a row in common (8 + window - 1) tie two of them together
 
@@ -51,6 +55,11 @@ class Dialogue:
     year: str = ""
     question: str = ""
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Its own two texts, and those of the exchanges before it."""
+        return (self.prompt, self.reply, *(text for exchange in self.history for text in exchange))
+
 
 @dataclass
 class Dataset:
@@ -70,7 +79,7 @@ class Dataset:
 
 @dataclass
 class Samples:
-    """Dialogues as tokens, split; `left_out` names those that do not fit the context."""
+    """Dialogues as tokens, split; `left_out` names those that do not fit the context, `shortened` counts those cut."""
 
     train: list[TokenisedExample]
     holdout: list[TokenisedExample]
@@ -78,6 +87,8 @@ class Samples:
     holdout_dialogues: list[Dialogue]
     shortened: int
     left_out: list[str]
+    forgotten: int = 0  # of the shortened, those that lost earlier exchanges alone
+    crowded: int = 0  # of those left out, those whose reply fits, but leaves no room for the prompt
 
     def counts(self) -> dict[str, int]:
         """Return the counts that trainer.json keeps."""
@@ -101,9 +112,9 @@ def read_dialogues(
     if profile is not None:
         if home is None:
             raise UsageError("no home found for --profile", "name one with --home DIR")
-        return read_run(latest_run(find_profile(home, profile, "--profile")))
+        return _without_turns(read_run(latest_run(find_profile(home, profile, "--profile"))), template)
     if run is not None:
-        return read_run(run)
+        return _without_turns(read_run(run), template)
     if data is None:
         raise UsageError("what to train on?", "add --profile P, --run DIR or --data FILE")
     return read_file(data, template)
@@ -137,6 +148,26 @@ def read_run(folder: Path) -> Dataset:
     about = {"run": folder.name, "run_day": folder.resolve().parent.name, "samples_sha256": recorded or sha256_of(path),
              "username": summary.get("username", "")}  # fmt: skip
     return Dataset(folder, dialogues, tags, about)
+
+
+def _without_turns(dataset: Dataset, template: Template) -> Dataset:
+    """Return a run without the samples in which a line begins like a turn of the template.
+
+    The run may have been made for a family whose turns begin otherwise.
+
+    Raises JobError where there is no other sample.
+    """
+    found = [(one, next(filter(None, map(template.turn_mark, one.texts)), "")) for one in dataset.dialogues]
+    if not any(mark for _, mark in found):
+        return dataset
+    kept = [one for one, mark in found if not mark]
+    names = [f"{one.name} ({mark.strip()})" for one, mark in found if mark]
+    left_out = counted(len(names), "sample left out: a line of it begins", "samples left out: a line of each begins")
+    more = " ..." if len(names) > _SHOWN else ""
+    note = f"{left_out} like a turn of this model's prompts: {', '.join(names[:_SHOWN])}{more}"
+    if not kept:
+        raise JobError(f"{dataset.source}: {note}", "make the run for this model: curate run --family llisa")
+    return replace(dataset, dialogues=kept, notes=[*dataset.notes, note])
 
 
 def _whole_array(path: Path) -> list[Any]:
@@ -190,27 +221,23 @@ def read_file(path: Path, template: Template) -> Dataset:
     Raises UsageError with the line of the first odd one where nothing else is left, JobError where there is nothing.
     """
     out, systems = Dataset(path, []), 0
-    odd: list[UsageError] = []
+    left = _LeftOut()
     for row in read_dialogue_file(path):
         if isinstance(row, UsageError):
-            odd.append(row)
+            left.odd.append(row)
             continue
-        messages = row.messages
-        if row.is_pair:
-            prompt, reply = _unwrapped(messages[0].content, messages[1].content, template)
-            messages = (Message("user", prompt), Message("assistant", reply))
-        found, wrong = _of_conversation(messages, row.where, f"line {row.number}")
-        odd += wrong
-        out.dialogues += [replace(one, name=one.conversation) for one in found] if row.is_pair else found
-        systems += sum(message.role == "system" for message in row.messages) if found else 0
-    if not out.dialogues and odd:
-        raise odd[0]
+        turns: Sequence[Turn] = _unwrapped(row.messages, template) if row.is_pair else row.messages
+        found = _of_conversation(turns, row, template, left)
+        out.dialogues += [replace(one, name=row.name) for one in found] if row.is_pair and len(turns) == 2 else found
+        systems += sum(turn.role == "system" for turn in turns) if found else 0
+    if not out.dialogues and left.odd:
+        more = f" ({counted(len(left.odd) - 1, 'more row or reply', 'more rows or replies')} left out too)"
+        raise UsageError(left.odd[0].what + more * (len(left.odd) > 1), left.odd[0].next_step)
+    if left.untrained and not out.dialogues:
+        raise UsageError(f"{path}: every reply has the weight 0", "give those that are to be trained the weight 1")
     if not out.dialogues:
         raise JobError(f"{path} holds no dialogue", 'expected {"input": ..., "output": ...} or a conversation a line')
-    if odd:
-        more = "; ..." if len(odd) > _SHOWN else ""
-        shown = "; ".join(error.what for error in odd[:_SHOWN])
-        out.notes.append(f"{counted(len(odd), 'row or reply', 'rows or replies')} left out: {shown}{more}")
+    out.notes += left.notes()
     if systems:
         them = "it" if systems == 1 else "them"
         out.notes.append(f"{counted(systems, 'system message')} left out: the model's template has no place for {them}")
@@ -218,54 +245,132 @@ def read_file(path: Path, template: Template) -> Dataset:
     return out
 
 
-def _of_conversation(messages: Sequence[Message], where: str, name: str) -> tuple[list[Dialogue], list[UsageError]]:
-    """Return a dialogue for each reply, with the exchanges before it, and what is wrong with replies that give none."""
+@dataclass
+class _LeftOut:
+    """What of a file is not trained: rows and replies that are odd, prompts without a reply, replies of no weight."""
+
+    odd: list[UsageError] = field(default_factory=list)
+    unanswered: list[str] = field(default_factory=list)
+    untrained: list[str] = field(default_factory=list)
+
+    def notes(self) -> list[str]:
+        """Return a line for each kind, with its number and where the first of it are."""
+        whats = [error.what for error in self.odd]
+        return [
+            *_named(whats, "; ", "row or reply left out", "rows or replies left out"),
+            *_named(self.unanswered, ", ", "prompt without a reply left out", "prompts without a reply left out"),
+            *_named(self.untrained, ", ", "reply of weight 0 not trained", "replies of weight 0 not trained"),
+        ]
+
+
+def _named(places: list[str], between: str, one: str, many: str) -> list[str]:
+    more = f"{between}..." if len(places) > _SHOWN else ""
+    return [f"{counted(len(places), one, many)}: {between.join(places[:_SHOWN])}{more}"] if places else []
+
+
+@dataclass
+class _Said:
+    """An exchange as it is read: what is asked, what is answered, and what is wrong with any of it."""
+
+    asked: list[str] = field(default_factory=list)
+    answered: list[Message] = field(default_factory=list)
+    odd: UsageError | None = None
+    over: bool = False  # something was answered: what is asked next begins another
+
+    @property
+    def prompt(self) -> str:
+        return "\n".join(self.asked)
+
+    @property
+    def reply(self) -> str:
+        return "\n".join([one.content for one in self.answered if one.content.strip()]).strip()
+
+
+def _exchanges(turns: Sequence[Turn]) -> list[_Said]:
+    """Return the exchanges of a conversation: several prompts in a row are one, and so are several replies."""
+    found = [_Said()]
+    for turn in turns:
+        if turn.role == "system":
+            continue
+        if turn.role == "user" and found[-1].over:
+            found.append(_Said())
+        said = found[-1]
+        said.over = said.over or turn.role != "user"
+        if isinstance(turn, OddMessage):
+            said.odd = said.odd or turn.why
+        elif turn.role == "user":
+            said.asked.append(turn.content)
+        else:
+            said.answered.append(turn)
+    return found
+
+
+def _of_conversation(turns: Sequence[Turn], row: Row, template: Template, left: _LeftOut) -> list[Dialogue]:
+    """Return a dialogue for each reply that is trained, with the exchanges before it; add what is left out to `left`.
+
+    An exchange that is odd is left out of what comes before the later ones, too.
+    """
     history: list[Exchange] = []
     dialogues: list[Dialogue] = []
-    odd: list[UsageError] = []
-    asked: list[str] = []
-    for message in messages:
-        if message.role == "user":
-            asked.append(message.content)
-        elif message.role == "assistant":
-            prompt, reply = "\n".join(asked), message.content.strip()
-            wrong = _wrong(asked, message.content, where)
-            asked = []
-            if wrong:
-                odd.append(wrong)
-                continue
-            number = f"{name}, reply {len(dialogues) + 1}"
-            dialogues.append(Dialogue(number, prompt, reply, tuple(history), conversation=name))
-            history.append((prompt, reply))
-    if not dialogues and not odd:
+    before = len(left.odd), len(left.untrained)
+    said = _exchanges(turns)
+    for one in said:
+        if not one.over and not one.odd:
+            continue
+        wrong = one.odd or _wrong(one, row.where, template)
+        if wrong:
+            left.odd.append(wrong)
+            continue
+        if all(message.train for message in one.answered):
+            name = f"{row.name}, reply {len(dialogues) + 1}"
+            dialogues.append(Dialogue(name, one.prompt, one.reply, tuple(history), conversation=row.name))
+        elif not row.is_pair or one is said[-1]:  # what stands before a wrapped pair is its context
+            left.untrained.append(row.where)
+        history.append((one.prompt, one.reply))
+    if not dialogues and before == (len(left.odd), len(left.untrained)):
         expected = "expected a message of role 'assistant'"
-        odd.append(UsageError(f"{where}: the conversation has no reply to train on", expected))
-    return dialogues, odd
+        left.odd.append(UsageError(f"{row.where}: the conversation has no reply to train on", expected))
+    elif said[-1].asked and not said[-1].over and not said[-1].odd:
+        left.unanswered.append(row.where)
+    return dialogues
 
 
-def _wrong(asked: list[str], reply: str, where: str) -> UsageError | None:
+def _wrong(said: _Said, where: str, template: Template) -> UsageError | None:
     """Say why a reply cannot be trained; None where it can."""
-    if not asked:
+    if not said.asked:
         return UsageError(f"{where}: a reply stands before any prompt", "begin with a message of role 'user'")
-    if not reply.strip():
+    if not said.reply:
         return UsageError(f"{where}: the reply is empty, so no token would be trained", "take it out")
-    if not "".join(asked).strip():
+    if not said.prompt.strip():
         return UsageError(f"{where}: the prompt is empty", "a reply is trained as the answer to something")
-    token = foreign_token("\n".join(asked) + reply)
-    if not token:
-        return None
-    return UsageError(
-        f"{where} is wrapped for another model: it holds {token!r}",
-        "train on the run itself (--run DIR or --profile P), which has the text without a template",
-    )
+    if control := _CONTROL.search(said.prompt + said.reply):
+        return UsageError(f"{where}: a text holds the control character U+{ord(control[0]):04X}", "take it out")
+    if token := foreign_token(f"{said.prompt}\n{said.reply}"):
+        return UsageError(
+            f"{where} is wrapped for another model: it holds {token!r}",
+            "train on the run itself (--run DIR or --profile P), which has the text without a template",
+        )
+    if mark := template.turn_mark(said.prompt) or template.turn_mark(said.reply):
+        return UsageError(
+            f"{where}: a text holds {mark!r}, with which this model's own turns begin", "write it in other words"
+        )
+    return None
 
 
-def _unwrapped(prompt: str, reply: str, template: Template) -> tuple[str, str]:
-    """Remove this model's own template from a pair that has it already: we add it, once."""
+def _unwrapped(turns: tuple[Turn, ...], template: Template) -> Sequence[Turn]:
+    """Remove this model's own template from a pair that has it already, with its earlier exchanges: we add it, once."""
+    texts = [turn.content for turn in turns if isinstance(turn, Message)]
     before, after = template.prompt.split("{input}")
-    if prompt.startswith(before) and prompt.rstrip().endswith(after.strip()) and len(prompt) > len(before + after):
-        return prompt.rstrip()[len(before) :].removesuffix(after.strip()).rstrip("\n"), reply
-    return prompt, reply
+    if len(texts) != len(turns) or not template.is_wrapped(texts[0]) or not texts[0].startswith(before):
+        return turns
+    prompt = texts[0].rstrip()[len(before) :].removesuffix(after.strip()).rstrip("\n")
+    if not prompt:
+        return turns
+    *earlier, last = prompt.split(template.between + before)
+    pairs = [part.partition(after)[::2] for part in earlier]
+    train = [turn.train for turn in turns if isinstance(turn, Message)][1]
+    messages = [one for asked, answered in pairs for one in (Message("user", asked), Message("assistant", answered))]
+    return (*messages, Message("user", last), Message("assistant", texts[1], train))
 
 
 def without_secrets(dataset: Dataset) -> tuple[Dataset, list[str]]:
@@ -273,7 +378,8 @@ def without_secrets(dataset: Dataset) -> tuple[Dataset, list[str]]:
 
     Raises UsageError where every sample holds one.
     """
-    checked = [(dialogue, _secret_in(dialogue)) for dialogue in dataset.dialogues]
+    kinds: dict[str, tuple[str, ...]] = {}  # an exchange stands before every later one of its conversation
+    checked = [(dialogue, _secret_in(dialogue, kinds)) for dialogue in dataset.dialogues]
     bad = [f"{dialogue.name}: {kind}" for dialogue, kind in checked if kind]
     if not bad:
         return dataset, []
@@ -288,12 +394,19 @@ def without_secrets(dataset: Dataset) -> tuple[Dataset, list[str]]:
     return replace(dataset, dialogues=kept), [note]
 
 
-def _secret_in(dialogue: Dialogue) -> str | None:
-    texts = (dialogue.prompt, dialogue.reply, *(text for exchange in dialogue.history for text in exchange))
-    return ", ".join(secrets_of(texts)) or None
+def _secret_in(dialogue: Dialogue, kinds: dict[str, tuple[str, ...]]) -> str | None:
+    found: dict[str, None] = {}
+    for text in dialogue.texts:
+        if text not in kinds:
+            kinds[text] = secrets_of([text])
+        found |= dict.fromkeys(kinds[text])
+    return ", ".join(found) or None
 
 
 # --- tokens --------------------------------------------------------------------------------------------------------
+
+
+Cut = Literal["", "exchanges", "prompt"]  # what a sample lost to fit: nothing, earlier exchanges, words of the prompt
 
 
 def with_tags(template: Template, dataset: Dataset, setting: str) -> Template:
@@ -305,8 +418,8 @@ def with_tags(template: Template, dataset: Dataset, setting: str) -> Template:
 
 def encode(
     dialogue: Dialogue, template: Template, tokenizer: Tokenizer, context: int
-) -> tuple[TokenisedExample | None, bool]:
-    """Return (ids with weights, whether the prompt was shortened), or (None, False) where it does not fit the context.
+) -> tuple[TokenisedExample | None, Cut]:
+    """Return (ids with weights, what was cut to fit the context), or (None, "") where it does not fit.
 
     Only the text before the reply is cut: the oldest exchanges first, then whole words from the front of the prompt.
     Raises UsageError where no token of the reply would be trained.
@@ -314,24 +427,37 @@ def encode(
     if not dialogue.reply.strip():
         raise UsageError(f"{dialogue.name}: the reply is empty, so no token would be trained", "take the sample out")
     reply = [*tokenizer.encode_after(template.after_prompt(dialogue.reply, dialogue.mode)), BOS]
-    history, words = dialogue.history, dialogue.prompt.split(" ")
-    prompt, cut = dialogue.prompt, False
-    while True:
-        ids = tokenizer.encode(template.wrap(prompt, history, dialogue.mode))
-        if len(ids) + len(reply) <= context + 1:
-            weights = (*[0.0] * len(ids), *[1.0] * len(reply))
-            return TokenisedExample(dialogue.name, (*ids, *reply), weights), cut
-        cut = True
-        if history:
-            history = history[1:]
-            continue
-        over = len(ids) + len(reply) - context - 1
-        # By the average tokens of a word, cut half of what is too much: better one more round than one word too many.
-        keep = len(words) - max(1, over * len(words) // (2 * len(ids)))
-        if keep < _SHORTEST_PROMPT:
-            return None, False
-        words = words[-keep:]
-        prompt = " ".join(words)
+    room = context + 1 - len(reply)
+
+    def encoded(prompt: str, exchanges: int) -> list[int]:
+        history = dialogue.history[len(dialogue.history) - exchanges :]
+        return tokenizer.encode(template.wrap(prompt, history, dialogue.mode))
+
+    ids, fitting = encoded(dialogue.prompt, 0), 0
+    too_many, step = len(dialogue.history) + 1, 1
+    while len(ids) <= room and too_many - fitting > 1:
+        # From the newest exchange back, in strides that double until there are too many, then by halves: what lies
+        # further back than the context is never encoded, however long the conversation is.
+        tried = min(fitting + step, (fitting + too_many) // 2) if too_many <= len(dialogue.history) else fitting + step
+        tried = min(tried, len(dialogue.history))
+        more = encoded(dialogue.prompt, tried)
+        if len(more) <= room:
+            ids, fitting, step = more, tried, 2 * step
+        else:
+            too_many = tried
+    cut: Cut = "exchanges" if fitting < len(dialogue.history) else ""
+    if len(ids) > room:
+        words, cut = _WORD.findall(dialogue.prompt), "prompt"
+        while len(ids) > room:
+            # By the average tokens of a word, cut half of what is too much: rather one more round than one word.
+            over = len(ids) - room
+            keep = len(words) - max(1, over * len(words) // (2 * len(ids)))
+            if room <= 0 or keep < _SHORTEST_PROMPT:
+                return None, ""
+            words = words[-keep:]
+            ids = encoded("".join(words), 0)
+    weights = (*[0.0] * len(ids), *[1.0] * len(reply))
+    return TokenisedExample(dialogue.name, (*ids, *reply), weights), cut
 
 
 def emphasised(
@@ -363,12 +489,14 @@ def encode_dataset(dataset: Dataset, template: Template, tokenizer: Tokenizer, c
     """
     encoded: list[tuple[Dialogue, TokenisedExample]] = []
     left_out: list[str] = []
-    shortened = 0
+    cuts: list[Cut] = []
+    crowded = 0
     for dialogue in dataset.dialogues:
         sample, cut = encode(dialogue, template, tokenizer, context)
-        shortened += cut
+        cuts.append(cut)
         if sample is None:
             left_out.append(dialogue.name)
+            crowded += encode(replace(dialogue, prompt="", history=()), template, tokenizer, context)[0] is not None
         else:
             encoded.append((dialogue, sample))
     if not encoded:
@@ -385,7 +513,8 @@ def encode_dataset(dataset: Dataset, template: Template, tokenizer: Tokenizer, c
         raise UsageError(f"{dataset.source}: every sample is held out, none is left to train on")
     return Samples(
         [sample for _, sample in train], [sample for _, sample in valid],
-        [dialogue for dialogue, _ in train], [dialogue for dialogue, _ in valid], shortened, left_out,
+        [dialogue for dialogue, _ in train], [dialogue for dialogue, _ in valid],
+        shortened=len(cuts) - cuts.count(""), left_out=left_out, forgotten=cuts.count("exchanges"), crowded=crowded,
     )  # fmt: skip
 
 

@@ -19,7 +19,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from curator.contract.cli_frame import command_line
 from curator.contract.errors import UsageError, counted, disk_error
-from curator.contract.files import locked, make_folder, pretty_json, read_json, sha256_of, write_whole
+from curator.contract.files import (
+    clear_stale,
+    locked,
+    pretty_json,
+    read_json,
+    sha256_of,
+    take_away,
+    whole_files,
+    write_whole,
+)
 from trainer.data.documents import held_out, read_documents
 from trainer.model.prompt_template import plain_quotes
 from trainer.model.tokenizer import BOS, Tokenizer
@@ -180,33 +189,44 @@ def add_bin(folder: Path, name: str, path: Path, tokenizer: Tokenizer) -> TokenS
 def _write(folder: Path, name: str, content: _Content, tokenizer: Tokenizer) -> TokenShard:
     place = folder / f"{check_name(name)}.bin"
     try:
-        make_folder(folder)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise disk_error(error, "cannot make", folder) from None
     with locked(folder):
-        if place.exists() or place.with_suffix(".json").exists():
+        clear_stale(place)
+        if place.exists() or not _half_removed(place):
             remove = command_line("trainer", "modules", "remove", name, "--shards", folder)
             raise UsageError(f"there is a shard {name!r} in {folder}", f"remove it first: {remove}")
-        write_whole(place, content.tokens.astype("<u2").tobytes())
-        manifest = Manifest(
-            name=name,
-            sha256=sha256_of(place),
-            tokenizer_sha256=tokenizer.sha256,
-            documents=content.documents,
-            tokens=len(content.tokens),
-            plain_quotes=content.plain_quotes,
-            sources=content.sources,
-        )
-        try:
-            write_whole(_manifest_path(place), pretty_json(manifest.model_dump()))
-        except BaseException:
-            place.unlink(missing_ok=True)
-            raise
+        take_away(_manifest_path(place))
+        # The tokens last: a manifest alone is no shard, where tokens alone would be one that nobody can tell.
+        with whole_files([_manifest_path(place), place], option="") as aside:
+            write_whole(aside / place.name, content.tokens.astype("<u2").tobytes())
+            manifest = Manifest(
+                name=name,
+                sha256=sha256_of(aside / place.name),
+                tokenizer_sha256=tokenizer.sha256,
+                documents=content.documents,
+                tokens=len(content.tokens),
+                plain_quotes=content.plain_quotes,
+                sources=content.sources,
+            )
+            write_whole(aside / _manifest_path(place).name, pretty_json(manifest.model_dump()))
     return TokenShard(place, manifest)
 
 
 def _manifest_path(place: Path) -> Path:
     return place.with_name(place.name.removesuffix(".bin") + ".json")
+
+
+def _half_removed(place: Path) -> bool:
+    """Say whether nothing stands where a shard's manifest would, or that of one whose tokens are removed already."""
+    path = _manifest_path(place)
+    if not path.exists():
+        return True
+    try:
+        return Manifest.model_validate(read_json(path)).name == path.stem
+    except (UsageError, ValidationError):
+        return False
 
 
 def load_shard(path: Path) -> TokenShard:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import tempfile
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from curator.contract.errors import JobError, UsageError
+from curator.contract.files import scratch_folder
 from curator.contract.homes import install_extra
 from trainer.exports import gguf_file
 from trainer.exports.paths import Files
@@ -32,8 +32,8 @@ def llama_cpp(checkpoint: Checkpoint, threads: int) -> Iterator[LlamaCpp]:
         import xllamacpp
     except ImportError:
         raise UsageError("llama.cpp's binding xllamacpp is not installed", install_extra("llama-cpp")) from None
-    with tempfile.TemporaryDirectory(prefix="persona-curator-") as folder:
-        files = Files(Path(folder), "model.gguf")
+    with scratch_folder("persona-curator-") as folder:
+        files = Files(folder, "model.gguf")
         gguf_file.write(checkpoint, files, "f32")
         yield LlamaCpp(checkpoint, _server(xllamacpp, files.main, checkpoint.config.max_seq_len, threads))
 

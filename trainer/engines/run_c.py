@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import codecs
 import subprocess
-import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from curator.contract.errors import JobError, UsageError, printable
+from curator.contract.files import scratch_folder
 from trainer.exports.llama2c import write_bin
 from trainer.exports.paths import Files
 from trainer.inference.sampling import Sampling
@@ -29,8 +29,8 @@ def run_c(checkpoint: Checkpoint, runner: Path) -> Iterator[RunC]:
             f"--runner {printable(str(runner))}: there is no such file",
             "compile llama2.c's run.c: gcc -O3 -o run run.c -lm",
         )
-    with tempfile.TemporaryDirectory(prefix="persona-curator-") as folder:
-        files = Files(Path(folder), "model.bin")
+    with scratch_folder("persona-curator-") as folder:
+        files = Files(folder, "model.bin")
         write_bin(checkpoint, files, "f32")
         yield RunC(checkpoint, runner.absolute(), files)
 

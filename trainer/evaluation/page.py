@@ -66,6 +66,10 @@ _STYLE: Final[dict[Any, Any]] = {
 _NO_METADATA: Final = {"Date": None, "Creator": None, "Format": None, "Type": None}
 _MARKS_UP_TO = 40  # points; more would hide the line
 _LOG_FROM = 30  # times the least value: beyond that, small values would lie on the axis
+_STYLE_ELEMENT = re.compile(r"<defs>\s*<style.*?</defs>", re.DOTALL)
+_ID = re.compile(r'(\bid="|href="#|url\(#)')
+_FONT = re.compile(r"font-family: [^;\"]*;? ?")
+_HEAD_OR_SIZE = re.compile(r'^<svg|width="[\d.]+pt" height="[\d.]+pt" ')
 
 
 def page(report: Row) -> str:
@@ -534,14 +538,14 @@ def _paint_chosen(axes: Axes, panel: _Panel) -> None:
 def _for_page(svg: str, panel: _Panel) -> Markup:
     """Return an SVG for a page with several: its own ids, the page's colours and font, any width."""
     svg = svg[svg.index("<svg") :].strip()
-    svg = re.sub(r"<defs>\s*<style.*?</defs>", "", svg, count=1, flags=re.DOTALL)  # would hold for the whole page
-    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{panel.name}-", svg)
-    svg = re.sub(r"font-family: [^;\"]*;? ?", "", svg)
+    svg = _STYLE_ELEMENT.sub("", svg, count=1)  # would hold for the whole page
+    svg = _ID.sub(rf"\g<1>{panel.name}-", svg)
+    svg = _FONT.sub("", svg)
     for colour, variable in _VARIABLES.items():
         svg = svg.replace(colour, f"var(--{variable})")
     svg = svg.replace("#ffffff", "var(--paper)")
     head = Markup('<svg role="img" aria-label="{}" width="100%"').format(_in_words(panel))
-    return Markup(re.sub(r'^<svg|width="[\d.]+pt" height="[\d.]+pt" ', lambda at: head if at[0] == "<svg" else "", svg))
+    return Markup(_HEAD_OR_SIZE.sub(lambda at: head if at[0] == "<svg" else "", svg))
 
 
 def _in_words(panel: _Panel) -> str:

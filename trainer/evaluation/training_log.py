@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from curator.contract.errors import disk_error
-from curator.contract.files import new_file, read_bytes, write_whole
+from curator.contract.files import read_bytes, write_whole
 from curator.contract.strict_json import BadJson, parse_json
 
 METRICS, SAMPLES = "metrics.jsonl", "samples.jsonl"
@@ -31,7 +31,7 @@ class TrainingLog:
 
     def _append(self, name: str, row: dict[str, Any]) -> None:
         try:
-            with open(self.folder / name, "a", encoding="utf-8", opener=new_file) as file:
+            with (self.folder / name).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
         except OSError as error:
             raise disk_error(error, "cannot write", self.folder / name) from None

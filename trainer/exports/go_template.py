@@ -16,6 +16,7 @@ MODELFILE = "Modelfile"
 
 
 # --- writing -------------------------------------------------------------------------------------------------------
+_MESSAGES = re.compile(r"\.Messages\b")
 
 
 def role_is(role: str) -> str:
@@ -186,7 +187,7 @@ def rendered(template: str, prompts: list[str], replies: list[str], system: str 
     messages = [
         {"Role": role, "Content": turn} for role, turn in zip(cycle(("user", "assistant")), turns, strict=False)
     ]
-    if re.search(r"\.Messages\b", template):
+    if _MESSAGES.search(template):
         opening = [{"Role": "system", "Content": system}] if system else []
         return _GoRun({"System": system, "Messages": opening + messages, "Response": ""}).text(nodes)
     out = ""

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from curator.contract.errors import UsageError
-from curator.contract.files import new_file
 from trainer.exports.paths import Files
 from trainer.model.checkpoint import Checkpoint
 from trainer.model.convert import StateDict, to_llama2c
@@ -81,7 +80,7 @@ def write_v0(path: Path, state: StateDict, config: ModelConfig) -> None:
     cos, sin = rope_tables(config, config.max_seq_len)
     weights = stacked(state, config)
     output = weights.pop("wcls", None)
-    with open(path, "wb", opener=new_file) as file:
+    with path.open("wb") as file:
         file.write(struct.pack("<7i", *_header(config, config.vocab_size if config.tied else -config.vocab_size)))
         for array in (*weights.values(), cos.numpy(), sin.numpy(), *([] if output is None else [output])):
             file.write(array.astype("<f4", copy=False).tobytes())
@@ -136,7 +135,7 @@ def write_q8(checkpoint: Checkpoint, files: Files, dtype: str) -> StateDict | No
     size = group_size(config)
     start = struct.pack("<Ii7iBi", MAGIC, 2, *_header(config, config.vocab_size), config.tied, size)
     weights = {name: torch.from_numpy(array) for name, array in stacked(checkpoint.state, config).items()}
-    with open(files.main, "wb", opener=new_file) as file:
+    with files.main.open("wb") as file:
         file.write(start.ljust(256, b"\0"))
         for name in ("attn_norm", "ffn_norm", "final_norm"):
             file.write(weights.pop(name).numpy().astype("<f4").tobytes())

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from curator.contract.files import new_file
 from trainer.exports import numpy_llama
 from trainer.exports.llama2c import stacked
 from trainer.exports.paths import Files
@@ -26,7 +25,7 @@ def write(checkpoint: Checkpoint, files: Files, dtype: str) -> StateDict | None:
         "scores": np.array(checkpoint.tokenizer.scores(), np.float32),
         **stacked(checkpoint.state, checkpoint.config),
     }
-    with open(files.main, "wb", opener=new_file) as file:
+    with files.main.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
     files.beside(RUNNER).write_bytes(Path(numpy_llama.__file__).read_bytes())
     files.beside("tokenizer.model").write_bytes(checkpoint.tokenizer.model)

@@ -19,6 +19,7 @@ from trainer.model.prompt_template import Template
 from trainer.settings import SamplingSettings
 
 PROMPT, RESPONSE = "{{ .Prompt }}", "{{ .Response }}"
+_OTHER = re.compile(r"[^a-z0-9._-]+")
 
 
 def write(checkpoint: Checkpoint, files: Files, dtype: str) -> StateDict | None:
@@ -81,7 +82,7 @@ def modelfile(
 
 def name_of(folder: Path) -> str:
     """Return a name for a model in Ollama, after its folder's: letters, digits, '.', '_' and '-'."""
-    return re.sub(r"[^a-z0-9._-]+", "-", folder.resolve().name.lower()).strip("._-") or "my-model"
+    return _OTHER.sub("-", folder.resolve().name.lower()).strip("._-") or "my-model"
 
 
 def quoted(text: str, instead: str = "export it --to gguf") -> str:

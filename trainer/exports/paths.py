@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from curator.contract.errors import UsageError, disk_error
-from curator.contract.files import make_folder, make_private, refuse_existing, sync_tree, whole_folder
+from curator.contract.errors import UsageError
+from curator.contract.files import whole_files, whole_folder
 
 SUFFIXES = (".bin", ".gguf", ".npz")
 
@@ -60,26 +58,6 @@ def placed(files: Files, is_folder: bool, companions: tuple[str, ...]) -> Iterat
         with whole_folder(files.folder) as building:
             yield Files(building, files.name, files.prefix)
         return
-    places = [*(files.beside(name) for name in companions), files.main]  # the main file last: once it is there, all are
-    for place in places:
-        refuse_existing(place)
-    aside = files.folder / f".{files.name}.tmp-{os.getpid()}"
-    moved: list[Path] = []
-    try:
-        make_folder(files.folder)
-        shutil.rmtree(aside, ignore_errors=True)
-        make_folder(aside)
+    # The main file last: once it is there, all are.
+    with whole_files([*(files.beside(name) for name in companions), files.main]) as aside:
         yield Files(aside, files.name, files.prefix)
-        make_private(aside)
-        sync_tree(aside)
-        for place in places:
-            refuse_existing(place)
-            moved.append(place)
-            (aside / place.name).rename(place)
-        moved.clear()
-    except OSError as error:
-        raise disk_error(error, "cannot write", files.main, option="--out") from None
-    finally:
-        for place in moved:
-            place.unlink(missing_ok=True)
-        shutil.rmtree(aside, ignore_errors=True)

@@ -208,7 +208,7 @@ def _not_quantized(folder: Path, config: dict[str, Any]) -> None:
 def _hub_name(name: str) -> str:
     """Return a name as on the Hugging Face hub; of a local path only the last part."""
     local = name.count("/") != 1 or name.startswith(("/", ".", "~")) or "\\" in name
-    return re.split(r"[/\\]", name.rstrip("/\\"))[-1] if local else name
+    return name.replace("\\", "/").rstrip("/").rpartition("/")[2] if local else name
 
 
 def _json_of(path: Path) -> dict[str, Any]:

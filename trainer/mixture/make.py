@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from curator.contract.files import refuse_existing, write_whole
+from curator.contract.files import refuse_existing, whole_folder, write_whole
 from trainer.data.token_shards import Splitting, add_text
-from trainer.mixture.mixture import Made, Mixture, Progress, tokenizer_lines, write_mixture
+from trainer.mixture.mixture import Judge, Made, Mixture, Progress, tokenizer_lines, write_mixture
 from trainer.mixture.relevance import relevance
 from trainer.mixture.sources import Sources
 from trainer.model.checkpoint import load_checkpoint
@@ -38,8 +38,7 @@ def make_mixture(request: MixRequest, sources: Sources, progress: Progress) -> d
 
     Raises UsageError where texts are missing, too few for the tokenizer, or something is at `out`; HostError.
     """
-    out = request.out
-    refuse_existing(out)
+    refuse_existing(request.out)
     mixture = Mixture(sources, request.texts, read_words(english()), request.seed)
     base = load_checkpoint(request.judge) if request.judge else None
 
@@ -48,7 +47,14 @@ def make_mixture(request: MixRequest, sources: Sources, progress: Progress) -> d
         return relevance(base, exchanges, request.seed, progress)
 
     mixture.count(progress)
-    found = write_mixture(mixture, out, progress, judge if base else None)
+    with whole_folder(request.out) as out:
+        return _made(request, mixture, out, progress, judge if base else None)
+
+
+def _made(request: MixRequest, mixture: Mixture, out: Path, progress: Progress, judge: Judge | None) -> dict[str, Made]:
+    """Make the mixture in a folder."""
+    sources = mixture.sources
+    found = write_mixture(mixture, out, progress, judge)
     write_whole(out / LEXICON, pack_words(mixture.lexicon()))
     if request.tokenizer:
         model = Tokenizer.load(request.tokenizer).model

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from curator.contract.errors import UsageError
-from curator.contract.files import make_folder, read_text, regular, write_whole
+from curator.contract.files import read_text, regular, write_whole
 from trainer.mixture.sources import Sources, TextSource
 from trainer.mixture.windows import answers, clean, passages, turns, window_text, windows
 from trainer.model.lexicon import words
@@ -27,6 +27,7 @@ from trainer.model.prompt_template import Exchange, Template
 Progress = Callable[[str, int, int], None]
 # Of each exchange, how much likelier its reply is after its prompt than after others, nats.
 Judge = Callable[[list[Exchange]], list[float]]
+_CHAPTERS = re.compile(r"\n\n\n+")
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class Mixture:
             if source.kind == "books":
                 yield text
             else:
-                yield from (part for part in re.split(r"\n\n\n+", text) if part.strip())
+                yield from (part for part in _CHAPTERS.split(text) if part.strip())
 
     def _window_fault(self, text: str, source: TextSource, rng: random.Random) -> str | None:
         """Return why a window is dropped, or None."""
@@ -179,7 +180,7 @@ def write_mixture(mixture: Mixture, out: Path, progress: Progress, judge: Judge 
     trained: set[str] = set()
     sources = mixture.sources.sources
     allowed = sum(source.share for source in sources if source.excerpts)
-    make_folder(out)
+    out.mkdir(parents=True, exist_ok=True)
     for number, source in enumerate(sources):
         progress("writing documents", number, len(sources))
         made = results[source.name] = Made()

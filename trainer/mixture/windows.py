@@ -48,6 +48,7 @@ _TYPED = {
 _LAUGH = re.compile(r"\b(?:a?ha+){2,}h?\b|\b(?:he){3,}\b", re.IGNORECASE)
 _DRAWN = re.compile(r"([a-z])\1{2,}", re.IGNORECASE)  # "sooo"; of "hmmm" two are kept
 _TYPED_WORD = re.compile(rf"\b(?:{'|'.join(_TYPED)})\b", re.IGNORECASE)
+_PARAGRAPHS = re.compile(r"\n\s*\n")
 
 
 def clean(text: str) -> str:
@@ -114,7 +115,7 @@ def passages(book: str, size: int) -> Iterator[str]:
     """Yield passages of whole paragraphs, each ended by the first paragraph that brings it to `size` characters."""
     part: list[str] = []
     length = 0
-    for paragraph in re.split(r"\n\s*\n", clean(book)):
+    for paragraph in _PARAGRAPHS.split(clean(book)):
         text = "\n".join(" ".join(line.split()) for line in paragraph.strip().split("\n"))
         if not text:
             continue

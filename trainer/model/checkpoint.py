@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -320,10 +321,12 @@ def check_vocabulary(tokenizer: Tokenizer, config: ModelConfig, where: Path) -> 
 
 def save_checkpoint(
     place: Path, state: StateDict, config: ModelConfig, tokenizer: Tokenizer, record: Record, *, dtype: str = "float32",
-    replace: bool = False,
+    replace: bool = False, beside: Mapping[str, bytes] | None = None,
 ) -> Path:  # fmt: skip
-    """Write a native checkpoint; it appears at `place` whole or not at all. Returns the place."""
+    """Write a native checkpoint, and files `beside` it by name; whole or not at all. Returns the place."""
     with whole_folder(place, replace) as folder:
+        for name, data in (beside or {}).items():
+            write_whole(folder / name, data)
         write_checkpoint(folder, state, config, tokenizer, record, dtype)
     return place
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from curator.contract.chat_format import forged_turn
 from curator.contract.errors import UsageError
 from curator.contract.modes import MODE_NAME
 
@@ -88,3 +89,15 @@ class Template(BaseModel):
         """Say whether a prompt has this template's form already."""
         begin, _, end = self.prompt.partition("{input}")
         return text.startswith(begin.strip()) and text.rstrip().endswith(end.strip())
+
+    def turn_mark(self, text: str) -> str:
+        """Return the mark of a turn of this template that a text would write into the middle of itself; "" for none.
+
+        A line that begins with one is a turn, blanks before it or not, and whatever ends the line before.
+        """
+        if stop := next((stop for stop in self.stops if stop in text), ""):
+            return stop
+        begin, _, end = self.prompt.partition("{input}")
+        later = "".join(text.splitlines(keepends=True)[1:])  # where a text begins, nothing parts it from our own mark
+        marks = [mark.strip() for mark in (begin, end) if mark.strip()]
+        return next((f"\n{mark}" for mark in marks if forged_turn(later, (mark,)) >= 0), "")

@@ -95,11 +95,62 @@ class Tokenizer:
         """Return the score of every id: the higher, the earlier it is merged."""
         return [float(self._pieces.get_score(index)) for index in range(self.vocab_size)]
 
+    def settings(self) -> dict[str, Any]:
+        """Return how the model was trained: model_type, byte_fallback, normalizer (its name), normalizes, dummy_prefix.
+
+        Read from the file itself, a message of Protocol Buffers: SentencePiece's own calls tell none of these.
+        """
+        whole = _fields(self.model)
+        trainer, normalizer = _fields(_last(whole, 2, b"")), _fields(_last(whole, 3, b""))
+        kind = _last(trainer, 3, 1)
+        return {
+            "model_type": _MODEL_TYPES.get(kind, f"type {kind}"),
+            "byte_fallback": bool(_last(trainer, 35, 0)),
+            "normalizer": bytes(_last(normalizer, 1, b"")).decode("utf-8", "replace"),
+            "normalizes": bool(_last(normalizer, 2, b"")),
+            "dummy_prefix": bool(_last(normalizer, 3, 1)),
+        }
+
     def kind(self, index: int) -> str:
         """Return 'normal', 'unknown', 'control', 'byte' or 'unused'."""
         tests = {"unknown": self._pieces.is_unknown, "control": self._pieces.is_control,
                  "byte": self._pieces.is_byte, "unused": self._pieces.is_unused}  # fmt: skip
         return next((name for name, test in tests.items() if test(int(index))), "normal")
+
+
+_MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
+# Fields of sentencepiece_model.proto: a number or bytes, by the field's number.
+_Fields = dict[int, list[int | bytes]]
+
+
+def _last(fields: _Fields, number: int, default: Any) -> Any:
+    return fields.get(number, [default])[-1]
+
+
+def _fields(message: bytes) -> _Fields:
+    """Return the fields of a message of Protocol Buffers that SentencePiece has read already, so that it is whole."""
+    found: _Fields = {}
+    place = 0
+    while place < len(message):
+        key, place = _varint(message, place)
+        kind = key & 7
+        if kind == 0:
+            value: int | bytes
+            value, place = _varint(message, place)
+        else:
+            size, place = _varint(message, place) if kind == 2 else ({1: 8, 5: 4}[kind], place)
+            value, place = message[place : place + size], place + size
+        found.setdefault(key >> 3, []).append(value)
+    return found
+
+
+def _varint(message: bytes, place: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = message[place]
+        value, shift, place = value | (byte & 127) << shift, shift + 7, place + 1
+        if byte < 128:
+            return value, place
 
 
 def train_tokenizer(lines: Iterable[str], vocab_size: int, report: Any = None) -> bytes:

@@ -18,7 +18,6 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from curator.contract.cli_frame import command_line, free_name
 from curator.contract.errors import CuratorError, JobError, UsageError, counted
-from curator.contract.files import write_whole
 from curator.contract.finetune_config import load_fine_tune, require_mode, size_note
 from curator.contract.homes import CHECKPOINTS, find_profile
 from curator.contract.records import VOICE_REFERENCE
@@ -73,6 +72,7 @@ from trainer.training.speed import check_memory, fitting_context, use_device
 _SHORT = 40  # tokens of a reply to a fixed prompt, at most
 _PROBE = "-canaries"  # at the end of a probe's name
 _OWN_PROMPTS = 2  # held-out prompts sampled at each evaluation, beside those of etc/trainer.json
+_CLOCK = re.compile(r"\d{6}(?=-)")
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ def prepare(request: FinetuneRequest, *, resuming: bool = False) -> FinetuneCont
                 f"{counted(left, 'held-out sample is', 'held-out samples are')} left out, since {request.begin} was "
                 "trained on them: curate run --since keeps what is held out apart"
             )
-    notes += _sample_notes(samples)
+    notes += sample_notes(samples)
     prompts = [*trainer.preview_prompts, *(dialogue.prompt for dialogue in samples.holdout_dialogues[:_OWN_PROMPTS])]
     return FinetuneContext(
         base=base,
@@ -366,19 +366,24 @@ def _defaults(
     return settings, [*notes, *([size] if size else [])], config.max_seq_length
 
 
-def _sample_notes(samples: Samples) -> list[str]:
+def sample_notes(samples: Samples) -> list[str]:
+    """Return what a person should know about samples: what was cut or left out to fit, and that nothing is held out."""
     notes = []
-    if samples.shortened:
+    if prompts := samples.shortened - samples.forgotten:
         notes.append(
-            f"{counted(samples.shortened, 'long prompt was cut at its', 'long prompts were cut at their')} beginning, "
+            f"{counted(prompts, 'long prompt was cut at its', 'long prompts were cut at their')} beginning, "
             "so that the whole reply fits the context"
         )
-    if samples.left_out:
-        names = ", ".join(samples.left_out[:3])
-        notes.append(
-            f"{counted(len(samples.left_out), 'sample left out: its', 'samples left out: their')} reply does not "
-            f"fit the context ({names} ...)"
-        )
+    if samples.forgotten:
+        lost = counted(samples.forgotten, "sample without its", "samples without their")
+        notes.append(f"{lost} oldest exchanges, so that the rest fits the context")
+    if many := len(samples.left_out):
+        why = {
+            0: "the reply is longer than the context",
+            many: "the reply leaves no room in the context for the prompt",
+        }.get(samples.crowded, "the reply is longer than the context, or leaves no room in it for the prompt")
+        names = ", ".join(samples.left_out[:3]) + (", ..." if many > 3 else "")
+        notes.append(f"{counted(many, 'sample')} left out: {why} ({names})")
     if not samples.holdout:
         notes.append(
             "nothing is held out, since there are too few conversations: the last weights are kept without "
@@ -418,7 +423,7 @@ def _name_of_data(dataset: Dataset) -> str:
     if "run" not in dataset.about:
         return dataset.source.stem
     modes = {dialogue.mode for dialogue in dataset.dialogues if dialogue.mode}
-    time = re.match(r"\d{6}(?=-)", dataset.about["run"])
+    time = _CLOCK.match(dataset.about["run"])
     parts = (dataset.about["run_day"], time[0] if time else dataset.about["run"])
     return "-".join([*parts, modes.pop() if len(modes) == 1 else "all"])
 
@@ -481,20 +486,25 @@ def finetune(
     job = TrainingJob(
         kind="finetune", run=run, out=out, plan=plan, about=about, tokenizer=ready.base.tokenizer,
         template=ready.template, parent=ready.base.as_parent(), acceptance=gate, sampling=ready.base.record.sampling,
-        begun_from=ready.begin.folder.name if ready.begin else None,
+        begun_from=ready.begin.folder.name if ready.begin else None, words=lambda: _known_words(ready),
     )  # fmt: skip
     try:
         run_training(job, resuming=resuming, allow_drift=allow_drift)
     except JobError:
         _say_which_run(ready, callback)
         raise
-    if (ready.base.folder / LEXICON).is_file():  # what its replies may hold: its base's words, and the person's
-        known = words_of([*ready.samples.train_dialogues, *ready.samples.holdout_dialogues])
-        for earlier in (ready.base, ready.begin):
-            if earlier and (earlier.folder / LEXICON).is_file():
-                known |= read_words(earlier.folder / LEXICON)
-        write_whole(out / LEXICON, pack_words(known))
     return out, ready
+
+
+def _known_words(ready: FinetuneContext) -> bytes | None:
+    """Return the lexicon of what replies may hold, its base's words and the person's; None where the base has none."""
+    if not (ready.base.folder / LEXICON).is_file():
+        return None
+    known = words_of([*ready.samples.train_dialogues, *ready.samples.holdout_dialogues])
+    for earlier in (ready.base, ready.begin):
+        if earlier and (earlier.folder / LEXICON).is_file():
+            known |= read_words(earlier.folder / LEXICON)
+    return pack_words(known)
 
 
 def _say_which_run(ready: FinetuneContext, callback: TrainerCallback) -> None:

@@ -10,12 +10,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from curator.contract.errors import UsageError
-from curator.contract.files import write_whole
 from curator.contract.settings_file import today
 from trainer.data.batches import SequenceDataset
 from trainer.data.token_shards import list_shards, parse_mix, shard_streams, split_documents
 from trainer.model.checkpoint import load_checkpoint, refuse_probe
-from trainer.model.lexicon import LEXICON, pack_words, words
+from trainer.model.lexicon import pack_words, words
 from trainer.model.llama import Llama, ModelConfig
 from trainer.model.prompt_template import Template
 from trainer.model.tokenizer import Tokenizer
@@ -136,10 +135,10 @@ def pretrain(
     run = TrainingRun(model, data, settings, settings.steps, request.device, callback)
     template = Template(plain_quotes=bool(about["plain_quotes"]))
     job = TrainingJob(
-        kind="pretrain", run=run, out=request.out, plan=plan, about=about, tokenizer=tokenizer, template=template
-    )
+        kind="pretrain", run=run, out=request.out, plan=plan, about=about, tokenizer=tokenizer, template=template,
+        words=lambda: pack_words(_words_of(request.shards, about["mix"], tokenizer)),
+    )  # fmt: skip
     run_training(job, resuming=resuming, allow_drift=allow_drift)
-    write_whole(request.out / LEXICON, pack_words(_words_of(request.shards, about["mix"], tokenizer)))
     return request.out
 
 

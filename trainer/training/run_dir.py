@@ -28,7 +28,6 @@ from curator.contract.cli_frame import command_line
 from curator.contract.errors import CuratorError, UsageError, disk_error
 from curator.contract.files import (
     locked,
-    make_folder,
     pretty_json,
     read_bytes,
     read_json,
@@ -109,7 +108,7 @@ class RunDir:
         """Make the folder, and write tokenizer and, last, plan. Raises UsageError where something else lies there."""
         self.refuse_taken()
         try:
-            make_folder(self.folder)
+            self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise disk_error(error, "cannot make", self.folder) from None
         write_whole(self.folder / "tokenizer.model", tokenizer)

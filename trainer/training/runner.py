@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -9,11 +10,12 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from curator.contract.errors import JobError, UsageError, counted, disk_error
-from curator.contract.files import locked, make_folder
+from curator.contract.files import locked, write_whole
 from curator.contract.settings_file import today
 from trainer.evaluation.training_log import TrainingLog
 from trainer.model.checkpoint import Parent, Record, save_checkpoint, write_checkpoint
 from trainer.model.convert import StateDict
+from trainer.model.lexicon import LEXICON
 from trainer.model.llama import Llama
 from trainer.model.lora import merged_state
 from trainer.model.prompt_template import Template
@@ -42,7 +44,7 @@ class TrainingJob:
 
     `plan` is the request, resolved; `about` is the entry of the data in trainer.json. `acceptance` scores the weights
     in training and decides which are kept. `sampling` is stored with the checkpoint. `begun_from` names the fine-tune
-    that it goes on from.
+    that it goes on from. `words` gives the lexicon to store beside it, if any.
     """
 
     kind: Literal["pretrain", "finetune"]
@@ -56,6 +58,7 @@ class TrainingJob:
     acceptance: Acceptance | None = None
     sampling: SamplingSettings | None = None
     begun_from: str | None = None
+    words: Callable[[], bytes | None] = lambda: None
 
 
 def run_training(job: TrainingJob, *, resuming: bool, allow_drift: bool) -> Path:
@@ -70,7 +73,7 @@ def run_training(job: TrainingJob, *, resuming: bool, allow_drift: bool) -> Path
     if not resuming:
         run_dir.refuse_taken()
     try:
-        make_folder(out)
+        out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise disk_error(error, "cannot make", out) from None
     with locked(out), threads(run.settings.threads):
@@ -98,6 +101,8 @@ def run_training(job: TrainingJob, *, resuming: bool, allow_drift: bool) -> Path
             best, record = job.acceptance.keep(best, record, run_dir.log)
         if outcome.best_step != outcome.step:
             _save_last(job, record, outcome)
+        if (known := job.words()) is not None:
+            write_whole(out / LEXICON, known)
         write_checkpoint(out, best, run.model.config, job.tokenizer, record)  # beside training/; trainer.json last
         run_dir.finish()
     (out / ".lock").unlink(missing_ok=True)

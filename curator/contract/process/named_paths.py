@@ -14,7 +14,7 @@ from curator.contract.errors import UsageError, printable
 
 FILE: Final = "FILE"  # metavar of an option that names a file; PATH is that of one that may be a folder too
 _WRITTEN: Final = frozenset({"out", "html", "shards", "folder"})  # what commands write to, by the options' names
-_SECRET: Final = frozenset({"password_file"})  # whoever types the password itself must not find it in a log
+_PIPED: Final = frozenset({"password_file"})  # `--password-file <(command)` keeps a password off the disk
 _KINDS: Final = (
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -31,7 +31,7 @@ def names_path(action: argparse.Action) -> bool:
 def check_paths(parser: argparse.ArgumentParser, words: Sequence[str], options: argparse.Namespace) -> None:
     """Raise UsageError where one of the options of a command line names what its command can never take."""
     for action in _actions(parser, words):
-        if not names_path(action):
+        if not names_path(action) or action.dest in _PIPED:
             continue
         value = getattr(options, action.dest, None)
         for path in value if isinstance(value, list) else [value]:
@@ -54,7 +54,7 @@ def _actions(parser: argparse.ArgumentParser, words: Sequence[str]) -> Iterator[
 
 def _check(action: argparse.Action, path: Path) -> None:
     option = next((name for name in action.option_strings if name.startswith("--")), str(action.metavar))
-    shown = f"the file that {option} names" if action.dest in _SECRET else f"{option} {printable(str(path))}"
+    shown = f"{option} {printable(str(path))}"
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):  # it is not there, or is no name: the command says what it wanted of it

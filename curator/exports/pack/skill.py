@@ -17,6 +17,7 @@ SKILL: Final = "SKILL.md"
 _NAME: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _MOST_NAME, _MOST_DESCRIPTION = 64, 1024
 _MOST_EXAMPLES: Final = 6
+_WORD: Final = re.compile(r"[a-z0-9]+")
 
 
 def skill_pack(job: PackJob, persona: Persona) -> Pack:
@@ -44,7 +45,7 @@ def skill_name(folder: str) -> str:
     if _NAME.fullmatch(folder) and len(folder) <= _MOST_NAME:
         return folder
     plain = unicodedata.normalize("NFKD", folder).encode("ascii", "ignore").decode().lower()
-    return "-".join(re.findall(r"[a-z0-9]+", plain))[:_MOST_NAME].strip("-") or "persona"
+    return "-".join(_WORD.findall(plain))[:_MOST_NAME].strip("-") or "persona"
 
 
 def _skill_page(name: str, persona: Persona) -> str:

@@ -53,6 +53,7 @@ _HALVES: Final = {
 }
 _HALF_OF: Final = {word: half for half, words in _HALVES.items() for word in words.split()}
 BLANK: Final = "[ \u00a0\u2009\u202f]"
+_SIGNS: Final = re.compile(rf"\.|{BLANK}")
 
 
 def _half_pattern(word: str) -> str:
@@ -69,7 +70,7 @@ HALF_OF_DAY: Final = (
 
 @lru_cache(maxsize=64)
 def _half_of_day(word: str) -> str:
-    half = _HALF_OF.get(re.sub(rf"\.|{BLANK}", "", word).lower())
+    half = _HALF_OF.get(_SIGNS.sub("", word).lower())
     if half is None:
         raise ValueError(f"{word!r:.20} names no half of the day")
     return half

@@ -39,6 +39,7 @@ _MOST_RUNS: Final = 200_000
 _BLOCK: Final = 1 << 18
 _LONGEST: Final = 64 << 20  # of one message
 _NEVER: Final = (1 << 62, 1 << 62)  # a range after the last line of any file
+_BLANK: Final = re.compile(BLANK)
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Heading:
         korean = False
         for line in lines:
             if head := _HEAD.match(line):
-                parts = [re.sub(BLANK, " ", head[name] or "") for name in _PARTS]
+                parts = [_BLANK.sub(" ", head[name] or "") for name in _PARTS]
                 half = parts[3] + parts[6]
                 korean = korean or half in ("오전", "오후")
                 found[

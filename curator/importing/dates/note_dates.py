@@ -22,6 +22,7 @@ _CREATED_KEYS: Final = (
     "creation_date", "creation-date", "creation date",
 )  # fmt: skip
 _YEAR = re.compile(r"(?:19|20)\d\d")
+_NUMBER = re.compile(r"(\d{1,2})(?!\d)")
 
 
 class Moment(NamedTuple):
@@ -46,11 +47,11 @@ def name_date(name: str) -> Written | None:
     if found := read_date(stem, whole=False):
         return found
     years = [place for place, folder in enumerate(folders) if _YEAR.fullmatch(folder)]
-    day = re.match(r"(\d{1,2})(?!\d)", stem)
+    day = _NUMBER.match(stem)
     if not years or not day or years[-1] + 1 >= len(folders):
         return None
     year, month = folders[years[-1]], folders[years[-1] + 1].removeprefix(f"{folders[years[-1]]}-")
-    number = re.match(r"(\d{1,2})(?!\d)", month)
+    number = _NUMBER.match(month)
     return read_date(f"{year}-{number[1]}-{day[1]}" if number else f"{day[1]} {month} {year}")
 
 

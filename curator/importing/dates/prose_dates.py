@@ -28,6 +28,7 @@ _WRITTEN: Final = {"am": 0, "pm": 12, "a.m.": 0, "p.m.": 12, "a. m.": 0, "p. m."
 _NOON: Final = 12 * 3600
 _BUDDHIST: Final = 543  # Thai dates count from the Buddha
 _MOST_MISSES: Final = 200
+_DIGITS = re.compile(r"\d+")
 
 
 class _Names(NamedTuple):
@@ -151,7 +152,7 @@ def _date(plain: str, names: _Names) -> tuple[datetime, str, list[int]] | None:
     if not month:
         return None
     rest = f"{rest[: month.start()]} {rest[month.end() :]}"
-    numbers = [int(number) for number in re.findall(r"\d+", rest)[:8]]
+    numbers = [int(number) for number in _DIGITS.findall(rest)[:8]]
     years = [number for number in numbers if number > 999]
     others = [number for number in numbers if number <= 999]
     if len(years) != 1 or not others:

@@ -40,6 +40,9 @@ _NUMERIC = re.compile(rf"(?<![\w.])(\d{{1,2}})(?P<sep>\s?[-_./]\s?)(\d{{1,2}})(?
 _ERAS: Final = {"令和": 2018, "平成": 1988, "昭和": 1925, "民國": 1911, "民国": 1911}
 _BUDDHIST: Final = 543  # years before the common era
 _TOKEN = re.compile(r"\d+|[^\d\s,،、/_\-–—()\[\]]+")
+_DIGIT = re.compile(r"\d")
+_HYPHEN_OR_BLANK = re.compile(r"[-\s]")
+_AROUND_TOKENS = re.compile(r"[\s,()]+")
 
 
 class Written(NamedTuple):
@@ -86,7 +89,7 @@ def _names() -> _Names:
     return _Names(
         {name: frozenset(found) for name, found in months.items()},
         {name: frozenset(found) for name, found in weekdays.items()},
-        frozenset(piece for name in weekdays for piece in re.split(r"[-\s]", name)),
+        frozenset(piece for name in weekdays for piece in _HYPHEN_OR_BLANK.split(name)),
     )
 
 
@@ -99,7 +102,7 @@ def read_date(text: str, whole: bool = True) -> Written | None:
 
     With `whole` False it may stand anywhere in the text, as in the name of a file. None where there is none.
     """
-    if len(text) > 200 or not re.search(r"\d", text):
+    if len(text) > 200 or not _DIGIT.search(text):
         return None
     plain = "".join(str(unicodedata.decimal(one)) if one.isdecimal() else one for one in text).strip(_AROUND)
     time, rest = _take_time(plain)
@@ -131,7 +134,7 @@ def _weekday(text: str) -> frozenset[int]:
     """Return which day of the week a text names; more than one where languages differ, none where there is none."""
     names = _names().weekdays
     return next(
-        (names[plain] for token in re.split(r"[\s,()]+", text) if (plain := _plain(token)) in names), frozenset()
+        (names[plain] for token in _AROUND_TOKENS.split(text) if (plain := _plain(token)) in names), frozenset()
     )
 
 

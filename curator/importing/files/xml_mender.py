@@ -9,9 +9,10 @@ from typing import Final
 # Characters of base64 in a row that are a picture or a film, not somebody's words.
 _MEDIA: Final = 16_384
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
-_LONG = re.compile(rb"[A-Za-z0-9+/=]{%d,}" % _MEDIA)
+_LONG = re.compile(rb"(?<![A-Za-z0-9+/=])[A-Za-z0-9+/=]{%d,}" % _MEDIA)
 _REFERENCES = re.compile(rb"(?:&#(?:x[0-9A-Fa-f]{1,6}|[0-9]{1,7});)+")
-_OPEN_REFERENCES = re.compile(rb"(?:&#x?[0-9A-Fa-f]{1,7};)*(?:&#?x?[0-9A-Fa-f]{0,7})?\Z")
+# Written from right to left, so that it is looked for once, from the end.
+_OPEN_REFERENCES = re.compile(rb"(?:[0-9A-Fa-f]{0,7}x?#?&)?(?:;[0-9A-Fa-f]{1,7}x?#&)*")
 _REFERENCE = re.compile(rb"&#(x?)([0-9A-Fa-f]+);")
 _RAW = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
@@ -28,8 +29,8 @@ class XmlMender:
 
     def mend(self, block: bytes, is_last: bool) -> tuple[bytes, bytes]:
         """Return a block mended, and a rest that waits for more. It is a Repair."""
-        opened = None if is_last else _OPEN_REFERENCES.search(block[-4096:])
-        rest = opened[0] if opened else b""
+        opened = None if is_last else _OPEN_REFERENCES.match(block[-4096:][::-1])
+        rest = opened[0][::-1] if opened else b""
         if not rest and not is_last:
             tail = len(block) - len(block.rstrip(_BASE64))
             rest = block[len(block) - tail :][:_MEDIA]  # of a picture that goes on, its beginning is enough

@@ -6,13 +6,12 @@ from __future__ import annotations
 import re
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from curator.contract.files import new_file
+from curator.contract.files import scratch_folder
 from curator.importing.files.export_files import Damaged, Entry
 
 _MAGIC: Final = b"SQLite format 3\0"
@@ -57,9 +56,9 @@ def table_names(database: sqlite3.Connection) -> set[str]:
 @contextmanager
 def opened_database(entry: Entry, beside: Iterable[Entry] = ()) -> Iterator[sqlite3.Connection]:
     """Open a database; `beside` are files that may be its log of changes. Raises Damaged where it is none."""
-    with tempfile.TemporaryDirectory(prefix="curate-") as folder:  # made for its owner alone (0700)
-        path = _readable(entry, beside, Path(folder))
-        flags = "mode=rw" if path.parent == Path(folder) else _AS_IT_LIES  # SQLite takes a log in by writing
+    with scratch_folder("curate-") as folder:
+        path = _readable(entry, beside, folder)
+        flags = "mode=rw" if path.parent == folder else _AS_IT_LIES  # SQLite takes a log in by writing
         with _connected(entry, path, flags) as connection:
             yield connection
 
@@ -110,7 +109,7 @@ def _log(entry: Entry, beside: Iterable[Entry]) -> Entry | None:
 
 def _copy(entry: Entry, to: Path) -> None:
     try:
-        with entry.open_unwatched() as source, open(to, "xb", opener=new_file) as target:
+        with entry.open_unwatched() as source, to.open("xb") as target:
             shutil.copyfileobj(source, target, _BLOCK)
     except OSError as error:
         raise Damaged(f"cannot be copied: {error}", entry.name) from None

@@ -103,9 +103,9 @@ def _app(entry: Entry, export: Export) -> App:
     """Tell whose a file is: by the folders above the chats, by the names that were given, or by what it holds."""
     above = entry.name.rpartition("messages/")[0] if "messages/" in entry.name else ""
     for text in (above, " ".join(path.name for path in export.paths)):
-        if re.search("instagram", text, re.IGNORECASE):
+        if "instagram" in text.casefold():
             return "instagram"
-        if re.search("facebook|messenger", text, re.IGNORECASE):
+        if "facebook" in text.casefold() or "messenger" in text.casefold():
             return "messenger"
     head = entry.head()
     of_instagram = b"instagram.com/" in head or b"your_instagram_activity" in head

@@ -25,8 +25,9 @@ _LONGEST: Final = 160  # characters of a text of an app
 _FILE: Final = r"[^\n<>]{1,200}\.\w{1,5}"
 _OWN_FILE: Final = re.compile(r"[A-Z]{3}-\d{8}-WA\d{4}|\d{8}-")  # how WhatsApp itself names files
 _TAIL: Final = re.compile(rf"[ \n]?(\u200e?)<(\u200e?)([^<>\n:：]{{2,60}})(?:[:：] ?({_FILE}))?>\Z")
+_LONGEST_TAIL: Final = 300  # characters: more than `_TAIL` can match
 _HEAD: Final = re.compile(rf"\u200e?({_FILE}) \(([^()\n]{{2,40}})\)(?:\n|\Z)")
-_DOCUMENT: Final = re.compile(rf"\u200e?(?:{_FILE}|[^\n]+ • \u200e?\d+ [^\n]+)\u200e?\Z")
+_DOCUMENT: Final = re.compile(rf"\u200e?(?:{_FILE}\u200e?\Z|(?=[^\n]+\Z)[^\n]+ • \u200e?\d+ [^\n])")
 _POLL: Final = re.compile(
     r"\u200e?([^\n:：]{2,20})[:：].*\n\u200e?[^\n:：]{2,20}[:：] [^\n]*\(\u200e?\d+ [^\n()]+\)\s*\Z", re.DOTALL
 )
@@ -131,8 +132,10 @@ class AppWords:
     def _parts(self, whole: str, marked: bool) -> Said:
         """Take a text apart: its words, the mark of an edit, the names of files and what stands for those left out."""
         text, edited, files = whole, False, 0
-        while (tail := _TAIL.search(text)) and (kind := self._tail(tail)):
-            edited, files, text = edited or kind == "edited", files + (kind == "file"), text[: tail.start()]
+        end = len(text)
+        while (tail := _TAIL.search(text, max(0, end - _LONGEST_TAIL), end)) and (kind := self._tail(tail)):
+            edited, files, end = edited or kind == "edited", files + (kind == "file"), tail.start()
+        text = text[:end]
         before, mark, last = text.rpartition("\u200e")
         if mark and self._reasons.get(app_key(last)) in ("media_only", "sticker"):
             files, text = files + 1, before.rstrip(" ")

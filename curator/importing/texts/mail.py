@@ -32,6 +32,8 @@ _ID = re.compile(r"<[^<>\s]+>")
 _SIGNED = re.compile(r"-----BEGIN PGP SIGNED MESSAGE-----\r?\n(?:[A-Za-z-]+:.*\r?\n)*\r?\n?")
 _SIGNATURE = re.compile(r"-----BEGIN PGP SIGNATURE-----.*?(?:-----END PGP SIGNATURE-----|\Z)", re.DOTALL)
 _LOCKED: Final = ("multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime")
+_ENCODED_RUN = re.compile(rf"(?:{_ENCODED.pattern})+", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?<![\w.+%'-])[\w.+%'-]++@[\w.-]+")
 
 
 class Address(NamedTuple):
@@ -66,7 +68,7 @@ class Mail:
         """Return who a mail is from; both are "" where it does not say."""
         raw = self.raw("From") or self.raw("Sender")
         name, address = email.utils.parseaddr(raw)
-        if not address and (found := re.search(r"[\w.+%'-]+@[\w.-]+", raw)):  # what no grammar takes
+        if not address and (found := _ADDRESS.search(raw)):  # what no grammar takes
             address, name = found[0], raw.replace(found[0], "").strip("<>()\"' ,;")
         return Address(decoded_header(name).strip(), address.strip())
 
@@ -113,7 +115,7 @@ def decoded_header(raw: str) -> str:
     """Return a header's text: encoded words (RFC 2047) decoded, 8-bit bytes as UTF-8 or else Windows-1252."""
     if not raw.isascii():
         raw = decoded(raw.encode("utf-8", "surrogateescape"), "utf-8")
-    return re.sub(rf"(?:{_ENCODED.pattern})+", lambda words: _encoded_words(words[0]), raw, flags=re.IGNORECASE)
+    return _ENCODED_RUN.sub(lambda words: _encoded_words(words[0]), raw)
 
 
 def _encoded_words(text: str) -> str:

@@ -36,6 +36,7 @@ _IN_LINE: Final = (
 )
 _LONGEST_DATE: Final = 80
 Cut = None  # in a list of lines: here something was cut
+_RULE = re.compile(r"[=\-–—_*~ ]{3,}")
 
 
 class Started(NamedTuple):
@@ -155,7 +156,7 @@ def started(lines: Iterable[str], date_of: Callable[[str], Written | None]) -> I
         elif heading and len(heading["level"]) < level:  # a chapter of its own: no longer that day
             yield now
             now, level = Started(None, [line]), 0
-        elif not (now.date and not now.lines and re.fullmatch(r"[=\-–—_*~ ]{3,}", line)):  # a rule below the date
+        elif not (now.date and not now.lines and _RULE.fullmatch(line)):  # a rule below the date
             now.lines.append(line)
     yield now
 

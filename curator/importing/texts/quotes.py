@@ -19,19 +19,20 @@ _LONGEST_HEADER: Final = 400
 _FACE = r"[:;=]-?[()\[\]|/\\DdPp3]|[._]+<"
 _QUOTED = re.compile(rf"[ \t]{{0,3}}>(?!{_FACE})")
 _MARKS = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")  # of direction, and of no width
-_ADDRESS = re.compile(r"[\w.+%'-]+@[\w-]+(?:\.[\w-]+)*|\[?mailto:")
+_ADDRESS = re.compile(r"(?<![\w.+%'-])[\w.+%'-]++@[\w-]+(?:\.[\w-]+)*|\[?mailto:")
 _DIGIT_DATE = r"\d{1,4}\s?[./-]\s?\d{1,2}\s?[./-]\s?\d{1,4}"
 _DATE = re.compile(rf"{_DIGIT_DATE}|(?<!\d)(?:19|20|25)\d\d(?!\d)|\d{{1,2}}\s?[月월]\s?\d{{1,2}}\s?[日일]")
 _TIME = re.compile(r"(?<!\d)\d{1,2}[:.h]\d{2}(?!\d)|\d{1,2}\s?[時点时점시]")
 _ENDS_IN_COLON = re.compile(r"[:：]\**\s*$")
 _DASHES = re.compile(r"\s*[-_=*—–]{2,}\s*(?P<words>[^-_=*—–\s].{0,70}?)\s*[-_=*—–]{2,}[\s:：]*$")
 _RULE = re.compile(r"\s*[-_=*—–]{5,}\s*$")
-_LABEL = re.compile(r"\s*\**(?P<name>[^\W\d_][^:：\n]{0,28}?)\**\s*[:：]\**(?P<value>.*)$")
+_LABEL = re.compile(r"\s*\**(?P<name>[^\W\d_][^:：\n]{0,28}?)\**+\s*+[:：]\**+(?P<value>.*+)$")
 _SIGNATURE = re.compile(r"-- ?$|[—–]{1,2}\s*$|--\s*$")
-_LINKS = re.compile(r"<[^>]*>|\[[^\]]*\]|https?://\S+")
+_LINKS = re.compile(r"<[^>]{0,2000}+>|\[[^\]]{0,2000}+\]|https?://\S+")
 _PICTURE = re.compile(r"\[(?:image|cid): ?[^\[\]]{1,200}\]|\ufffc")  # where one stood before it was made plain text
 _FOOTER = re.compile(r"_{20,}\s*$")
 _LONGEST_SIGNATURE: Final = 10
+_MARK = re.compile(r"^[ \t]*> ?")
 
 
 def _any(words: Iterable[str]) -> str:
@@ -119,7 +120,7 @@ def passes_on(subject: str) -> bool:
 
 def _quote(lines: list[str]) -> str:
     """Return what quoted lines say themselves, without what they quote in turn."""
-    said = [re.sub(r"^[ \t]*> ?", "", line) for line in lines]
+    said = [_MARK.sub("", line) for line in lines]
     return "\n".join(line for line in said if not is_quoted(line)).strip()
 
 

@@ -29,11 +29,9 @@ NO_PARTS: Final = (sets_of([]), every(0))
 
 
 def columns(count: int, **given: list[int]) -> Columns:
-    """Columns of `count` samples, a minute apart, each a conversation of its own, but for those given."""
-    usual = dict.fromkeys(("modes", "types", "priority"), [0] * count)
-    usual |= {"times": [n * 60_000 for n in range(count)], "groups": [-1 - n for n in range(count)]}
-    usual |= {"places": list(range(count))}
-    codes = {"modes": "h", "types": "h", "times": "q", "groups": "q", "places": "l", "priority": "b"}
+    """Columns of `count` samples but for those given."""
+    usual = dict.fromkeys(("modes", "types", "priority"), [0] * count) | {"places": list(range(count))}
+    codes = {"modes": "h", "types": "h", "places": "i", "priority": "b"}
     return Columns(**{name: array(codes[name], given.get(name, values)) for name, values in usual.items()})
 
 
@@ -103,20 +101,20 @@ def test_the_share_of_a_secondary_type_is_spread_over_time() -> None:
 
 def test_recent_days_are_counted_back_from_the_newest_memory_and_both_ends_are_in() -> None:
     times = [0, 5 * DAY, 90 * DAY, 93 * DAY - 1, 93 * DAY, 95 * DAY, 100 * DAY]
-    kept = recent_and_old(columns(7, times=times), every(7), 100 * DAY, 7, None, 42)
+    kept = recent_and_old(np.array(times), every(7), 100 * DAY, 7, None, 42)
     assert kept.tolist() == [4, 5, 6]
 
 
 def test_old_samples_are_added_from_what_is_older_one_of_each_stretch() -> None:
     times = [day * DAY for day in range(1000)]
-    kept = recent_and_old(columns(1000, times=times), every(1000), 999 * DAY, 10, 20, 42).tolist()
+    kept = recent_and_old(np.array(times), every(1000), 999 * DAY, 10, 20, 42).tolist()
     old, recent = kept[:20], kept[20:]
     assert recent == list(range(989, 1000))
     assert [row * 20 // 989 for row in old] == list(range(20))
 
 
 def test_without_days_everything_is_kept() -> None:
-    assert recent_and_old(columns(9), every(9), 0, None, None, 42).tolist() == list(range(9))
+    assert recent_and_old(every(9), every(9), 0, None, None, 42).tolist() == list(range(9))
 
 
 # --- holdout ---------------------------------------------------------------------------------------------------------
@@ -142,11 +140,16 @@ def different(count: int) -> list[str]:
     return [" ".join(f"w{number}x{place}" for place in range(8)) for number in range(count)]
 
 
-def held(made: Columns, texts: list[str], config: HoldoutConfig = HOLDOUT, seed: int = 42) -> Holdout:
+def held(
+    texts: list[str], config: HoldoutConfig = HOLDOUT, seed: int = 42, *,
+    groups: list[int] | None = None, modes: list[int] | None = None,
+) -> Holdout:  # fmt: skip
+    """What is held out of samples of one mode, each a conversation of its own, but for those given."""
     numbers = every(len(texts))
-    modes, groups = np.array(made.modes, dtype=np.int16), np.array(made.groups, dtype=np.int64)
+    told = np.array(modes or [0] * len(texts), dtype=np.int16)
+    talks = -1 - numbers if groups is None else np.array(groups, dtype=np.int64)
     all_of = Candidates(
-        modes, groups, numbers, numbers, sets_of(texts), sets_of(texts), signed(sets_of(texts)), *NO_PARTS
+        told, talks, numbers, numbers, sets_of(texts), sets_of(texts), signed(sets_of(texts)), *NO_PARTS
     )
     return hold_out(
         all_of, config, Nearness(THRESHOLD, 3, lambda place: ("", texts[place])), seed, Fixed.nothing(len(all_of.rows))
@@ -161,16 +164,16 @@ def highest_across(texts: list[str], inside: set[int]) -> float:
 
 def test_the_holdout_has_its_size_and_its_seed_decides_it() -> None:
     texts = different(500)
-    found = held(columns(500), texts)
+    found = held(texts)
     assert (found.wanted, len(found.rows), found.highest) == (25, 25, 0.0)
     assert found.rows.tolist() == sorted(set(found.rows.tolist()))
-    assert held(columns(500), texts).rows.tolist() == found.rows.tolist()
-    assert held(columns(500), texts, seed=43).rows.tolist() != found.rows.tolist()
+    assert held(texts).rows.tolist() == found.rows.tolist()
+    assert held(texts, seed=43).rows.tolist() != found.rows.tolist()
 
 
 def test_a_conversation_is_held_out_whole_or_not_at_all() -> None:
     groups = [number // 4 for number in range(600)]
-    rows = set(held(columns(600, groups=groups), different(600)).rows.tolist())
+    rows = set(held(different(600), groups=groups).rows.tolist())
     assert 27 <= len(rows) <= 30
     for group in set(groups):
         mine = {row for row in range(600) if groups[row] == group}
@@ -179,7 +182,7 @@ def test_a_conversation_is_held_out_whole_or_not_at_all() -> None:
 
 def test_each_mode_gives_its_share() -> None:
     modes = [0] * 700 + [1] * 200 + [2] * 100
-    rows = held(columns(1000, modes=modes), different(1000)).rows.tolist()
+    rows = held(different(1000), modes=modes).rows.tolist()
     counts = [sum(modes[row] == mode for row in rows) for mode in range(MODES)]
     assert counts == [35, 10, 5]
 
@@ -189,7 +192,7 @@ def test_a_rare_mode_in_mixed_conversations_gets_its_share_too(seed: int) -> Non
     """A third of the conversations is of modes 0 and 1, and mode 0 has other conversations enough to fill its room."""
     groups = [number // 10 for number in range(1200)]
     modes = [int(number % 10 == 0 and number < 400) for number in range(1200)]
-    rows = held(columns(1200, modes=modes, groups=groups), different(1200), seed=seed).rows.tolist()
+    rows = held(different(1200), seed=seed, modes=modes, groups=groups).rows.tolist()
     assert sum(modes[row] for row in rows) == 2
     assert len(rows) == 60
 
@@ -198,7 +201,7 @@ def test_a_rare_mode_in_mixed_conversations_gets_its_share_too(seed: int) -> Non
 def test_conversations_near_each_other_are_held_out_together(seed: int) -> None:
     """Every conversation is near the one beside it: by pairs they can be held out, alone none can."""
     texts = [text for text in different(250) for _ in range(2)]
-    rows = held(columns(500), texts, seed=seed).rows.tolist()
+    rows = held(texts, seed=seed).rows.tolist()
     assert len(rows) == 24
     assert all(row ^ 1 in rows for row in rows)
 
@@ -211,7 +214,7 @@ def test_nothing_held_out_is_near_anything_that_is_not(seed: int) -> None:
         source, target = dice.randrange(500), dice.randrange(500)
         texts[target] = " ".join([*texts[source].split()[:-1], f"y{target}"])
     groups = [dice.randrange(150) for _ in range(500)]
-    found = held(columns(500, groups=groups), texts, seed=seed)
+    found = held(texts, seed=seed, groups=groups)
     inside = set(found.rows.tolist())
     assert inside
     assert highest_across(texts, inside) < THRESHOLD
@@ -222,32 +225,32 @@ def test_the_reported_similarity_is_below_the_threshold_and_never_above_the_trut
     texts = [" ".join(f"w{number}x{place}" for place in range(20)) for number in range(400)]
     for number in range(0, 400, 2):  # 18 of 27 shingles are shared
         texts[number + 1] = " ".join([*texts[number].split(), *(f"r{number}x{place}" for place in range(9))])
-    found = held(columns(400), texts)
+    found = held(texts)
     truth = highest_across(texts, set(found.rows.tolist()))
     assert found.highest == truth == pytest.approx(18 / 27)
 
 
 def test_where_everything_is_alike_nothing_can_be_held_out_and_the_wish_is_told() -> None:
-    found = held(columns(500), ["the same words over and over again"] * 500)
+    found = held(["the same words over and over again"] * 500)
     assert (found.wanted, found.rows.tolist()) == (25, [])
 
 
 def test_clusters_of_duplicates_go_to_one_side_whole() -> None:
     texts = [text for text in different(100) for _ in range(5)]
-    inside = set(held(columns(500), texts).rows.tolist())
+    inside = set(held(texts).rows.tolist())
     assert highest_across(texts, inside) < THRESHOLD
 
 
 def test_a_conversation_larger_than_the_holdout_stays_in_training() -> None:
     groups = [0] * 300 + list(range(1, 201))
-    rows = held(columns(500, groups=groups), different(500)).rows.tolist()
+    rows = held(different(500), groups=groups).rows.tolist()
     assert len(rows) == 25
     assert min(rows) >= 300
 
 
 def test_of_nothing_nothing_is_held_out() -> None:
-    assert held(columns(0), []).rows.tolist() == []
-    assert held(columns(10), different(10), HoldoutConfig(share=0.0)).rows.tolist() == []
+    assert held([]).rows.tolist() == []
+    assert held(different(10), HoldoutConfig(share=0.0)).rows.tolist() == []
 
 
 def test_rows_and_shingle_sets_may_be_numbered_otherwise() -> None:
@@ -274,7 +277,7 @@ def test_rows_and_shingle_sets_may_be_numbered_otherwise() -> None:
 
 
 def test_linked_conversations_are_one() -> None:
-    made = columns(6, groups=[1, 2, 3, 4, 5, 1])
-    assert joined_groups(made, every(6), []).tolist() == [1, 2, 3, 4, 5, 1]
-    joined = joined_groups(made, every(6), [(4, 2), (2, 5), (5, 4)]).tolist()
+    groups = np.array([1, 2, 3, 4, 5, 1])
+    assert joined_groups(groups, np.zeros((0, 2), dtype=np.int64)).tolist() == [1, 2, 3, 4, 5, 1]
+    joined = joined_groups(groups, np.array([(4, 2), (2, 5), (5, 4)])).tolist()
     assert joined == [1, 2, 3, 2, 2, 1]

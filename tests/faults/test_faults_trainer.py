@@ -1,0 +1,27 @@
+"""Every command of `trainer` that writes, on a disk that fails and killed; those that only read write nothing."""
+
+from __future__ import annotations
+
+from commands_fixtures import TRAINER_READS, TRAINER_UNTRIED, TRAINER_WRITES
+from shared_fault_tests import (  # noqa: F401 - the tests, and the fixtures that they ask for
+    Program,
+    figures,
+    program,
+    pytest_generate_tests,
+    server,
+    test_every_command_is_in_the_harness,
+    test_every_write_refused,
+    test_killed_at_every_write,
+    test_killed_or_refused_at_a_few_points,
+    test_stopped_at_random_moments,
+    test_what_only_reads_writes_nothing,
+    tries,
+    worlds,
+)
+
+from trainer.cli import build_parser
+
+PROGRAM = Program(
+    "trainer", build_parser, TRAINER_WRITES, TRAINER_READS,
+    world="trained", closed=("home", "src"), moments=10, untried=TRAINER_UNTRIED,
+)  # fmt: skip
