@@ -40,6 +40,8 @@ _WHERE = {
     "BadJson": "curator.contract.strict_json",
     "parse_json": "curator.contract.strict_json",
     "Unreadable": "curator.contract.files",
+    "LED_OUT": "curator.contract.homes",
+    "leads_out": "curator.contract.homes",
     "MEMORY_FOLDERS": "curator.contract.homes",
     "Content": "curator.encryption.profile",
     "layers_of": "curator.encryption.envelope",
@@ -185,7 +187,9 @@ if TYPE_CHECKING:
     from curator.contract.files import read_once as read_once
     from curator.contract.files import walk as walk
     from curator.contract.finetune_config import Keys as Keys
+    from curator.contract.homes import LED_OUT as LED_OUT
     from curator.contract.homes import MEMORY_FOLDERS as MEMORY_FOLDERS
+    from curator.contract.homes import leads_out as leads_out
     from curator.contract.modes import BUILT_IN_MODES as BUILT_IN_MODES
     from curator.contract.records import Exchange as Exchange
     from curator.contract.records import Family as Family

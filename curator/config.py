@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from curator.contract.chat_format import family_folders
+from curator.contract.files import read_bytes
 from curator.contract.finetune_config import FineTuneConfig
 from curator.contract.homes import shipped_etc
 from curator.contract.settings_file import ConfigFile, Share, etc_file, load_or_refuse, parse_settings, refuse
@@ -146,6 +147,9 @@ class CurateConfig(ConfigFile):
     )
     default_family: str = Field("qwen", description="family where neither --family nor --base-model is given")
     hybrid_limit: Share = Field(0.9, description="share of one mode from which on hybrid goes by type")
+    links_out_of_home: Literal["refuse", "follow"] = Field(
+        "refuse", description="a profile, or a folder of its memories, that is a link out of the home"
+    )
 
 
 class TypesConfig(ConfigFile):
@@ -481,7 +485,7 @@ def load_settings(home: Path | None) -> Settings:
         if own and (own / f"{name}.json").exists() and (own / f"{name}.json").resolve() != path.resolve():
             path = own / f"{name}.json"
         try:
-            raw = path.read_bytes()
+            raw = read_bytes(path)
         except OSError as error:
             problems.append(f"{path}: {error.strerror}")
             continue

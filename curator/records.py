@@ -96,7 +96,8 @@ class MemoryEvent(Record, frozen=True, gc=False):
     the file says and may collide. `path` is relative to the profile, `sha256` that of the file's bytes (of the line's,
     in a JSONL file), `turn` the index within a file of several memories.
     `time` is in milliseconds since 1970-01-01 UTC.
-    `notes` are codes of what had to be done to read it ("guessed_time", "no_zone", "utf-16", "encrypted").
+    `notes` are codes of what had to be done to read it ("guessed_time", "no_zone", "odd_importance",
+    "utf-16", "encrypted").
     `mode` is metadata.cognitiveMode as written, `session` the conversation's or session's id.
     `by_model`, `by_tool` and `by_program` hold, in words, what in the file says that MetaHuman's model wrote the text,
     that it is a skill's own record, or a notice of one of its programs; "" where nothing says so. `captured` is True
@@ -449,7 +450,8 @@ class RunSummary(Record, frozen=True, gc=False, omit_defaults=False):
     `modes` are the modes of the samples, each with its two tags without brackets. `command` makes the same set again,
     word by word. `encrypted` counts the memories that were read from encrypted files: what the run holds of them is
     plain. `family_definition` is the family as it was: its file may have changed since, or stand in no home. Its
-    sha256 stands beside it.
+    sha256 stands beside it. `number` counts the runs of the folder that it lies in: the latest has the highest,
+    whatever the clock said.
     """
 
     format: str
@@ -475,3 +477,4 @@ class RunSummary(Record, frozen=True, gc=False, omit_defaults=False):
     family_definition: Family
     family_sha256: str
     encrypted: int = 0
+    number: int = 0

@@ -16,7 +16,7 @@ from curator.contract import __version__
 from curator.contract.cli_frame import Progress, command_line, no_progress, stoppable
 from curator.contract.errors import UsageError, printable, unknown_name
 from curator.contract.files import scratch_folder
-from curator.contract.homes import CACHE, RUNS, PeopleNames, find_home, find_profile, people_names
+from curator.contract.homes import CACHE, RUNS, PeopleNames, find_home, find_profile, next_run_number, people_names
 from curator.contract.records import (
     REPORT,
     REPORT_PAGE,
@@ -412,6 +412,7 @@ def _publish(request: Request, setup: Setup, files: RunFiles, report: Report, la
             family_definition=setup.family,
             family_sha256=family_sha256(setup.family),
             encrypted=report.encrypted,
+            number=next_run_number(files.folder.parents[1]),
         ),
     )
     return hashes

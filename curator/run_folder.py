@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from curator.contract.chat_format import ChatFormat
 from curator.contract.errors import PUBLISHED, HostError, disk_error, printable
-from curator.contract.files import HashedFile, locked, make_folders, sync_folder, take_away, unmake_folders
+from curator.contract.files import HashedFile, locked, make_folders, open_file, sync_folder, take_away, unmake_folders
 from curator.contract.modes import Tags
 from curator.contract.records import (
     CURATED,
@@ -130,7 +130,7 @@ class RunFiles:
             (self.folder / name).unlink(missing_ok=True)
         for name in hashes:
             copy = self._files[name] = self._kind(self.folder / name)
-            with (folder / name).open("rb") as file:
+            with open_file(folder / name) as file:
                 while block := file.read(1 << 20):
                     copy.write(block)
             if copy.close() != hashes[name]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from curator.contract.errors import CuratorError
+from curator.contract.files import read_bytes
 from curator.contract.records import REPORT, SUMMARY
 from curator.executing.kept import Nothing
 from curator.executing.packed import packed, unpacked
@@ -31,7 +32,7 @@ class Earlier:
     def take_over(self, files: RunFiles | None) -> Report | None:
         """Give the files of a run the bytes of these; return its report. None where they are not what they were."""
         try:
-            if sha256((self.folder / REPORT).read_bytes()).hexdigest() != self.hashes[REPORT]:
+            if sha256(read_bytes(self.folder / REPORT)).hexdigest() != self.hashes[REPORT]:
                 return None
             if files is not None and not files.take_over(self.folder, self.hashes):
                 return None
@@ -91,6 +92,6 @@ class SameAgain:
 def _of_run(since: str | None) -> bytes:
     """Return what says which run `--since` names; raises nothing where there is none: choosing will."""
     try:
-        return (Path(since) / SUMMARY).read_bytes() if since else b""
+        return read_bytes(Path(since) / SUMMARY) if since else b""
     except OSError:
         return b""

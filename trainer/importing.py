@@ -18,7 +18,7 @@ from torch import Tensor
 
 from curator.contract.cli_frame import command_line
 from curator.contract.errors import UsageError, disk_error
-from curator.contract.files import read_json, sha256_of
+from curator.contract.files import open_file, read_json, sha256_of
 from trainer.exports.llama2c import NAMES
 from trainer.exports.npz_arrays import npz_arrays
 from trainer.exports.paths import shown_name
@@ -115,7 +115,7 @@ def recognise(source: Path) -> tuple[str, Read]:
 
 
 def _start(path: Path) -> bytes:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return file.read(64)
 
 
@@ -279,7 +279,7 @@ def _model_of(path: Path, where: str, arguments: dict[str, Any], tensors: StateD
 def _load_tensors(path: Path) -> Any:
     mapped = zipfile.is_zipfile(path) and path.suffix != ".safetensors"  # by that name torch reads it as something else
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return torch.load(path if mapped else file, map_location="cpu", weights_only=True, mmap=mapped)
     except OSError as error:
         raise disk_error(error, "cannot read", path) from None

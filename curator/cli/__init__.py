@@ -28,8 +28,10 @@ from curator.cli import (
 )
 from curator.cli.options import show_cause
 from curator.contract import __version__
-from curator.contract.cli_frame import completion_option, guarded
+from curator.contract.cli_frame import completion_option, guarded, leave
 from curator.contract.errors import PluginError
+from curator.contract.process.named_paths import check_paths
+from curator.contract.process.streams import json_alone
 
 _COMMANDS = (
     import_, run, report, validate, explain, export, preview, pack_prompt, voice, people, plugins, doctor, init, docs,
@@ -38,7 +40,7 @@ _COMMANDS = (
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit status."""
-    sys.exit(run_command(sys.argv[1:] if arguments is None else arguments))
+    leave("curate", lambda: run_command(sys.argv[1:] if arguments is None else arguments))
 
 
 def run_command(arguments: Sequence[str]) -> int:
@@ -51,9 +53,11 @@ def run_command(arguments: Sequence[str]) -> int:
             return 0
         options = parser.parse_args(list(arguments))
         options.words = list(arguments)
+        check_paths(parser, arguments, options)
         chosen: Callable[[argparse.Namespace], int] = options.command
         try:
-            return chosen(options)
+            with json_alone(getattr(options, "json", False)):
+                return chosen(options)
         except PluginError as error:
             show_cause(options, error)
             raise

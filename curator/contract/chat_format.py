@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from curator.contract.errors import UsageError, printable, unknown_name
+from curator.contract.files import read_bytes
 from curator.contract.homes import shipped_etc, shipped_schemas
 from curator.contract.modes import NO_TAGS, Tags
 from curator.contract.records import Exchange, Family, Message
@@ -27,7 +28,7 @@ def load_family(path: Path) -> Family:
 
     hint = "curate docs families lists its keys"
     try:
-        text = path.read_text("utf-8-sig")
+        text = read_bytes(path).decode("utf-8-sig")
         data = parse_json(text.encode())[0]
     except (OSError, UnicodeDecodeError, BadJson) as error:
         raise UsageError(f"{printable(str(path))}: no family file: {error}", hint) from None

@@ -21,9 +21,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from curator.contract.errors import CuratorError, HostError, printable
+from curator.contract.process.named_paths import names_path
+from curator.contract.process.streams import OutputGone, check_open, ended, json_stream, owners_alone, take_over
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,6 +37,26 @@ Progress = Callable[[str, int, int], None]  # stage, steps done, steps in all (0
 _WORD = re.compile(r"\S+\s*")
 
 
+def leave(program: str, command: Callable[[], int]) -> NoReturn:
+    """Run a program's command line as the whole of this process, and end it with the exit status.
+
+    A result that stdout did not take is told in one line, and is status 3 where the command itself went well.
+    """
+    take_over()
+    try:
+        status = command()
+    except SystemExit as end:  # argparse ends so, after --help too
+        if not isinstance(end.code, int | None):
+            raise
+        status = end.code or 0
+    if lost := ended():
+        log(
+            f"{program}: cannot write to stdout: {lost.strerror}\n  send it to where there is space, and may be written"
+        )
+        status = status or HostError.status
+    sys.exit(status)
+
+
 def guarded(program: str, command: Callable[[], int], stopped: str = "stopped", memory: str = "") -> int:
     """Run a command and return its exit status; an error that a user can mend is one message, never a traceback.
 
@@ -44,14 +66,12 @@ def guarded(program: str, command: Callable[[], int], stopped: str = "stopped", 
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # an ASCII locale must not end a run that is published
     try:
-        with stoppable():
+        with stoppable(), owners_alone():
             code = command()
-        sys.stdout.flush()
     except CuratorError as error:
         print(f"{program}: {harmless(str(error))}", file=sys.stderr)
         return error.status
-    except BrokenPipeError:  # the reader has left (| head): nothing to say, and nobody to say it to
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OutputGone:
         return 0
     except OSError as error:
         shown = host_error(error)
@@ -195,7 +215,7 @@ def _complete_paths(parser: argparse.ArgumentParser, how: Any) -> None:
         if isinstance(action, argparse._SubParsersAction):
             for command in action.choices.values():
                 _complete_paths(command, how)
-        elif action.type is Path or getattr(action.type, "__annotations__", {}).get("return") in (Path, "Path"):
+        elif names_path(action):
             action.complete = how  # type: ignore[attr-defined]
 
 
@@ -287,11 +307,17 @@ def print_table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as one JSON document on stdout; msgspec's records are objects."""
+    """Print a value as one JSON document on stdout, see `json_alone`; msgspec's records are objects."""
     import msgspec
 
     plain = msgspec.json.decode(msgspec.json.encode(value))
-    sys.stdout.write(json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
+    json_stream().write(json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_at_once(text: str) -> None:
+    """Print a part of a text on stdout at once. Raises OutputGone where stdout takes no more."""
+    print(text, end="", flush=True)
+    check_open()
 
 
 def log(text: str) -> None:

@@ -16,6 +16,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,7 +25,6 @@ from curator.contract.strict_json import BadJson, parse_foreign_json, parse_json
 
 # O_NONBLOCK so that opening a FIFO returns at once; O_NOFOLLOW so that a link out of the profile is never read.
 _READ_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-
 
 _RUN = 1 << 14  # names that are put in order at once
 _PART = 1 << 14  # bytes of packed names that are unpacked at a time
@@ -107,7 +107,7 @@ def _unpacked(data: bytes) -> Iterator[str]:
 def read_once(path: str, max_bytes: int) -> bytes:
     """Return the bytes of a regular file, or raise Unreadable: not_regular, too_large, unreadable or changed.
 
-    A file that grows or shrinks while it is read is read once more.
+    A file that is written to, replaced or deleted while it is read is read once more.
     """
     try:
         return _read(path, max_bytes)
@@ -142,14 +142,14 @@ def _open(path: str) -> int:
 def _read(path: str, max_bytes: int) -> bytes:
     handle = _open(path)
     try:
-        return _read_handle(handle, max_bytes)
+        return _read_handle(handle, max_bytes, path)
     except OSError as error:
         raise Unreadable("unreadable", error.strerror or str(error)) from None
     finally:
         os.close(handle)
 
 
-def _read_handle(handle: int, max_bytes: int) -> bytes:
+def _read_handle(handle: int, max_bytes: int, path: str) -> bytes:
     before = os.fstat(handle)
     if not stat.S_ISREG(before.st_mode):
         raise Unreadable("not_regular", "no regular file")
@@ -162,7 +162,46 @@ def _read_handle(handle: int, max_bytes: int) -> bytes:
         raw += more
     if len(raw) != before.st_size:
         raise Unreadable("changed", f"{counted(before.st_size, 'byte')} when opened, {len(raw):,} or more when read")
+    if _version(os.fstat(handle)) != _version(before):
+        raise Unreadable("changed", "it was written to while it was read")
+    try:
+        is_there = os.path.samestat(os.stat(path, follow_symlinks=False), before)  # noqa: PTH116 - a million times
+    except OSError:
+        is_there = False
+    if not is_there:
+        raise Unreadable("changed", "it was replaced or deleted while it was read")
     return raw
+
+
+def _version(status: os.stat_result) -> tuple[int, int]:
+    """Return what is another where a file was written to, whether or not its size is."""
+    return status.st_size, status.st_mtime_ns
+
+
+def regular(path: str, flags: int) -> int:
+    """Open a regular file at once, links followed; an `opener` for Python's open().
+
+    Raises OSError, also for a folder and for a pipe, whose end another process may never open, or a device.
+    """
+    handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISREG(mode):
+        return handle
+    os.close(handle)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    raise OSError(errno.EINVAL, "it is a pipe, a socket or a device; expected a file", path)
+
+
+def open_file(path: Path) -> BufferedReader:
+    """Open a regular file for reading, links followed. Raises OSError, as `regular` does."""
+    return open(path, "rb", opener=regular)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the bytes of a regular file, links followed. Raises OSError, as `regular` does."""
+    with open_file(path) as file:
+        return file.read()
 
 
 def from_printable(path: str) -> str:
@@ -179,7 +218,7 @@ class HashedFile:
         self._hash = hashlib.sha256()
         self._parts: list[bytes] = []
         self._pending = 0
-        self._file: IO[bytes] = open(path, "xb", buffering=0)  # noqa: SIM115 - closed by close() or abandon()
+        self._file: IO[bytes] = open(path, "xb", buffering=0)  # noqa: SIM115 - see close()
 
     def write(self, data: bytes) -> None:
         """Add `data`; raises OSError as the disk gives it."""
@@ -233,7 +272,7 @@ def sync_tree(folder: Path) -> None:
 def sha256_of(path: Path) -> str:
     """Return the sha256 of a file's bytes. Raises HostError where it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise HostError(f"cannot read {printable(str(path))}: {error.strerror}") from None
@@ -272,7 +311,7 @@ def read_json(path: Path, limit: int = 32 << 20, *, foreign: bool = False) -> An
         size = path.stat().st_size
         if size > limit:
             raise UsageError(f"{shown}: {counted(size, 'byte')}; expected at most {limit:,}")
-        raw = path.read_bytes()
+        raw = read_bytes(path)
         return parse_foreign_json(raw) if foreign else parse_json(raw)[0]
     except OSError as error:
         raise UsageError(f"cannot read {shown}: {error.strerror}", _THERE) from None
@@ -302,7 +341,7 @@ def write_whole(path: Path, data: bytes | str) -> None:
 
 @contextmanager
 def whole_folder(
-    place: Path, replace: bool = False, mode: int = 0o777, doing: str = "cannot write", *, option: str = "--out"
+    place: Path, replace: bool = False, doing: str = "cannot write", *, option: str = "--out"
 ) -> Iterator[Path]:
     """Give a folder to build in; on a normal exit it becomes `place`, on an error it is removed.
 
@@ -318,7 +357,7 @@ def whole_folder(
     published = False
     try:
         made = make_folders(place.parent)
-        building.mkdir(mode)
+        building.mkdir(0o700)  # what it holds is a person's
         yield building
         sync_tree(building)
         if replace and place.exists():

@@ -21,6 +21,7 @@ import msgspec
 
 from curator.contract.cli_frame import command_line, log, made
 from curator.contract.errors import HostError, UsageError, disk_error, printable, unknown_name
+from curator.contract.files import read_bytes
 
 RUNS = Path("out") / "fine-tuned-models"
 CACHE = Path("out") / "cache" / "curate.sqlite"
@@ -30,6 +31,8 @@ CORE = Path("persona") / "core.json"
 MEMORY_FOLDERS = (
     "memory/episodic", "memory/curated/conversations", "memory/curiosity/questions/answered", "persona/therapy",
 )  # fmt: skip
+LINKS = "links_out_of_home"  # the key of etc/curate.json
+LED_OUT = f"a link out of the home, which is followed where {LINKS} of etc/curate.json says so"
 PACKAGE = Path(__file__).resolve().parent.parent  # curator/
 _USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 # What reading a file of MetaHuman's can raise that is not there or not as it writes it; DecodeError is a ValueError.
@@ -89,13 +92,36 @@ def find_profile(home: Path, username: str, option: str = "--username") -> Path:
     profile = home / "profiles" / username
     known = profile_names(home)
     if profile.is_dir():
-        if not profile.resolve().is_relative_to(home.resolve()) and not profile.is_symlink():
-            raise UsageError(f"{profile} leads out of the home {home}")
+        check_link(home, profile)
         return profile
     elsewhere = _stored_elsewhere(home, username)
     if elsewhere:
         return elsewhere
     raise unknown_name("user", username, known, f"profiles are looked for in {home / 'profiles'}")
+
+
+def check_link(home: Path, profile: Path) -> None:
+    """Raise UsageError where a profile is a link out of the home, and the home does not say that it is followed."""
+    if not profile.resolve().is_relative_to(home.resolve()) and not _follows_links(home):
+        raise UsageError(
+            f"{printable(str(profile))} is a link that leads out of the home {printable(str(home))}",
+            f'it is followed where {home / "etc" / "curate.json"} says "{LINKS}": "follow"',
+        )
+
+
+def _follows_links(home: Path) -> bool:
+    """Tell whether a home's own etc/curate.json says that links out of it are followed."""
+    try:
+        return bool(msgspec.json.decode(read_bytes(home / "etc" / "curate.json"))[LINKS] == "follow")
+    except _NOT_AS_EXPECTED:
+        return False
+
+
+def leads_out(profile: Path, folder: Path) -> bool:
+    """Tell whether a folder of a profile is, by a link, one outside of the profile and of the home that it lies in."""
+    inside = [profile.resolve(), *([profile.parents[1].resolve()] if profile.parent.name == "profiles" else [])]
+    real = folder.resolve()
+    return not any(real.is_relative_to(place) for place in inside)
 
 
 def check_username(username: str, option: str = "--username") -> None:
@@ -213,7 +239,7 @@ def _users_elsewhere(home: Path) -> dict[str, Path]:
     """Return the folders of the users whose profiles persona/users.json keeps elsewhere, of those that are there."""
     found: dict[str, Path] = {}
     try:
-        for user in msgspec.json.decode((home / "persona" / "users.json").read_bytes())["users"]:
+        for user in msgspec.json.decode(read_bytes(home / "persona" / "users.json"))["users"]:
             with suppress(*_NOT_AS_EXPECTED):  # a user without a place of his own
                 name, path = user["username"], Path(user["metadata"]["profileStorage"]["path"])
                 if isinstance(name, str) and path.is_absolute() and path.is_dir():
@@ -241,7 +267,7 @@ def people_names(profile: Path, core: bytes | None = None) -> PeopleNames:
     identity.name is the twin's, but for a name that is the person's too (humanName, aliases).
     """
     try:
-        identity = msgspec.json.decode((profile / CORE).read_bytes() if core is None else core)["identity"]
+        identity = msgspec.json.decode(read_bytes(profile / CORE) if core is None else core)["identity"]
         human, aliases, name = identity.get("humanName"), identity.get("aliases"), identity.get("name")
     except _NOT_AS_EXPECTED:
         return PeopleNames()
@@ -256,16 +282,18 @@ def people_names(profile: Path, core: bytes | None = None) -> PeopleNames:
 
 
 def latest_run(profile: Path) -> Path:
-    """Return the newest finished run of a profile that holds a sample: that whose run-summary.json is the youngest.
+    """Return the newest finished run of a profile that holds a sample: that of the highest number.
 
+    The numbers are those of the summaries, so a clock that went back changes nothing. Runs of earlier versions have
+    none: they are older than those that have one, and of them that is the newest which says so.
     Raises UsageError where there is none.
     """
     runs = profile / RUNS
-    summaries = [path for path in runs.glob("*/*/run-summary.json") if not path.parent.name.startswith(".")]
-    told = [(_created_and_samples(path), path) for path in summaries]
-    full = [(created, path) for (created, samples), path in told if samples]
+    summaries = _summaries(runs)
+    told = [(_age_and_samples(path), path) for path in summaries]
+    full = [(number, created, path) for (number, created, samples), path in told if samples]
     if full:
-        return max(full)[1].parent
+        return max(full)[2].parent
     which = "no run that holds a sample" if summaries else "no run"
     home = profile.parents[1]
     words = ("run", "--username", profile.name, *(named_home(home) if profile.parent == home / "profiles" else ()))
@@ -275,15 +303,25 @@ def latest_run(profile: Path) -> Path:
     )
 
 
-def _created_and_samples(path: Path) -> tuple[str, bool]:
-    """Return when a run was made and whether it holds a sample; of a summary that does not say, that it does."""
+def next_run_number(runs: Path) -> int:
+    """Return the number of the next run of a folder of runs: one more than the highest that is there."""
+    return 1 + max((_age_and_samples(path)[0] for path in _summaries(runs)), default=0)
+
+
+def _summaries(runs: Path) -> list[Path]:
+    return [path for path in runs.glob("*/*/run-summary.json") if not path.parent.name.startswith(".")]
+
+
+def _age_and_samples(path: Path) -> tuple[int, str, bool]:
+    """Return a run's number, when it was made, and whether it holds a sample; where it does not say, that it does."""
     try:
-        summary = msgspec.json.decode(path.read_bytes())
+        summary = msgspec.json.decode(read_bytes(path))
         counts = summary.get("counts")
         empty = isinstance(counts, dict) and counts.get("samples") == 0
-        return str(summary.get("created", "")), not empty
+        number = summary.get("number")
+        return number if type(number) is int else 0, str(summary.get("created", "")), not empty
     except (OSError, ValueError, AttributeError, RecursionError):
-        return "", True
+        return 0, "", True
 
 
 # --- shipped data: inside the package in a wheel, at the top of the repository in a checkout ----------------------

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from curator.contract.errors import UsageError, printable
+from curator.contract.files import read_bytes
 
 RUN_FORMAT = "persona-curator-run"
 RUN_VERSION = 1
@@ -177,7 +178,7 @@ def read_summary(folder: Path, needed: Collection[str] = ()) -> dict[str, Any]:
     """
     path, shown = folder / SUMMARY, printable(str(folder / SUMMARY))
     try:
-        summary = msgspec.json.decode(path.read_bytes())
+        summary = msgspec.json.decode(read_bytes(path))
     except OSError:
         raise UsageError(
             f"{printable(str(folder))} is no finished run: it has no {SUMMARY}",

@@ -15,6 +15,7 @@ import json_source_map
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from curator.contract.errors import UsageError, similar
+from curator.contract.files import read_bytes
 from curator.contract.homes import shipped_etc
 from curator.contract.strict_json import BadJson, parse_json
 
@@ -55,7 +56,7 @@ def etc_file(home: Path | None, name: str) -> Path:
 def load_file(path: Path, model: type[Model]) -> tuple[Model | None, list[str]]:
     """Read one configuration file; return it, or None and its mistakes, each with its line."""
     try:
-        raw = path.read_bytes()
+        raw = read_bytes(path)
     except OSError as error:
         return None, [f"{path}: {error.strerror}"]
     return parse_settings(path, raw, model)

@@ -12,6 +12,7 @@ import msgspec
 
 from curator.config import ExportConfig
 from curator.contract.errors import JobError, printable
+from curator.contract.files import open_file
 from curator.contract.modes import untag
 from curator.contract.records import CURATED, FORMATTED, MAKE_AGAIN, Exchange, Family, Message, read_summary
 from curator.contract.special_tokens import in_braces
@@ -118,7 +119,7 @@ def run_lines(folder: Path, name: str, summary: Mapping[str, Any]) -> Iterator[t
     """
     shown, digest = printable(str(folder / name)), hashlib.sha256()
     try:
-        with (folder / name).open("rb") as file:
+        with open_file(folder / name) as file:
             for number, line in enumerate(file, 1):
                 digest.update(line)
                 text = line.strip().removesuffix(b",")

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from curator.contract.errors import counted
+from curator.contract.files import read_bytes
 
 # (parameters in billions, width, layers): the usual shapes, by which a size known by its name alone is completed.
 _SHAPES = (
@@ -61,7 +62,7 @@ def model_size(base_model: str, family: str) -> ModelSize | None:
 
 def _from_config(path: Path) -> ModelSize | None:
     try:
-        data = msgspec.json.decode(path.read_bytes())
+        data = msgspec.json.decode(read_bytes(path))
         data = data.get("text_config") or data
         width, layers = int(data["hidden_size"]), int(data["num_hidden_layers"])
         vocabulary, inner = int(data["vocab_size"]), int(data["intermediate_size"])

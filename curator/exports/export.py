@@ -15,7 +15,7 @@ import msgspec
 from curator.contract import __version__
 from curator.contract.cli_frame import Progress, no_progress, stoppable
 from curator.contract.errors import PluginError, UsageError, counted, printable
-from curator.contract.files import HashedFile, whole_folder
+from curator.contract.files import HashedFile, read_bytes, whole_folder
 from curator.contract.finetune_config import Keys, require_mode, share_notes, size_note
 from curator.contract.records import MAKE_AGAIN, SUMMARY
 from curator.exports.card import dataset_card
@@ -60,7 +60,7 @@ def export(plan: Plan, progress: Progress = no_progress) -> Exported:
     Raises UsageError where `out` is taken.
     """
     place = free_place(plan.request.out)
-    with stoppable(), whole_folder(place, mode=0o700, doing="cannot write the export") as folder:
+    with stoppable(), whole_folder(place, doing="cannot write the export") as folder:
         summary, cost = _build(plan, folder, place.name, progress)
     return Exported(place, summary, cost)
 
@@ -265,7 +265,7 @@ def encrypted_warning(opened: int) -> str:
 def _summary(plan: Plan, job: ExportJob, recipe: Recipe, counts: _Counts) -> ExportSummary:
     run = plan.reader.summary
     unused = unused_keys(job, recipe)
-    raw = (plan.request.run / SUMMARY).read_bytes()
+    raw = read_bytes(plan.request.run / SUMMARY)
     return ExportSummary(
         format=EXPORT_FORMAT,
         version=EXPORT_VERSION,

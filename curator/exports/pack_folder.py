@@ -15,7 +15,7 @@ import msgspec
 from curator.contract import __version__
 from curator.contract.cli_frame import stoppable
 from curator.contract.errors import PluginError, counted
-from curator.contract.files import HashedFile, whole_folder
+from curator.contract.files import HashedFile, read_bytes, whole_folder
 from curator.contract.records import SUMMARY
 from curator.exports.export import MANIFEST, encrypted_warning, free_place
 from curator.exports.plan import PackPlan
@@ -32,7 +32,7 @@ _encode_lines = msgspec.json.Encoder().encode_lines
 def export_pack(plan: PackPlan) -> tuple[ExportSummary, Pack]:
     """Write a persona pack, whole or not at all. Raises UsageError where `out` is taken."""
     place = free_place(plan.request.out)
-    with stoppable(), whole_folder(place, mode=0o700, doing="cannot write the pack") as folder:
+    with stoppable(), whole_folder(place, doing="cannot write the pack") as folder:
         pack = _made(plan)
         files = {**pack.files, SOURCES: _encode_lines(list(_sources(plan, pack.files)))}
         hashes = {name: _write(folder, name, data) for name, data in sorted(files.items())}
@@ -99,7 +99,7 @@ def _summary(plan: PackPlan, pack: Pack, files: dict[str, str]) -> ExportSummary
         tags="none",
         username=str(run["username"]),
         run=str(run["label"]),
-        run_sha256=hashlib.sha256((request.run / SUMMARY).read_bytes()).hexdigest(),
+        run_sha256=hashlib.sha256(read_bytes(request.run / SUMMARY)).hexdigest(),
         counts=dict(pack.counts),
         keys=msgspec.Raw(b"{}"),
         unused={},

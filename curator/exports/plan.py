@@ -13,6 +13,7 @@ import msgspec
 from curator.config import ExportConfig, Settings, load_export, load_settings
 from curator.contract.chat_format import ChatFormat, detect_family, named_family, pick_family
 from curator.contract.errors import CuratorError, UsageError, counted, unknown_name
+from curator.contract.files import read_bytes
 from curator.contract.finetune_config import FineTuneConfig, load_fine_tune
 from curator.contract.homes import CORE, find_profile
 from curator.contract.jinja_chat import family_template
@@ -134,7 +135,7 @@ def _person(home: Path | None, username: str) -> str:
     from curator.exports.pack.texts import may_be_shown
 
     try:
-        core = msgspec.json.decode((find_profile(home, username) / CORE).read_bytes()) if home else {}
+        core = msgspec.json.decode(read_bytes(find_profile(home, username) / CORE)) if home else {}
         name = " ".join(core["identity"]["humanName"].split())
     except (CuratorError, OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return username

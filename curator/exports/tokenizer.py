@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from curator.contract.errors import HostError, UsageError, printable
+from curator.contract.files import read_bytes
 from curator.contract.homes import install_extra
 from curator.contract.jinja_chat import UnrenderableError, render
 from curator.contract.records import Message
@@ -71,7 +72,7 @@ class ChatTokenizer:
         path = self.folder / "chat_template.jinja"
         if path.is_file():
             try:
-                return path.read_text("utf-8")
+                return read_bytes(path).decode("utf-8").replace("\r\n", "\n")
             except (OSError, UnicodeDecodeError) as error:
                 problem = f"{printable(str(path))}: {getattr(error, 'strerror', None) or 'not UTF-8'}"
                 raise UsageError(problem, "download the tokenizer again") from None
@@ -117,7 +118,7 @@ class ChatTokenizer:
 
 def _json_file(path: Path) -> dict[str, Any]:
     try:
-        data = msgspec.json.decode(path.read_bytes())
+        data = msgspec.json.decode(read_bytes(path))
     except OSError as error:
         raise UsageError(
             f"{printable(str(path))}: {error.strerror}", "name the folder of a base model or of its tokenizer"

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from curator.contract.files import sha256_of
+from curator.contract.files import open_file, sha256_of
 from curator.importing.people import handle_of, read_people
 from curator.importing.store import IMPORTS, MESSAGES, SUMMARY, labels, read_messages, read_summary
 from curator.records import ImportedMessage, ImportSummary, People
@@ -94,7 +94,7 @@ def holds_memories(path: Path) -> bool:
 def _other_rows(path: Path) -> bool:
     """Tell whether the first row of a JSONL file is an object that is no memory."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             row = json.loads(file.readline(1 << 20))
     except (OSError, ValueError, RecursionError):
         return False  # then the reader of memories says what is wrong, row by row

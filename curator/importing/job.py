@@ -115,7 +115,7 @@ def importing(request: ImportRequest, readers: Readers, progress: Progress = no_
         with locked(imports), suppress(_NothingNew):
             clear_dead(imports)
             label = new_label(request.profile, detected.importer.name, request.paths[0])
-            with whole_folder(imports / label, mode=0o700, option="") as building:
+            with whole_folder(imports / label, option="") as building:
                 with _staged(building, items) as staging:
                     outcome = _write(request, detected, reading, staging, building)
                     if outcome.messages or outcome.alternatives:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from curator.contract.errors import HostError, UsageError, printable, unknown_name
-from curator.contract.files import write_whole
+from curator.contract.files import read_bytes, write_whole
 from curator.importing.store import IMPORTS, labels, read_summary
 from curator.records import PEOPLE_FORMAT, PEOPLE_VERSION, People, Person
 
@@ -41,7 +41,7 @@ def read_people(profile: Path) -> People:
     path = profile / FILE
     shown = printable(str(path))
     try:
-        people = msgspec.json.decode(path.read_bytes(), type=People)
+        people = msgspec.json.decode(read_bytes(path), type=People)
     except FileNotFoundError:
         return People(PEOPLE_FORMAT, PEOPLE_VERSION, ())
     except OSError as error:

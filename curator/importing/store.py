@@ -13,7 +13,7 @@ import msgspec
 
 from curator.contract.cli_frame import command_line
 from curator.contract.errors import HostError, UsageError, disk_error, printable, unknown_name
-from curator.contract.files import clear_dead, take_away
+from curator.contract.files import clear_dead, open_file, read_bytes, take_away
 from curator.importing.staging import key_of
 from curator.records import IMPORT_FORMAT, IMPORT_VERSION, ImportedMessage, ImportSummary
 
@@ -33,7 +33,7 @@ def read_summary(folder: Path) -> ImportSummary:
     path = folder / SUMMARY
     shown = printable(str(path))
     try:
-        summary = msgspec.json.decode(path.read_bytes(), type=ImportSummary)
+        summary = msgspec.json.decode(read_bytes(path), type=ImportSummary)
     except OSError as error:
         raise HostError(f"cannot read {shown}: {error.strerror}", "see that you may read it") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -52,7 +52,7 @@ def read_messages(folder: Path) -> Iterator[tuple[int, ImportedMessage]]:
     path = folder / MESSAGES
     shown = printable(str(path))
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             for number, line in enumerate(file):
                 try:
                     yield number, decode(line)

@@ -57,6 +57,8 @@ def event_from_json(data: Any, path: str, sha256: str, turn: int = 0) -> MemoryE
         raise BadShape(f"response: expected text; found {_kind(response)}")
     stamp = get("timestamp")
     time, notes = _time(stamp, memory_id, path)
+    if "importance" in data and not _is_share(data["importance"]):
+        notes = (*notes, "odd_importance")
     tags = get("tags")
     words = tuple([tag for tag in tags if type(tag) is str]) if type(tags) is list else ()
     event_type = get("type")
@@ -200,6 +202,11 @@ def _tool(meta: dict[str, Any], content: str) -> ToolCall | None:
         error=meta["error"] if type(meta.get("error")) is str else "",
         instruction=_text(meta, "instruction"),
     )
+
+
+def _is_share(value: Any) -> bool:
+    """Tell whether an importance is one; null is none at all."""
+    return value is None or (type(value) in (int, float) and 0 <= value <= 1)
 
 
 def _chat_session(meta: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from curator.contract import __version__
 from curator.contract.chat_format import ChatFormat
 from curator.contract.errors import CuratorError, PluginError, counted
 from curator.contract.finetune_config import load_fine_tune
-from curator.contract.homes import RUNS, find_home, profile_names, shipped_etc
+from curator.contract.homes import RUNS, check_link, find_home, profile_names, shipped_etc
 from curator.encryption.profile import Unlocked, encrypted_files, nothing_unlocked
 from curator.plugin_errors import raised
 from curator.plugin_manager import BUILT_IN_PLUGINS, Registry, load_registry, waiting_plugins
@@ -75,6 +75,11 @@ def examine(home: str | None, unlock: Callable[[Path], Unlocked | None] = nothin
         findings.append(Finding("note", "profiles", f"none in {root / 'profiles'}", mend))
     for name in names:
         profile = root / "profiles" / name
+        try:
+            check_link(root, profile)
+        except CuratorError as error:
+            findings.append(Finding("wrong", f"profile {name}", error.what, error.next_step))
+            continue
         found, unlocked = _encrypted(profile, unlock)
         findings += found
         if registry is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from curator.contract.cli_frame import command_line
 from curator.contract.dialogue_files import shape_of
 from curator.contract.errors import JobError, counted, printable
+from curator.contract.files import regular
 from curator.reports.notices import CLOSED
 from curator.reports.report import Report
 
@@ -59,7 +60,7 @@ def _why(report: Report, place: Path, made: dict[str, int]) -> tuple[str, str]:
 def _of_chats(place: Path) -> str:
     """Say what else takes a file of conversations that are no memories; "" for anything else."""
     try:
-        with place.open(encoding="utf-8-sig") as file:
+        with open(place, encoding="utf-8-sig", opener=regular) as file:
             shape = shape_of(json.loads(file.readline(1 << 20)))
     except (OSError, ValueError, RecursionError):
         return ""

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from curator.contract.cli_frame import print_hanging
 from curator.contract.errors import HostError, UsageError, printable
-from curator.contract.files import Unreadable, from_printable, sha256_of
+from curator.contract.files import Unreadable, from_printable, open_file, sha256_of
 from curator.contract.homes import find_home, find_profile
 from curator.contract.records import CURATED, DROPPED, LINEAGE, MAKE_AGAIN, Record, read_summary
 from curator.contract.strict_json import BadJson, parse_json
@@ -101,7 +101,7 @@ def _lines(path: Path, kind: type[Any]) -> Iterator[Any]:
     """Yield the records of a file of the run, one a line. Raises UsageError that names the line that holds none."""
     decode, shown = msgspec.json.Decoder(kind).decode, printable(str(path))
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             for number, line in enumerate(file, 1):
                 row = line.strip().removesuffix(b",")
                 try:

@@ -20,6 +20,7 @@ from curator.selection.sample_store import Collected
 CLOSED = ("undecryptable", "no_salt", "bad_meta", "bad_envelope", "cut_short", "bad_size")
 _NOTES = {
     "guessed_time": "no usable timestamp, so the time is that of the id or of the folder",
+    "odd_importance": "an importance that is no number from 0 to 1; no sample depends on it",
     "no_zone": "a timestamp without a zone was taken for UTC",
 }
 

@@ -10,6 +10,7 @@ import msgspec
 
 from curator.config import EXPORT_MODELS, MODELS
 from curator.contract.chat_format import load_family, read_family_files
+from curator.contract.files import read_bytes
 from curator.contract.finetune_config import FineTuneConfig
 from curator.contract.homes import shipped_etc
 from curator.contract.records import Family
@@ -54,7 +55,7 @@ def _values(path: Path, model: type[ConfigFile] | None) -> dict[str, Any]:
         data: Any = loaded.model_dump(mode="json", exclude_unset=of_mode) if loaded else {}
     else:
         try:
-            data = msgspec.json.decode(path.read_bytes())
+            data = msgspec.json.decode(read_bytes(path))
         except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             data = {}
     return dict(_flat(data, ""))

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from curator.contract.errors import HostError, UsageError, counted, printable
+from curator.contract.files import read_bytes
 from curator.contract.records import MAKE_AGAIN, REPORT, Record, read_summary
 
 REPORT_FORMAT = "persona-curator-report"
@@ -188,7 +189,7 @@ def read_report(folder: Path) -> Report:
     read_summary(folder)
     path, shown = folder / REPORT, printable(str(folder / REPORT))
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Report)
+        return msgspec.json.decode(read_bytes(path), type=Report)
     except OSError as error:
         raise HostError(f"{shown}: {error.strerror}", MAKE_AGAIN) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

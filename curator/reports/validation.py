@@ -19,7 +19,7 @@ from curator.contract.chat_format import ChatFormat, forged_turn, line_markers
 from curator.contract.cli_frame import command_line
 from curator.contract.dialogue_files import shape_of
 from curator.contract.errors import UsageError, counted, printable
-from curator.contract.files import sha256_of
+from curator.contract.files import open_file, sha256_of
 from curator.contract.modes import Tags, bare
 from curator.contract.records import (
     HOLDOUT,
@@ -284,7 +284,7 @@ class Validator:
     def _rows(self, path: Path) -> Iterator[tuple[int, Any]]:
         """Yield (line, value) of a JSONL file or of a JSON array; what is no JSON becomes a problem."""
         try:
-            file = path.open("rb")
+            file = open_file(path)
         except OSError as error:
             self._note(path, 0, error.strerror or "unreadable")
             return

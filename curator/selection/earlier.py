@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from curator.contract.errors import UsageError, printable
+from curator.contract.files import read_bytes
 from curator.contract.records import DROPPED, HOLDOUT, LINEAGE, MAKE_AGAIN, read_summary
 from curator.records import Drop, LineageLine
 
@@ -86,7 +87,7 @@ def read_earlier(folder: Path) -> Earlier:
 
 def _lines(path: Path, kind: type[T]) -> list[T]:
     try:
-        return msgspec.json.Decoder(kind).decode_lines(path.read_bytes())
+        return msgspec.json.Decoder(kind).decode_lines(read_bytes(path))
     except OSError:
         raise UsageError(f"{printable(str(path))} is missing", MAKE_AGAIN) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

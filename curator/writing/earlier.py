@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curator.contract.errors import CuratorError
-from curator.contract.files import sha256_of
+from curator.contract.files import open_file, sha256_of
 from curator.contract.records import CURATED, FORMATTED, HOLDOUT, LINEAGE, TRAIN, WRAPPED
 from curator.executing.kept import Nothing
 from curator.executing.packed import packed, unpacked
@@ -117,7 +117,7 @@ class KnownSamples:
         if files:
             try:
                 for name in FILES:
-                    file = self._stack.enter_context((Path(folder) / name).open("rb", buffering=0))
+                    file = self._stack.enter_context(open_file(Path(folder) / name))
                     handles[name] = file.fileno()
             except OSError:
                 return None

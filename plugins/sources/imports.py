@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from curator import (
+    LED_OUT,
     Drop,
     ImportedMessage,
     ImportFolder,
@@ -25,6 +26,7 @@ from curator import (
     event_key,
     hookimpl,
     import_folders,
+    leads_out,
 )
 
 # Kind of a message -> type of the memory that it is in; etc/types.json says what becomes of each.
@@ -45,6 +47,9 @@ def register_sources() -> list[MemorySource]:
 def read(path: Path, settings: Settings) -> Iterator[MemoryEvent | Drop]:
     """Yield the memories of all imports of a profile, import by import in the order of the labels."""
     for folder in import_folders(path):
+        if settings.curate.links_out_of_home == "refuse" and leads_out(path, folder.folder):
+            yield Drop((event_key(folder.path, ""),), "read", "not_regular", LED_OUT, folder.path)
+            continue
         if folder.changed:
             detail = f"{folder.path} is not what the import wrote: remove the import and import the export again"
             yield Drop((event_key(folder.path, folder.sha256),), "read", "changed", detail, folder.path)

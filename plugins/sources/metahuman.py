@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from curator import (
+    LED_OUT,
     MEMORY_FOLDERS,
     BadJson,
     BadShape,
@@ -26,6 +27,7 @@ from curator import (
     event_key,
     hookimpl,
     layers_of,
+    leads_out,
     parse_json,
     printable,
     read_all_files,
@@ -49,6 +51,9 @@ def files(profile: Path, settings: Settings) -> Iterator[str | Drop]:
     """Yield the files of a profile that hold memories, below it, in the order of their paths in each of the folders."""
     root = os.fspath(profile)
     for folder in MEMORY_FOLDERS:
+        if settings.curate.links_out_of_home == "refuse" and leads_out(profile, profile / folder):
+            yield _drop(folder, "not_regular", LED_OUT)
+            continue
         for path, readable in walk(os.fspath(profile / folder)):
             if not readable:
                 yield _drop(_below(root, path), "unreadable", "the folder cannot be listed")

@@ -33,9 +33,8 @@ def watched(module: Any, original: Any) -> Any:
 def main() -> None:
     re.compile = watched(re, re.compile)
     re2.compile = watched(re2, re2.compile)
-    import curator_plugins
-
     import curator
+    import curator_plugins
     import trainer
 
     for package in (curator, curator_plugins, trainer):

@@ -19,7 +19,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from curator.contract.errors import UsageError, disk_error
-from curator.contract.files import write_whole
+from curator.contract.files import read_bytes, write_whole
 from trainer.ablation.parts import Arm, Bench
 from trainer.data.batches import PackedDataset
 from trainer.data.pretraining_replay import BaseText
@@ -151,7 +151,7 @@ class TrialLog:
     def __init__(self, folder: Path) -> None:
         """Read what is there. Raises UsageError where a line is no trial."""
         self.path = folder / TRIALS
-        text = self.path.read_text("utf-8") if self.path.is_file() else ""
+        text = read_bytes(self.path).decode("utf-8") if self.path.is_file() else ""
         whole, _, cut = text.rpartition("\n")
         if cut:
             write_whole(self.path, whole + "\n" if whole else "")

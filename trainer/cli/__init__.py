@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from curator.contract import __version__
-from curator.contract.cli_frame import completion_option, guarded
+from curator.contract.cli_frame import completion_option, guarded, leave
 from curator.contract.errors import UsageError
+from curator.contract.process.named_paths import check_paths
+from curator.contract.process.streams import json_alone
 from trainer.cli import (
     ablate,
     chat,
@@ -42,7 +44,7 @@ _COMMANDS = (
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit status."""
-    sys.exit(run_command(sys.argv[1:] if arguments is None else arguments))
+    leave("trainer", lambda: run_command(sys.argv[1:] if arguments is None else arguments))
 
 
 def run_command(arguments: Sequence[str]) -> int:
@@ -55,10 +57,12 @@ def run_command(arguments: Sequence[str]) -> int:
             return 0
         options = parser.parse_args(list(arguments))
         options.words = list(arguments)
-        if options.needs_torch:
-            _require_torch()
+        check_paths(parser, arguments, options)
         chosen: Callable[[argparse.Namespace], int] = options.command
-        return chosen(options)
+        with json_alone(getattr(options, "json", False)):
+            if options.needs_torch:
+                _require_torch()
+            return chosen(options)
 
     return guarded("trainer", command, memory="\n  use a smaller model or a shorter --context")
 

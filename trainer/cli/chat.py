@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from curator.contract.cli_frame import command_line, harmless, log, next_step
+from curator.contract.cli_frame import command_line, harmless, log, next_step, print_at_once
 from curator.contract.errors import UsageError
 from trainer.cli.models import folder_of
 from trainer.cli.options import (
@@ -18,7 +18,6 @@ from trainer.cli.options import (
     engine_options,
     sampling_of,
     sampling_options,
-    show_text,
     sources_of,
     sources_option,
 )
@@ -55,11 +54,11 @@ def _run(options: argparse.Namespace) -> int:
     with engine_for(options, checkpoint, sampling) as (engine, sampling):
         chat = Chat.of(checkpoint, engine, sampling, options.mode)
         chat.find, chat.finds_always = (lambda reply: sources().of(reply)), options.sources
-        show = show_text
+        show = print_at_once
         if sys.stdin.isatty():
             log("/help lists the commands; Ctrl-C stops a reply, Ctrl-D ends the chat")
         if sys.stdin.isatty() and sys.stdout.isatty():
-            show = Speaker(_name(place.resolve()), show_text)
+            show = Speaker(_name(place.resolve()), print_at_once)
         talk(chat, typed(log), show, log)
     next_step(command_line("trainer", "health", place), "says in figures how good it is, its base beside it")
     return 0

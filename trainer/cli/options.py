@@ -393,11 +393,6 @@ def decoder_of(checkpoint: Checkpoint, threads: int) -> Decoder:
     return decoder
 
 
-def show_text(text: str) -> None:
-    """Print a part of a text at once."""
-    print(text, end="", flush=True)
-
-
 def dialogues_of(options: argparse.Namespace, checkpoint: Checkpoint) -> Dataset:
     """Return the dialogues that the command line names."""
     from trainer.data.dialogues import read_dialogues

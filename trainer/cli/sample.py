@@ -6,7 +6,16 @@ import argparse
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from curator.contract.cli_frame import command_line, harmless, json_option, log, next_step, positive, print_json
+from curator.contract.cli_frame import (
+    command_line,
+    harmless,
+    json_option,
+    log,
+    next_step,
+    positive,
+    print_at_once,
+    print_json,
+)
 from curator.contract.errors import UsageError
 from trainer.cli.options import (
     add_command,
@@ -17,7 +26,6 @@ from trainer.cli.options import (
     engine_options,
     sampling_of,
     sampling_options,
-    show_text,
     sources_option,
 )
 
@@ -114,13 +122,13 @@ def _draw(
             own = (replace(sampling, seed=seed) for seed in seeds)
             drawn = [best_reply(decoder, tokenizer, text, behind, one) for one in own]
         if alone:
-            show_text(harmless(drawn[0].text))
+            print_at_once(harmless(drawn[0].text))
     else:
         with engine_for(options, checkpoint, sampling) as (engine, sampling):
             drawn = [
                 write_reply(
                     engine, tokenizer, tokenizer.encode(text), replace(sampling, seed=sampling.seed + number), strip,
-                    (lambda part: show_text(harmless(part))) if alone else str,
+                    (lambda part: print_at_once(harmless(part))) if alone else str,
                 )
                 for number in numbers
             ]  # fmt: skip

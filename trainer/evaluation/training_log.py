@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from curator.contract.errors import disk_error
-from curator.contract.files import write_whole
+from curator.contract.files import read_bytes, write_whole
 from curator.contract.strict_json import BadJson, parse_json
 
 METRICS, SAMPLES = "metrics.jsonl", "samples.jsonl"
@@ -46,7 +46,7 @@ class TrainingLog:
 
     def _lines(self, name: str) -> list[dict[str, Any]]:
         try:
-            text = (self.folder / name).read_text("utf-8", "replace")
+            text = read_bytes(self.folder / name).decode("utf-8", "replace")
         except OSError:  # a training that has not logged yet; a log that cannot be read costs the curves alone
             return []
         rows = []

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curator.contract.errors import UsageError, counted
+from curator.contract.files import open_file, read_bytes
 from trainer.exports import numpy_llama
 from trainer.exports.gguf_file import load_gguf
 from trainer.exports.paths import Files
@@ -97,7 +98,7 @@ def read_v0(path: Path) -> tuple[ModelConfig, Weights]:
 
 
 def _start(path: Path, count: int) -> bytes:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return file.read(count)
 
 
@@ -121,7 +122,7 @@ def read_v2(path: Path) -> tuple[ModelConfig, Weights]:
 
     Raises UsageError where it is cut off.
     """
-    raw = path.read_bytes()
+    raw = read_bytes(path)
     *numbers, shared, size = struct.unpack_from("<7iBi", raw, 8)
     config = config_of(path, tuple(numbers), tied=shared == 1)
     shapes, at, out = _kinds(config), 256, {}
@@ -149,7 +150,7 @@ def read_tokenizer_bin(path: Path, vocabulary: int) -> tuple[list[bytes], list[f
 
     Raises UsageError where it is of another size.
     """
-    raw, at, pieces, scores = path.read_bytes(), 4, [], []
+    raw, at, pieces, scores = read_bytes(path), 4, [], []
     for _ in range(vocabulary):
         score, length = struct.unpack_from("<fi", raw, at)
         pieces.append(raw[at + 8 : at + 8 + length])
@@ -271,7 +272,7 @@ class HalvesLlama(numpy_llama.Llama):
 
 def read_safetensors(path: Path) -> Weights:
     """Read the tensors of a safetensors file in fp32: 8 bytes length, JSON header, then the data."""
-    raw = path.read_bytes()
+    raw = read_bytes(path)
     length = struct.unpack_from("<Q", raw)[0]
     header = json.loads(raw[8 : 8 + length])
     header.pop("__metadata__", None)
@@ -296,7 +297,7 @@ _LAYER = {
 
 def read_hf(files: Files) -> ReadBack:
     """Read config.json, model.safetensors and tokenizer.json."""
-    raw = json.loads((files.folder / "config.json").read_text("utf-8"))
+    raw = json.loads(read_bytes(files.folder / "config.json"))
     config = {
         "dim": raw["hidden_size"], "hidden_dim": raw["intermediate_size"], "n_layers": raw["num_hidden_layers"],
         "n_heads": raw["num_attention_heads"], "n_kv_heads": raw["num_key_value_heads"],
@@ -311,7 +312,7 @@ def read_hf(files: Files) -> ReadBack:
     weights |= {"tok_emb": tensors["model.embed_tokens.weight"], "final_norm": tensors["model.norm.weight"]}
     if not raw["tie_word_embeddings"]:
         weights["wcls"] = tensors["lm_head.weight"]
-    tokenizer = json.loads((files.folder / "tokenizer.json").read_text("utf-8"))["model"]
+    tokenizer = json.loads(read_bytes(files.folder / "tokenizer.json"))["model"]
     return ReadBack(HalvesLlama(config, weights, [], []), lambda text: _encode_by_merges(text, tokenizer))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from curator.contract.cli_frame import command_line
 from curator.contract.errors import UsageError, counted
-from curator.contract.files import read_json
+from curator.contract.files import open_file, read_bytes, read_json
 from trainer.exports.gguf_file import load_gguf
 from trainer.model.checkpoint import RECORD, safetensors_header
 
@@ -179,7 +179,7 @@ def _whole(path: Path) -> None:
     ends = [pair[1] for pair in offsets if isinstance(pair, list) and len(pair) == 2 and type(pair[1]) is int]
     if len(ends) < len(header):
         raise UsageError(f"{path}: its header does not say where a tensor ends", "copy it again")
-    with path.open("rb") as file:
+    with open_file(path) as file:
         start = 8 + int.from_bytes(file.read(8), "little")
     if path.stat().st_size < start + max(ends, default=0):
         raise UsageError(f"{path} is cut off", "copy it again")
@@ -233,7 +233,7 @@ def chat_of(folder: Path) -> Chat:
         template = templates[0] if templates else ""
     apart = folder / "chat_template.jinja"
     if apart.is_file():
-        template = apart.read_bytes().decode(errors="replace")
+        template = read_bytes(apart).decode(errors="replace")
     marks = [config.get(name) for name in ("bos_token", "eos_token")]
     bos, eos = (str((mark.get("content") if isinstance(mark, dict) else mark) or "") for mark in marks)
     return Chat(str(template), bos, eos)

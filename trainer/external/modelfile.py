@@ -21,7 +21,7 @@ from typing import Any
 
 from curator.contract.chat_format import ChatFormat, fitting_families, load_families, named_family
 from curator.contract.errors import JobError, UsageError
-from curator.contract.files import pretty_json, whole_folder, write_whole
+from curator.contract.files import open_file, pretty_json, whole_folder, write_whole
 from curator.contract.jinja_chat import UnrenderableError, render
 from curator.contract.modes import BUILT_IN_MODES, NO_TAGS, Tags, modes_of, named_mode
 from curator.contract.records import Family, Message, read_summary
@@ -247,7 +247,9 @@ def _copy_adapter(external: ExternalModel, folder: Path) -> None:
     """Copy an adapter under the name that Ollama looks for, with its alpha as an integer, which Ollama requires."""
     assert external.adapter
     folder.mkdir()
-    shutil.copyfile(external.adapter / ADAPTER_WEIGHTS, folder / "model.safetensors")
+    place = folder / "model.safetensors"
+    with open_file(external.adapter / ADAPTER_WEIGHTS) as source, open(place, "xb") as target:
+        shutil.copyfileobj(source, target, 1 << 20)
     config = external.config | {"lora_alpha": int(external.config["lora_alpha"])}
     try:
         text = pretty_json(config)

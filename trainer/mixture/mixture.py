@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from curator.contract.errors import UsageError
-from curator.contract.files import read_text, write_whole
+from curator.contract.files import read_text, regular, write_whole
 from trainer.mixture.sources import Sources, TextSource
 from trainer.mixture.windows import answers, clean, passages, turns, window_text, windows
 from trainer.model.lexicon import words
@@ -243,7 +243,7 @@ def tokenizer_lines(out: Path, sources: Sources) -> Iterator[str]:
     """Yield lines of the written documents for the tokenizer, drawn by the shares of the mixture."""
     for source in sources.sources:
         left = source.share * sources.tokenizer_text
-        with (out / f"{source.name}.jsonl").open(encoding="utf-8") as rows:
+        with open(out / f"{source.name}.jsonl", encoding="utf-8", opener=regular) as rows:
             for row in rows:
                 text: str = json.loads(row)["text"]
                 yield from text.split("\n")

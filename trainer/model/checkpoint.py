@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from curator.contract import __version__
 from curator.contract.cli_frame import command_line
 from curator.contract.errors import CuratorError, UsageError
-from curator.contract.files import pretty_json, read_json, sha256_of, whole_folder, write_whole
+from curator.contract.files import open_file, pretty_json, read_json, sha256_of, whole_folder, write_whole
 from curator.contract.homes import CHECKPOINTS, optional_home
 from curator.contract.jinja_chat import SmallFormat, small_template
 from curator.contract.modes import Tags
@@ -67,6 +67,7 @@ class Record(BaseModel):
     made_by: Literal["pretrain", "finetune", "import"]
     trainer_version: str = __version__
     created: str = ""
+    number: int = Field(0, ge=0, description="among the person's checkpoints: the newest has the highest; 0: none")
     steps: int = 0
     template: Template = Template()
     parent: Parent | None = None
@@ -168,7 +169,7 @@ def parse_huggingface_config(path: Path) -> ModelConfig:
 def safetensors_header(path: Path) -> dict[str, Any]:
     """Return the header of a safetensors file. Raises UsageError where it is none, or has duplicate names."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             start = file.read(8)
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else _MAX_HEADER + 1
             if length > min(_MAX_HEADER, path.stat().st_size - 8):
@@ -275,7 +276,7 @@ def _newest_checkpoint() -> Path | None:
     try:
         home = optional_home(None)
         records = list(home.glob(f"profiles/*/{CHECKPOINTS}/*/{RECORD}")) if home else []
-        newest = sorted(records, key=lambda path: path.stat().st_mtime, reverse=True)
+        newest = sorted(records, key=_age, reverse=True)
         return next((path.parent for path in newest if not _is_probe(path.parent)), None)
     except (OSError, CuratorError):
         return None
@@ -339,8 +340,24 @@ def write_checkpoint(
     names = sorted(name for name in HUGGINGFACE_FILES if name != "README.md")
     hashes = {name: sha256_of(folder / name) for name in names}
     now = record.created or datetime.now(UTC).isoformat(timespec="seconds")
-    full = record.model_copy(update={"created": now, "sha256": hashes})
+    full = record.model_copy(update={"created": now, "number": _next_number(folder.parent), "sha256": hashes})
     write_whole(folder / RECORD, pretty_json(full.model_dump()))
+
+
+def _next_number(kept: Path) -> int:
+    """Return the number of a new checkpoint in a person's folder of them: one more than the highest; elsewhere 0."""
+    if Path(*kept.absolute().parts[-len(CHECKPOINTS.parts) :]) != CHECKPOINTS:
+        return 0
+    return 1 + max((_age(path)[0] for path in kept.glob(f"*/{RECORD}")), default=0)
+
+
+def _age(path: Path) -> tuple[int, str]:
+    """Return the number of a checkpoint, by its trainer.json, and when it was made; nothing of a damaged one."""
+    try:
+        record = load_record(path.parent)[1]
+        return record.number, record.created
+    except CuratorError:
+        return 0, ""
 
 
 HUGGINGFACE_FILES = ("config.json", "generation_config.json", WEIGHTS, "tokenizer.model", "tokenizer.json",

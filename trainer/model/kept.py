@@ -52,7 +52,12 @@ def kept(folder: Path) -> list[Kept]:
             found.append(Kept(place, load_record(place)[1]))
         elif (place / "training").is_dir():
             found.append(Kept(place, None))
-    return sorted(found, key=lambda one: (one.record.created if one.record else "", one.folder.name))
+    return sorted(found, key=_age)
+
+
+def _age(one: Kept) -> tuple[int, str, str]:
+    """Return what is higher of a newer one: its number first, so that a clock that went back changes nothing."""
+    return (one.record.number, one.record.created, one.folder.name) if one.record else (0, "", one.folder.name)
 
 
 def in_use(folder: Path) -> Path | None:

@@ -17,6 +17,7 @@ from typing import Any
 import sentencepiece
 
 from curator.contract.errors import UsageError
+from curator.contract.files import read_bytes
 
 UNK, BOS, EOS = 0, 1, 2
 SPACE = "▁"
@@ -49,7 +50,7 @@ class Tokenizer:
         try:
             if path.stat().st_size > MAX_FILE:
                 raise UsageError(f"{path}: {path.stat().st_size:,} bytes; expected a tokenizer of at most {MAX_FILE:,}")
-            return cls(path.read_bytes(), str(path))
+            return cls(read_bytes(path), str(path))
         except OSError as error:
             raise UsageError(
                 f"cannot read the tokenizer {path}: {error.strerror}", "name it with --tokenizer FILE"

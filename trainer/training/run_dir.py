@@ -26,7 +26,15 @@ from safetensors import SafetensorError
 
 from curator.contract.cli_frame import command_line
 from curator.contract.errors import CuratorError, UsageError, disk_error
-from curator.contract.files import locked, pretty_json, read_json, sha256_of, whole_folder, write_whole
+from curator.contract.files import (
+    locked,
+    pretty_json,
+    read_bytes,
+    read_json,
+    sha256_of,
+    whole_folder,
+    write_whole,
+)
 from trainer.evaluation.training_log import TrainingLog
 from trainer.model.convert import StateDict
 from trainer.model.llama import Llama
@@ -209,7 +217,7 @@ class RunDir:
         """Return the best weights. Raises UsageError where they are missing or damaged."""
         path = self.folder / "best" / "model.safetensors"
         try:
-            return dict(safetensors.torch.load(path.read_bytes()))
+            return dict(safetensors.torch.load(read_bytes(path)))
         except (OSError, SafetensorError) as error:
             problem = getattr(error, "strerror", None) or str(error)
             raise UsageError(f"{path}: {problem[:200]}", ANEW) from None
@@ -249,8 +257,8 @@ def _load_state(folder: Path, model: Llama, optimizer: torch.optim.Optimizer) ->
         if sha256_of(folder / name) != sha:
             raise UsageError(f"{name} does not match its sha256")
     state = TrainState(**_renamed(saved["state"]))
-    moments = safetensors.torch.load((folder / "optimizer.safetensors").read_bytes())
-    weights = safetensors.torch.load((folder / "model.safetensors").read_bytes())
+    moments = safetensors.torch.load(read_bytes(folder / "optimizer.safetensors"))
+    weights = safetensors.torch.load(read_bytes(folder / "model.safetensors"))
     model.load_state_dict(weights)
     full = optimizer.state_dict()
     full["state"] = {}

@@ -14,6 +14,7 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from curator.contract.errors import UsageError
+from curator.contract.files import open_file
 from curator.contract.voice.grams import BUCKETS, STREAMS, Counts
 from curator.contract.voice.reference import Background, Reference, View
 
@@ -89,7 +90,7 @@ def english() -> Background:
 def _arrays(path: Path) -> Iterator[NpzFile]:
     again = "make it again with: curate run"
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:  # np.load leaves a damaged one open
+        with open_file(path) as file, np.load(file, allow_pickle=False) as data:  # np.load leaves a damaged one open
             if data["format"].tolist() != _FORMAT.tolist():
                 raise UsageError(f"{path}: counts of another version than this program reads", again)
             yield data

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from curator.contract.errors import UsageError, counted, printable
-from curator.contract.files import walk
+from curator.contract.files import open_file, walk
 from curator.records import Skip
 
 HEAD: Final = 1 << 16  # bytes of a file that its reader is found by
@@ -106,7 +106,7 @@ class Entry:
 
     def _raw(self, counted_too: bool) -> _Checked:
         try:
-            file = self.path.open("rb") if self.path else self.archive.open(self.member)  # type: ignore[union-attr]
+            file = open_file(self.path) if self.path else self.archive.open(self.member)  # type: ignore[union-attr]
         except _BROKEN as error:
             raise Damaged(f"cannot be opened: {error}", self.name) from None
         if counted_too and self.progress:
@@ -229,7 +229,7 @@ def _add_file(export: Export, path: Path, name: str, told: bool = False) -> None
     """Add a file; of a zip, its members. A zip that is damaged is an error where it was named itself (`told`)."""
     try:
         size = path.stat().st_size
-        with path.open("rb") as file:
+        with open_file(path) as file:
             is_zip = file.read(4) in (b"PK\3\4", b"PK\5\6")
     except OSError as error:
         if told:
