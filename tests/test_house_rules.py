@@ -20,13 +20,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, get_args
 
+import curator_plugins
 import msgspec
 import pytest
 from conftest import ROOT
 from pydantic import BaseModel
 
 import curator
-import curator_plugins
 import trainer
 from curator import config, hooks
 from curator.contract.chat_format import load_family

@@ -33,8 +33,9 @@ def watched(module: Any, original: Any) -> Any:
 def main() -> None:
     re.compile = watched(re, re.compile)
     re2.compile = watched(re2, re2.compile)
-    import curator
     import curator_plugins
+
+    import curator
     import trainer
 
     for package in (curator, curator_plugins, trainer):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from conftest import Home
 from faults_fixtures import Case, Server, World
+from mutations import rich
 
 
 def leaves(parser: argparse.ArgumentParser, before: str = "") -> Iterator[str]:
@@ -91,7 +92,24 @@ def _imported(world: World, server: Server) -> None:
     assert done.status == "0", done
 
 
-MAKERS = {"bare": _bare, "ran": _ran, "exported": _exported, "imported": _imported}
+def _full(world: World, server: Server) -> None:
+    """Every kind of file that a command reads: settings, memories of every shape, an import, people, a run."""
+    done = server.run(world, Case("init {home}", "").command(world), here=True)
+    assert done.status == "0", done
+    _ran(world, server)
+    rich(world.folder / "home")
+    for words in (
+        f"import {{src}}/chat.txt {_WHO} --owner Ann", f"people {_WHO} --name Jon --same whatsapp:Jon",
+        f"run {_WHO} --workers 1",
+    ):  # fmt: skip
+        done = server.run(world, Case(words, "").command(world), here=True)
+        assert done.status == "0", done
+    run = world.folder / "home" / "run"
+    run.unlink()
+    run.symlink_to(done.out.strip().splitlines()[-1])
+
+
+MAKERS = {"bare": _bare, "ran": _ran, "exported": _exported, "imported": _imported, "full": _full}
 
 
 class Worlds(dict[str, World]):

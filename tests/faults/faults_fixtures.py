@@ -85,7 +85,7 @@ class Server:
 
     def run(
         self, world: World, words: Sequence[str], plan: dict[str, Any] | None = None, *, stdin: str = "",
-        signals: tuple[int, float] | None = None, here: bool = False,
+        signals: tuple[int, float] | None = None, here: bool = False, timeout: float = 20,
     ) -> Outcome:  # fmt: skip
         """Run a command in the world; `here` in the process that all others are forks of, which loads what it needs."""
         out, err, said = (world.folder.parent / name for name in ("stdout", "stderr", "stdin"))
@@ -95,7 +95,7 @@ class Server:
         job = {
             "program": self.program, "words": list(words), "plan": plan, "out": str(out), "err": str(err),
             "stdin": str(said), "folder": str(world.folder), "environment": {"TMPDIR": str(world.folder / "tmp")},
-            "timeout": 20, "signals": signals, "here": here,
+            "timeout": timeout, "signals": signals, "here": here,
         }  # fmt: skip
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write(json.dumps(job) + "\n")
@@ -179,7 +179,7 @@ class Case:
     @property
     def command_name(self) -> str:
         """The command, as the parser has it."""
-        first, second = self.words.split()[:2]
+        first, second, *_ = [*self.words.split(), ""]
         return f"{first} {second}" if first in ("modules", "tokenizer") else first
 
     def command(self, world: World, words: str = "") -> list[str]:

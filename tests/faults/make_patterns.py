@@ -8,6 +8,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
+from curator_plugins.cleaners import replies
+from curator_plugins.cleaners.replies import filler_cleaner
+from curator_plugins.exporters import torchtune
+from curator_plugins.filters.screens import bot_notices
+from curator_plugins.importers import gemini
+
 from curator import config
 from curator.contract import dialogue_files, secret_scan, special_tokens
 from curator.contract.chat_format import load_family
@@ -19,11 +25,6 @@ from curator.importing.phones import databases, meta
 from curator.importing.unread import known_but_unread
 from curator.language import clauses, corrections, folding
 from curator.sampling import passage_facts, tool_calls, turns
-from curator_plugins.cleaners import replies
-from curator_plugins.cleaners.replies import filler_cleaner
-from curator_plugins.exporters import torchtune
-from curator_plugins.filters.screens import bot_notices
-from curator_plugins.importers import gemini
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DATES = (

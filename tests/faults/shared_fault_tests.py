@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 import pytest
 from commands_fixtures import Worlds, leaves
 from faults_fixtures import Case, Server, Trial, World, fault_points, kill_points, moments, tell_figures
+from mutations import Mutations
 
 
 @dataclass(frozen=True)
 class Program:
     """A program's commands: those that write, with their cases, those that only read, and those that nobody tries.
 
-    What only reads does so in `world`, of which the folders `closed` refuse every write.
+    What only reads does so in `world`, of which the folders `closed` refuse every write. Files are mutated in the world
+    `mutated`, which holds all kinds that there are.
     """
 
     name: str
@@ -25,6 +27,8 @@ class Program:
     world: str
     closed: tuple[str, str]
     moments: int
+    mutated: str
+    unlike: frozenset[str] = frozenset()  # worlds of cases that do nothing in the world `mutated`
     untried: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -33,6 +37,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     program: Program = metafunc.module.PROGRAM
     if "case" in metafunc.fixturenames:
         metafunc.parametrize("case", program.writes, ids=[case.shown for case in program.writes])
+    if "command" in metafunc.fixturenames:
+        cases = [*program.writes, *(Case(words, program.mutated) for many in program.reads.values() for words in many)]
+        metafunc.parametrize("command", cases, ids=[case.shown for case in cases])
     if "reader" in metafunc.fixturenames:
         metafunc.parametrize("reader", program.reads)
 
@@ -119,3 +126,22 @@ def test_stopped_at_random_moments(tries: Trial, program: Program) -> None:
     """SIGKILL and SIGTERM."""
     moments(tries, program.moments, tries.seconds * 1.2)
     tries.done()
+
+
+def mutations(command: Case, program: Program, server: Server, worlds: dict[str, World], number: int) -> None:
+    """Try a command with so many mutated files, one at a time."""
+    made = command.made if command.made in program.unlike else program.mutated
+    tried = Mutations(command, server, worlds[made])
+    tried.try_some(number)
+    tried.done()
+
+
+def test_a_few_mutated_files(command: Case, program: Program, server: Server, worlds: dict[str, World]) -> None:
+    """One message or none, never a traceback or a hang; what the person has is as it was."""
+    mutations(command, program, server, worlds, 2)
+
+
+@pytest.mark.verify
+def test_many_mutated_files(command: Case, program: Program, server: Server, worlds: dict[str, World]) -> None:
+    """One message or none, never a traceback or a hang; what the person has is as it was."""
+    mutations(command, program, server, worlds, 150)

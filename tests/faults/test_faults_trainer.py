@@ -9,10 +9,12 @@ from shared_fault_tests import (  # noqa: F401 - the tests, and the fixtures tha
     program,
     pytest_generate_tests,
     server,
+    test_a_few_mutated_files,
     test_every_command_is_in_the_harness,
     test_every_write_refused,
     test_killed_at_every_write,
     test_killed_or_refused_at_a_few_points,
+    test_many_mutated_files,
     test_stopped_at_random_moments,
     test_what_only_reads_writes_nothing,
     tries,
@@ -23,5 +25,6 @@ from trainer.cli import build_parser
 
 PROGRAM = Program(
     "trainer", build_parser, TRAINER_WRITES, TRAINER_READS,
-    world="trained", closed=("home", "src"), moments=10, untried=TRAINER_UNTRIED,
+    world="trained", closed=("home", "src"), moments=10, mutated="trained",
+    untried=TRAINER_UNTRIED, unlike=frozenset({"begun"}),
 )  # fmt: skip

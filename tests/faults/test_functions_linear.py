@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, Final
 
 import pytest
+from curator_plugins.cleaners.replies import register_cleaners
 from pattern_fixtures import grows
 
 from curator import config
@@ -20,7 +21,6 @@ from curator.language.names import Names
 from curator.reading.content_formats import read_shape
 from curator.reading.labels import read_labelled
 from curator.records import MemoryEvent
-from curator_plugins.cleaners.replies import register_cleaners
 
 NAMES: Final = Names.of(("Ann",), ("User", "Me"), ("Assistant", "MetaHuman"))
 TOKENS: Final = ("<|im_end|>", "<|im_start|>", "</s>", "[INST]", "@@END@@", "### Response:")

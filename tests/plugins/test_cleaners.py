@@ -9,13 +9,13 @@ from typing import Final
 import msgspec
 import pytest
 from conftest import Home, Result, rows
+from curator_plugins.cleaners import replies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curator import MemoryEvent, Reject, UsageError, chosen_by_hash, count_words, ends_sentence
 from curator.config import FillerLanguage, FillersConfig, load_settings
 from curator.language.identify import KNOWN
-from curator_plugins.cleaners import replies
 
 SETTINGS: Final = load_settings(None)
 EVENT: Final = MemoryEvent("0" * 16, "evt", "a.json", "", 0, "conversation")

@@ -7,11 +7,11 @@ from typing import Final
 
 import pytest
 from conftest import Home, Result, rows
+from curator_plugins.cleaners import replies
 
 from curator import MemoryEvent
 from curator.config import FillerLanguage, FillersConfig, load_settings
 from curator.language.identify import KNOWN
-from curator_plugins.cleaners import replies
 
 SETTINGS: Final = load_settings(None)
 EVENT: Final = MemoryEvent("0" * 16, "evt", "a.json", "", 0, "conversation")

@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 from conftest import ROOT, Home, curate_once, rows
+from curator_plugins.sources.metahuman import read
 
 from curator.config import load_settings
 from curator.contract.homes import people_names
 from curator.reading.content_formats import read_shape
 from curator.records import MemoryEvent
 from curator.sampling.pairing import PairingHelpers
-from curator_plugins.sources.metahuman import read
 
 TABLE = "| writer in MetaHuman OS |"
 CHAT = "Chat: Leo (whatsapp)\nParticipants: Ann, Leo\n\n--- Conversation ---\n"

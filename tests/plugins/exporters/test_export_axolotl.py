@@ -7,12 +7,12 @@ from typing import Any, Final, Literal
 
 import pytest
 import yaml
+from curator_plugins.exporters import axolotl
 from outgoing_fixtures import BASE_MODELS, conversation, job
 
 from curator.contract.errors import UsageError
 from curator.contract.homes import shipped_etc
 from curator.hooks import ExportJob
-from curator_plugins.exporters import axolotl
 
 FAMILIES: Final = sorted(path.stem for path in (shipped_etc() / "schemas").glob("*.json"))
 FULL_HAS_NONE: Final = {"lora_rank", "lora_alpha", "lora_dropout", "load_in_4bit"}

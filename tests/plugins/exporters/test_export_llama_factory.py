@@ -11,13 +11,13 @@ from typing import Any, Final, Literal
 
 import pytest
 import yaml
+from curator_plugins.exporters import llama_factory
 from outgoing_fixtures import BASE_MODELS, conversation, job
 
 from curator.contract.homes import shipped_etc
 from curator.exports.conversations import last_replies, system_in_user_turn
 from curator.hooks import ExportJob
 from curator.records import Conversation
-from curator_plugins.exporters import llama_factory
 
 FAMILIES: Final = sorted(path.stem for path in (shipped_etc() / "schemas").glob("*.json"))
 FULL_HAS_NONE: Final = {"lora_rank", "lora_alpha", "lora_dropout", "load_in_4bit"}

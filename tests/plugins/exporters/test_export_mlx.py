@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 import pytest
 import yaml
 from conftest import Home, Result
+from curator_plugins.exporters import mlx
 from hypothesis import given
 from hypothesis import strategies as st
 from outgoing_fixtures import conversation, job
@@ -21,7 +22,6 @@ from curator.contract.errors import UsageError
 from curator.contract.homes import shipped_etc
 from curator.contract.jinja_chat import family_template
 from curator.hooks import ExportJob
-from curator_plugins.exporters import mlx
 
 DATA: Final = ("train.jsonl", "valid.jsonl")
 FULL_HAS_NONE: Final = {"lora_rank", "lora_alpha", "lora_dropout", "load_in_4bit"}

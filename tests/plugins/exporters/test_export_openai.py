@@ -13,11 +13,11 @@ from typing import Any, Final, Literal
 
 import pytest
 from conftest import Home, Result
+from curator_plugins.exporters import openai
 from outgoing_fixtures import conversation, job
 
 from curator.contract.errors import UsageError
 from curator.hooks import ExportJob
-from curator_plugins.exporters import openai
 
 ROW: Final[dict[str, Any]] = {
     "messages": [{"role": "user", "content": "Where?"}, {"role": "assistant", "content": "Here."}]

@@ -11,13 +11,13 @@ from typing import Any, Final, Literal
 
 import pytest
 import yaml
+from curator_plugins.exporters import torchtune
 from hypothesis import given
 from hypothesis import strategies as st
 from outgoing_fixtures import conversation, job
 
 from curator.contract.errors import UsageError, counted
 from curator.hooks import ExportJob
-from curator_plugins.exporters import torchtune
 
 FULL_HAS_NONE: Final = {"lora_rank", "lora_alpha", "lora_dropout", "load_in_4bit"}
 LLAMA: Final = "meta-llama/Meta-Llama-3-8B-Instruct"

@@ -18,9 +18,8 @@ from typing import Any, Final
 
 import pytest
 import yaml
-from outgoing_fixtures import BASE_MODELS, SCRIPTS, Method, conversation, family, job, write_export
-
 from curator_plugins.exporters import trl, unsloth
+from outgoing_fixtures import BASE_MODELS, SCRIPTS, Method, conversation, family, job, write_export
 
 TOOLS: Final = {"trl": trl, "unsloth": unsloth}
 METHODS: Final[tuple[Method, ...]] = ("lora", "full")

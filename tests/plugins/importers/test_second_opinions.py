@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from curator_plugins.importers.imessage import words_of
+
 from importers.reading_fixtures import conversations, read_items
 from importers.talk import LINES, TEXTS, random_talks
 from importers.writers import discord, imessage
