@@ -26,7 +26,10 @@ class Limits(ConfigFile):
 
     max_file_bytes: int = Field(4_194_304, ge=1, description="larger files are dropped unread")
     memory_seconds: float = Field(10.0, gt=0, description="how long one memory may be worked on by a worker process")
-    memory_megabytes: int = Field(1_000, ge=50, description="how much a worker process may grow at one memory")
+    memory_megabytes: int = Field(1_000, ge=50, description="how much a process may grow at one memory or call")
+    call_seconds: float = Field(
+        60.0, gt=0, description="how long a plugin that is not built in may take to load, to register or to write a row"
+    )
 
 
 class CacheConfig(ConfigFile):

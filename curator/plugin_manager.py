@@ -27,6 +27,7 @@ from curator.contract.errors import CuratorError, PluginError, UsageError, print
 from curator.contract.modes import MODE_NAME, Tags, bare, check_tag
 from curator.contract.records import Family
 from curator.contract.settings_file import line_finder, refuse
+from curator.executing import watched
 from curator.hooks import Cleaner, Exporter, Filter, Importer, MemorySource, Mode, Reject
 from curator.plugin_errors import defined, plugin_failed, raised
 from curator.records import CuratedSample, MemoryEvent
@@ -153,10 +154,23 @@ def load_plugins(
         origins[name] = origin
         if name in off or (name in BUILT_IN_PLUGINS and is_importer(name) is not of_importers):
             continue  # of the built-in ones a run needs no reader of exports, and an import needs nothing else
+        if name not in BUILT_IN_PLUGINS:
+            _require_watching(settings)
         _register(manager, name, call_plugin(name, "import", "", module), origin)
         versions[name] = version
     _check_hooks(manager)
     return Registry(manager, versions, set(origins), off)
+
+
+def require_watching(settings: Settings, home: Path) -> None:
+    """Raise NeedsWatching now where loading plugins would: before a person is asked for a password, say."""
+    off = settings.curate.plugins.disabled
+    if any(name not in BUILT_IN_PLUGINS and name not in off for name, *_ in _available(settings, home)):
+        _require_watching(settings)
+
+
+def _require_watching(settings: Settings) -> None:
+    watched.require(settings.curate.limits.call_seconds, settings.curate.limits.memory_megabytes)
 
 
 def is_importer(name: str) -> bool:
@@ -408,7 +422,7 @@ def call_plugin(plugin: str, hook: str, memory: str, function: Callable[..., Any
     Raises PluginError, which names the plugin, in place of any exception that is no CuratorError, even SystemExit.
     """
     try:
-        return function(*arguments)
+        return watched.call(plugin, hook, function, *arguments)
     except (KeyboardInterrupt, CuratorError):  # a CuratorError already says what a user should know
         raise
     except BaseException as error:
@@ -422,7 +436,7 @@ def map_mode(registry: Registry, event: MemoryEvent, mode_from: str) -> tuple[st
     """
     for plugin, function in registry.mappers:
         try:
-            answer = function(event, mode_from)
+            answer = watched.call(plugin, "map_mode", function, event, mode_from)
         except (KeyboardInterrupt, CuratorError):
             raise
         except BaseException as error:
@@ -449,7 +463,7 @@ def apply_filters(
     """
     for plugin, filter_ in filters:
         try:
-            answer = filter_.check(item)  # type: ignore[arg-type]
+            answer = watched.call(plugin, f"filter {filter_.name}", filter_.check, item)
         except (KeyboardInterrupt, CuratorError):
             raise
         except BaseException as error:
@@ -469,7 +483,7 @@ def apply_cleaner(plugin: str, cleaner: Cleaner, reply: str, event: MemoryEvent)
     Raises PluginError where it raises, or returns neither a text nor a Reject.
     """
     try:
-        answer = cleaner.clean(reply, event)
+        answer = watched.call(plugin, f"cleaner {cleaner.name}", cleaner.clean, reply, event)
     except (KeyboardInterrupt, CuratorError):
         raise
     except BaseException as error:

@@ -29,9 +29,10 @@ from curator.cli import (
 from curator.cli.options import show_cause
 from curator.contract import __version__
 from curator.contract.cli_frame import completion_option, guarded, leave
-from curator.contract.errors import PluginError
+from curator.contract.errors import JobError, PluginError
 from curator.contract.process.named_paths import check_paths
 from curator.contract.process.streams import json_alone
+from curator.executing import watched
 
 _COMMANDS = (
     import_, run, report, validate, explain, export, preview, pack_prompt, voice, people, plugins, doctor, init, docs,
@@ -40,7 +41,8 @@ _COMMANDS = (
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit status."""
-    leave("curate", lambda: run_command(sys.argv[1:] if arguments is None else arguments))
+    watched.begin()
+    leave("curate", lambda: watched.done(run_command(sys.argv[1:] if arguments is None else arguments)))
 
 
 def run_command(arguments: Sequence[str]) -> int:
@@ -57,13 +59,31 @@ def run_command(arguments: Sequence[str]) -> int:
         chosen: Callable[[argparse.Namespace], int] = options.command
         try:
             with json_alone(getattr(options, "json", False)):
-                return chosen(options)
+                try:
+                    return chosen(options)
+                except watched.NeedsWatching as needed:
+                    return _watched(needed)
         except PluginError as error:
             show_cause(options, error)
             raise
 
     nothing = "; nothing was published"
     return guarded("curate", command, stopped=f"stopped{nothing}", memory=nothing)
+
+
+def _watched(needed: watched.NeedsWatching) -> int:
+    """Run this command line in a child that is watched; return its status. Raises PluginError and JobError."""
+    from curator.plugin_errors import plugin_failed
+
+    ended = watched.watch(needed.seconds, needed.megabytes)
+    if ended.plugin:
+        raise plugin_failed(ended.plugin, ended.hook, "", ended.problem)
+    if ended.problem:
+        raise JobError(
+            f"{ended.problem}, by what a plugin left behind or by the system",
+            "leave out one plugin after the other: plugins.disabled of etc/curate.json",
+        )
+    return ended.status
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -170,10 +170,14 @@ def _outcome(
 def _request(
     options: argparse.Namespace, home: Path, username: str, out: Path | None, given: Password | None
 ) -> Request:
+    from curator.config import load_settings
     from curator.contract.homes import find_profile
+    from curator.plugin_manager import require_watching
     from curator.run import Request
     from curator.sampling.sampler import Options
 
+    if (home / "plugins").is_dir():
+        require_watching(load_settings(home), home)  # a person is asked for the password once, by the watched process
     source = options.source if options.source and options.source.is_dir() else None
     unlocked = unlocked_profile(options, source or find_profile(home, username), given)
     kept = options.password_file if unlocked and options.password_file and options.password_file.is_file() else None

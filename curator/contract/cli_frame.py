@@ -79,11 +79,16 @@ def guarded(program: str, command: Callable[[], int], stopped: str = "stopped", 
         return shown.status
     except KeyboardInterrupt as stop:
         code = stop_status(stop)
-        print(f"{program}: {stopped}", file=sys.stderr)
+        if not isinstance(stop, Dismissed):
+            print(f"{program}: {stopped}", file=sys.stderr)
     except MemoryError:
         print(f"{program}: out of memory{memory}", file=sys.stderr)
         return 3
     return code
+
+
+class Dismissed(KeyboardInterrupt):
+    """Stopped by a process that tells itself why: clean up, and say nothing."""
 
 
 class _Stopped(KeyboardInterrupt):

@@ -181,7 +181,8 @@ def _version(status: os.stat_result) -> tuple[int, int]:
 def regular(path: str, flags: int) -> int:
     """Open a regular file at once, links followed; an `opener` for Python's open().
 
-    Raises OSError, also for a folder and for a pipe, whose end another process may never open, or a device.
+    Raises OSError, also for a pipe, whose end another process may never open, and for a device; IsADirectoryError for a
+    folder.
     """
     handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     mode = os.fstat(handle).st_mode

@@ -18,6 +18,7 @@ from curator.contract.errors import PluginError, UsageError, counted, printable
 from curator.contract.files import HashedFile, read_bytes, whole_folder
 from curator.contract.finetune_config import Keys, require_mode, share_notes, size_note
 from curator.contract.records import MAKE_AGAIN, SUMMARY
+from curator.executing import watched
 from curator.exports.card import dataset_card
 from curator.exports.conversations import row_tokens
 from curator.exports.costs import cost_lines, model_size
@@ -156,7 +157,7 @@ def _write_rows(plan: Plan, folder: Path, progress: Progress) -> tuple[_Counts, 
 def _row(plan: Plan, conversation: Conversation, job: ExportJob) -> dict[str, Any]:
     assert plan.exporter.row is not None
     try:
-        return plan.exporter.row(conversation, job)
+        return watched.call(plan.plugin, "row", plan.exporter.row, conversation, job)
     except (KeyboardInterrupt, UsageError):
         raise
     except BaseException as error:

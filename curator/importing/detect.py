@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from curator.contract.cli_frame import command_line
 from curator.contract.errors import PluginError, UsageError, printable, unknown_name
+from curator.executing import watched
 from curator.importing.files.export_files import Export
 from curator.importing.importer import Differs, Found, Importer
 from curator.importing.unread import known_but_unread
@@ -59,7 +60,7 @@ def detect(
 
 def _look(plugin: str, importer: Importer, export: Export, ours: bool) -> Found | Differs | None:
     try:
-        answer = importer.find(export)
+        answer = watched.call(plugin, f"importer {importer.name}: find", importer.find, export)
     except PluginError:
         raise
     except Exception as error:

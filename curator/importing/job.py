@@ -18,6 +18,7 @@ from curator.contract import __version__
 from curator.contract.cli_frame import Progress, no_progress
 from curator.contract.errors import CuratorError, JobError, UsageError, counted, printable, similar
 from curator.contract.files import HashedFile, clear_dead, locked, scratch_folder, sha256_of, whole_folder
+from curator.executing import watched
 from curator.importing.dates.clocks import Order, WallClock
 from curator.importing.detect import Detected, detect
 from curator.importing.files.export_files import Damaged, Export, opened
@@ -178,7 +179,7 @@ def _items(detected: Detected, reading: Reading, export: Export, ours: bool) -> 
     yield from export.skipped
     name = f"importer {detected.importer.name}: read"
     try:
-        for item in detected.importer.read(detected.found, reading):
+        for item in watched.each(detected.plugin, name, iter(detected.importer.read(detected.found, reading))):
             if not isinstance(item, ImportedMessage | Skip):
                 problem = f"yielded {type(item).__name__}: expected ImportedMessage or Skip"
                 raise plugin_failed(detected.plugin, name, "", problem)

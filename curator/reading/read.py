@@ -19,6 +19,7 @@ import msgspec
 from curator.config import Settings
 from curator.contract.cli_frame import Progress
 from curator.contract.errors import CuratorError, UsageError, printable
+from curator.executing import watched
 from curator.executing.executor import Desk, Executor
 from curator.executing.kept import Nothing
 from curator.executing.known import worked_out
@@ -253,7 +254,7 @@ def read_memories(
         reading.enough = lambda seen: False  # what the others read is not seen by looking at files
     for plugin, source in readers:
         try:
-            reading.by_file(source, source.by_file) if source.by_file else reading.whole(plugin, source)
+            reading.by_file(plugin, source, source.by_file) if source.by_file else reading.whole(plugin, source)
         except (OSError, CuratorError, KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:
@@ -281,7 +282,8 @@ class _Reading:
 
     def whole(self, plugin: str, source: MemorySource) -> None:
         """Read a source from end to end."""
-        for number, item in enumerate(source.read(self.path, self.loading.settings)):
+        read = watched.call(plugin, f"source {source.name}", source.read, self.path, self.loading.settings)
+        for number, item in enumerate(watched.each(plugin, f"source {source.name}", iter(read))):
             if isinstance(item, MemoryEvent | Drop):
                 self._take(item)
             else:
@@ -290,11 +292,12 @@ class _Reading:
             if not number & 1023:
                 self.progress("reading", number, 0)
 
-    def by_file(self, source: MemorySource, reader: FileReader) -> None:
+    def by_file(self, plugin: str, source: MemorySource, reader: FileReader) -> None:
         """Read a source piece by piece; its cut texts are joined at the end."""
         settings, parts = self.loading.settings, Parts()
         work = ReadingWork(self.loading, source.name, self.path, self.exclude, self.timeline.outward_types)
-        names = reader.files(self.path, settings)
+        found = watched.call(plugin, f"source {source.name}", reader.files, self.path, settings)
+        names = watched.each(plugin, f"source {source.name}", iter(found))
         first = [*islice(names, settings.curate.cache.from_memories)]
         few = len(first) < settings.curate.cache.from_memories or self.exclude
         known = KnownPieces(Nothing() if few else self.kept, work)
@@ -334,7 +337,11 @@ class _Reading:
 
 def sources_of(registry: Registry, path: Path) -> list[tuple[str, MemorySource]]:
     """Return the sources that read a path, each with its plugin: the first that accepts it, and those beside it."""
-    accepting = [(plugin, source) for plugin, source in registry.sources if source.accepts(path)]
+    accepting = [
+        (plugin, source)
+        for plugin, source in registry.sources
+        if watched.call(plugin, f"source {source.name}", source.accepts, path)
+    ]
     first = next((one for one in accepting if not one[1].beside), None)
     return [one for one in accepting if one[1].beside or one is first]
 

@@ -21,6 +21,7 @@ from curator.contract.errors import PluginError, counted
 from curator.contract.homes import PeopleNames
 from curator.contract.records import Exchange
 from curator.contract.special_tokens import in_braces
+from curator.executing import watched
 from curator.executing.executor import Note
 from curator.hooks import Reject
 from curator.language.words import count_words
@@ -246,7 +247,7 @@ class Sampler:
         if own is None:
             return list(default_pairs(event, self._pairing, mode))
         try:
-            pairs = list(own(event, self._pairing))
+            pairs = watched.call(plugin, f"mode {mode}", lambda: list(own(event, self._pairing)))
             if plugin in BUILT_IN_PLUGINS:
                 return pairs
             for pair in pairs:

@@ -140,6 +140,16 @@ def json_alone(asked: bool) -> Iterator[None]:
             _process.json = None
 
 
+def ours() -> bool:
+    """Tell whether this process is a program's own, with its streams taken over."""
+    return _process.owner == os.getpid()
+
+
+def result_handle() -> int:
+    """Return the file descriptor that results go to."""
+    return _process.json.fileno() if _process.json is not None and _process.owner else 1
+
+
 def json_stream() -> TextIO:
     """Return where JSON that is a result goes."""
     return _process.json or sys.stdout
