@@ -19,7 +19,10 @@ BAD = {
     "loops": ("while True: pass", "it took longer than the 1 s of limits.call_seconds"),
     "loops-in-c": ("sum(range(10**13))", "it took longer than the 1 s of limits.call_seconds"),
     "sleeps": ("import time; time.sleep(1000)", "it took longer than the 1 s of limits.call_seconds"),
-    "eats": ("eaten = []\nwhile True: eaten.append(bytes(10_000_000))", "it took more than the 300 MB of limits.memory_megabytes"),
+    "eats": (
+        "eaten = []\nwhile True: eaten.append(bytes(10_000_000))",
+        "it took more than the 300 MB of limits.memory_megabytes",
+    ),
 }  # fmt: skip
 HARMLESS = {
     "thread": "import threading, time; threading.Thread(target=time.sleep, args=(1000,)).start()",
@@ -117,7 +120,7 @@ def called(line: list[str]) -> subprocess.CompletedProcess[str]:
 def test_a_plugin_that_is_bad(what: str, where: str, command: str, made: tuple[Home, Path], tmp_path: Path) -> None:
     """Status 1, and one message that names the plugin; nothing is made, and nothing goes on for ever."""
     code, problem = BAD[what]
-    put(made[0], code, where, 1 if "seconds" in problem else 60)
+    put(made[0], code, where, 1 if "call_seconds" in problem else 60)
     before = {*made[0].folder.rglob("*")}
     done = called(line_of(command, made, tmp_path / "out"))
     assert done.returncode == 1, done

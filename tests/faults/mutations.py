@@ -34,6 +34,7 @@ class Mutations:
     case: Case
     server: Server
     world: World
+    reads: bool = False  # the command only reads: what it was tried on is as it was
     failures: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -55,7 +56,8 @@ class Mutations:
 
     def try_one(self, path: Path) -> None:
         """Mutate a file, run the command, and put all back."""
-        way, raw = mutated(path.read_bytes(), path.name, self.spread)
+        whole = path.read_bytes()
+        way, raw = mutated(whole, path.name, self.spread)
         path.write_bytes(raw)
         before = self._sources()
         met = self.server.run(self.world, self.case.command(self.world), stdin=self.case.stdin, timeout=_HANGS)
@@ -68,7 +70,10 @@ class Mutations:
             self.failures.append(
                 f"{shown}, {way}: status {met.status}; {'; '.join(problems)}\n    {met.err[-1500:]}\n    {raw[:300]!r}"
             )
-        self.world.restore()
+        if self.reads:
+            path.write_bytes(whole)
+        else:
+            self.world.restore()
 
     def _sources(self) -> dict[str, bytes]:
         found = {}

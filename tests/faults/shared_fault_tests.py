@@ -131,7 +131,7 @@ def test_stopped_at_random_moments(tries: Trial, program: Program) -> None:
 def mutations(command: Case, program: Program, server: Server, worlds: dict[str, World], number: int) -> None:
     """Try a command with so many mutated files, one at a time."""
     made = command.made if command.made in program.unlike else program.mutated
-    tried = Mutations(command, server, worlds[made])
+    tried = Mutations(command, server, worlds[made], reads=command.command_name in program.reads)
     tried.try_some(number)
     tried.done()
 
