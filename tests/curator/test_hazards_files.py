@@ -459,10 +459,9 @@ def test_a_file_that_changes_its_size_while_read_is_dropped(
     assert only_drop(run(curate, home))["reason"] == "changed"
 
 
-def test_a_file_replaced_while_read_is_read_as_it_was(home: Home, curate: Curate, on_open: OnOpen) -> None:
-    """Row 14: the old file is read whole, and lineage names the hash of what was read."""
+def test_a_file_replaced_while_read_is_read_anew(home: Home, curate: Curate, on_open: OnOpen) -> None:
+    """Row 14: the new file is read, and lineage names the hash of what was read."""
     path = home.file("moving.json", memory(content="The old one?"))
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     fresh = home.folder / "fresh"
 
     def happen() -> None:
@@ -472,7 +471,8 @@ def test_a_file_replaced_while_read_is_read_as_it_was(home: Home, curate: Curate
 
     on_open(path, happen)
     folder = run(curate, home)
-    assert "The old one?" in [user for user, _ in texts(folder)]
+    assert [user for user, _ in texts(folder) if "o" in user] == ["Something new and much longer?"]
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     assert digest in {one["sources"][0]["sha256"] for one in rows(folder / "lineage.jsonl")}
 
 

@@ -648,10 +648,9 @@ def test_nothing_is_overwritten_and_nothing_left(tmp_path: Path, monkeypatch: py
 
 
 def command(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as leave:
-        cli.main([str(one) for one in ("export", *arguments)])
+    status = cli.run_command([str(one) for one in ("export", *arguments)])
     captured = capsys.readouterr()
-    return int(leave.value.code or 0), captured.out, captured.err
+    return status, captured.out, captured.err
 
 
 def test_the_command_prints_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
