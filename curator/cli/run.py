@@ -58,7 +58,7 @@ def add(commands: Any) -> None:
     family.add_argument("--family", metavar="F", help="model family to wrap for (default: default_family of etc/)")
     family.add_argument("--schema", type=Path, metavar="FILE", help="a family file to wrap with")
     run.add_argument("--base-model", metavar="M", help="base model, by whose name the family is found")
-    run.add_argument("--source", type=Path, metavar="FILE", help="read this JSONL file of memories, not the profile's")
+    run.add_argument("--source", type=Path, metavar="PATH", help="read this JSONL file of memories, not the profile's")
     run.add_argument("--days-recent", type=count, metavar="N", help="all of the last N days before the newest memory")
     run.add_argument("--old-samples", type=count, metavar="M", help="and M samples of what is older")
     run.add_argument("--since", metavar="RUN", help="only what is new since that run, a folder or: latest")

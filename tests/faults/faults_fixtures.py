@@ -37,6 +37,7 @@ _VARIES = [
     (re.compile(rb"\b\d{4}-\d\d-\d\d\b"), b"DAY"),
     (re.compile(rb"\b\d{6}-(all|dual|[a-z_]+)-([a-z0-9_]+)(-\d+)?\b"), rb"LABEL-\1-\2"),
     (re.compile(rb'"seconds": ?[\d.e-]+'), b"SECONDS"),
+    (re.compile(rb'"number": ?\d+'), b"NUMBER"),  # of a run among all that there are
     (re.compile(rb"\b[0-9a-f]{64}\b"), b"SHA"),
     (re.compile(rb"\b[0-9a-f]{12}\b"), b"SHA"),
 ]

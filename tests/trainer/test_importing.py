@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import pickle
 import struct
 import zipfile
@@ -525,14 +526,14 @@ def test_a_full_disk_leaves_everything_as_it_was(source: Path, tmp_path: Path, l
 def test_what_may_not_be_read_is_the_hosts_error(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = source / "ckpt.pt"
     path.write_bytes(v0())
-    opened = Path.open
+    opened = os.open
 
-    def closed(self: Path, *arguments: Any, **options: Any) -> Any:
-        if self == path:
+    def closed(name: Any, *arguments: Any, **options: Any) -> int:
+        if name in (path, str(path)):
             raise PermissionError(13, "Permission denied", str(path))
-        return opened(self, *arguments, **options)
+        return opened(name, *arguments, **options)
 
-    monkeypatch.setattr(Path, "open", closed)
+    monkeypatch.setattr(os, "open", closed)
     with pytest.raises(CuratorError, match=r"cannot read .*ckpt\.pt: Permission denied") as caught:
         import_checkpoint(path, tmp_path / "out")
     assert caught.value.status == 3

@@ -17,7 +17,7 @@ def add(commands: Any) -> None:
         "Bring in a model: llama2.c's ckpt.pt or .bin, a numpy .npz, or a Hugging Face Llama folder.",
         "The last line of stdout is the checkpoint's folder.",
     )  # fmt: skip
-    bring.add_argument("source", type=Path, metavar="FILE")
+    bring.add_argument("source", type=Path, metavar="PATH")
     bring.add_argument("--tokenizer", type=Path, metavar="FILE", help="tokenizer.model (default: the one beside it)")
     bring.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the checkpoint")
 
