@@ -147,6 +147,8 @@ TRAINER_WRITES = [
     Case("import {src}/hf --out {out}/in", "trained", taken=True),
     Case("convert {src}/base --dtype bfloat16 --out {out}/half", "trained", taken=True),
     Case("tokenizer train --corpus {src}/text.txt --vocab-size 300 --out {out}/t.model", "trained", taken=True),
+    Case("mix --texts {src}/texts --sources {src}/sources.json --tokenizer {src}/base/tokenizer.model --out {out}/mix",
+         "trained", taken=True, most=60),
     Case("modules add new --text {src}/text.txt --tokenizer {src}/base/tokenizer.model --shards {src}/shards",
          "trained", taken=True, early=r"shards/new\.json$"),
     Case("modules remove one --shards {src}/shards", "trained", taken=True, level="files"),
@@ -171,8 +173,25 @@ TRAINER_READS = {
     "modules list": ["modules list --shards {src}/shards"],
     "modules verify": ["modules verify --shards {src}/shards"],
 }
-# What they write is written by `whole_folder` and `write_whole`, which others are tried with; nothing stops these two.
-TRAINER_UNTRIED = {"mix": "needs texts by the megabyte", "ablate": "takes minutes"}
+# Each of its trials is a line that stays: tests/trainer/ablation has it go on where it was stopped.
+TRAINER_UNTRIED = {"ablate": "takes minutes"}
+
+
+TEXTS = {
+    "talk": "\n\n\n".join(
+        f"Hello, how are you?\nI am fine. What did you do with the {what}?\nI took the {what} to the river.\n"
+        f"Was it cold there?\nIt was cold, and the {what} was wet." for what in ("boat", "dog", "chair", "coat", "net")
+    ),
+    "books": "\n\n".join(f"He saw the {what} by the river, and it was cold." for what in ("boat", "dog", "coat")),
+}  # fmt: skip
+MIXTURE = {
+    "format": "persona-curator-sources", "version": 1, "passage": {"stories": 40, "books": 60}, "least_count": 1,
+    "held_out": 0.3, "unwanted": [], "topics": ["river"], "new_words": ["okay"],
+    "sources": [
+        {"name": kind, "files": [f"{kind}/*.txt"], "kind": kind, "share": 0.5, "title": "T", "credit": "C",
+         "licence": "CC0-1.0", "url": "https://example.org"} for kind in TEXTS
+    ],
+}  # fmt: skip
 
 
 def _trained(world: World, server: Server) -> None:
@@ -184,6 +203,10 @@ def _trained(world: World, server: Server) -> None:
     shutil.move(place.modules, source / "shards")
     spread = random.Random(3)
     (source / "text.txt").write_text("\n\n".join(paragraph(spread, 30) for _ in range(40)), "utf-8")
+    for kind, text in TEXTS.items():
+        (source / "texts" / kind).mkdir(parents=True)
+        (source / "texts" / kind / "a.txt").write_text(text, "utf-8")
+    (source / "sources.json").write_text(json.dumps(MIXTURE), "utf-8")
     rows = [{"input": " ".join(words(spread, 4)), "output": " ".join(words(spread, 6)) + "."} for _ in range(24)]
     (source / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     base = f"pretrain --shards {{src}}/shards --tokenizer {{src}}/place/tokenizer.model --out {{src}}/base {_TINY}"
