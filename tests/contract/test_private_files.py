@@ -22,7 +22,7 @@ def open_to_others(before: set[Path], *folders: Path) -> list[str]:
     return [f"{path}: {mode:o}" for path, mode in modes if mode != (0o700 if path.is_dir() else 0o600)]
 
 
-@pytest.mark.parametrize("umask", [0o000, 0o777], ids="{:03o}".format)
+@pytest.mark.parametrize("umask", [0o000, pytest.param(0o777, marks=pytest.mark.verify)], ids="{:03o}".format)
 @pytest.mark.parametrize(
     "command",
     few(WRITING, "curate run", "curate export", "trainer export", "trainer tokenizer train"),

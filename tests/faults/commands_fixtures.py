@@ -46,7 +46,7 @@ CURATE_WRITES = [
     Case(f"export {_WHO} --to trl --out {{out}}/trl", "ran", taken=True),
     Case(f"export {_WHO} --to skill --out {{out}}/skill", "ran", taken=True, name="export --to skill"),
     Case("init {out}/new", "bare", level="files"),
-    Case("init {out}/new --demo", "bare", level="files", taken=True, most=30, name="init --demo"),
+    Case("init {out}/new --demo", "bare", level="files", taken=True, most=30, few=1, name="init --demo"),
 ]
 CURATE_READS = {
     "report": [f"report {_WHO}"],
@@ -154,15 +154,15 @@ TRAINER_WRITES = [
     Case("modules remove one --shards {src}/shards", "trained", taken=True, level="files"),
     Case("models --profile ann --home {home} --use two", "trained"),
     Case("health {src}/base --data {src}/rows.jsonl --home {home} --replies 8 --html {out}/page.html", "trained",
-         ignored="page.html$"),
+         ignored="page.html$", few=1),
     Case("eval {src}/base --data {src}/rows.jsonl --home {home} --replies 8 --html {out}/page.html", "trained",
-         ignored="page.html$"),
+         ignored="page.html$", few=1),
     Case("chat {src}/base --max-tokens 4 --threads 1", "trained", stdin="Ba ko?\n/save {out}/talk.jsonl\n/quit\n",
          goes_on=True),
     Case(f"pretrain --shards {{src}}/shards --tokenizer {{src}}/base/tokenizer.model --out {{out}}/new {_TINY}",
          "trained", "training", taken=True, again=_RESUME, most=40, ignored=r"training/|trainer.json$|plan.json$"),
     Case(f"finetune --data {{src}}/rows.jsonl --base {{src}}/base --out {{out}}/new --home {{home}} {_FAST}",
-         "trained", "training", taken=True, again=_RESUME, most=24, ignored=r"training/|trainer.json$|health"),
+         "trained", "training", taken=True, again=_RESUME, most=24, few=1, ignored=r"training/|trainer.json$|health"),
     Case(_RESUME, "begun", "training", taken=True, most=24, ignored=r"training/|trainer.json$"),
 ]  # fmt: skip
 TRAINER_READS = {

@@ -25,7 +25,6 @@ import pytest
 from conftest import ROOT
 
 HOOK = Path(__file__).parent / "hook"
-_FEW = 4  # points of a case of which a share is tried
 SEED = int(os.environ.get("FAULTS_SEED", "19"))
 ERRORS = ("ENOSPC", "EIO", "EROFS")
 FAULTS = [(what, once) for what in ERRORS for once in (True, False)]
@@ -169,6 +168,7 @@ class Case:
     goes_on: bool = False  # a dialogue: what failed is told, and the next command of it is asked for
     ignored: str = "$^"  # files whose bytes differ from run to run
     most: int = 10_000  # points of a full run, for what takes seconds
+    few: int = 4  # points where a share is tried
     name: str = ""
     early: str = "$^"  # files that a kill between two renames leaves without the last one, till the next start
 
@@ -221,7 +221,7 @@ class Trial:
     def points(self, share: float, spread: random.Random) -> list[int]:
         """The operations to fail at: all, or a share of them, one at least and at most a few."""
         every = range(1, len(self.steps) + 1)
-        number = min(self.case.most if share == 1 else _FEW, max(1, round(len(every) * share)))
+        number = min(self.case.most if share == 1 else self.case.few, max(1, round(len(every) * share)))
         return sorted(spread.sample(every, number)) if number < len(every) else list(every)
 
     def try_one(self, kind: str, plan: dict[str, Any] | None, **how: Any) -> None:
