@@ -27,7 +27,8 @@ T = TypeVar("T")
 _PIPE: Final = "CURATOR_WATCHED"  # environment: number of the file descriptor by which the child tells
 _MEGABYTE: Final = 1 << 20
 _LOOK: Final = 0.1  # seconds between two looks at a child
-_GRACE: Final = 3.0  # seconds in which a child that was told to stop may take away what it has half made
+_GRACE: Final = 3.0  # seconds in which a child that takes too much may take away what it has half made
+_CLEAN_UP: Final = 20.0  # seconds in which a child that was stopped with us may do so
 _FORKED: Final = 70  # status of a process that a plugin forked, and that came back into our code
 _DONE: Final = "done"
 
@@ -178,8 +179,8 @@ class _Watch:
                     self._kill(signal.SIGTERM)  # a thread of a plugin's lives on
                     return Ended(self._status)
             except KeyboardInterrupt as stop:
-                self._wait(_GRACE)  # Ctrl-C is sent to it too
-                self._kill(signal.SIGINT if type(stop) is KeyboardInterrupt else signal.SIGTERM)
+                self._wait(_CLEAN_UP if type(stop) is KeyboardInterrupt else 0.0)  # Ctrl-C is sent to it too
+                self._kill(signal.SIGINT if type(stop) is KeyboardInterrupt else signal.SIGTERM, _CLEAN_UP)
         self._listen(0)
         return self._ended(self._child.returncode)
 
@@ -231,11 +232,11 @@ class _Watch:
         except psutil.Error:
             return 0
 
-    def _kill(self, number: int) -> None:
-        """Ask the child to stop, and end it where it does not."""
+    def _kill(self, number: int, seconds: float = _GRACE) -> None:
+        """Ask the child to stop, and end it where it does not within so many seconds."""
         with contextlib.suppress(ProcessLookupError):
             self._child.send_signal(number)
-        self._wait(_GRACE)
+        self._wait(seconds)
         self._child.kill()
         self._child.wait()
 
