@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_fixtures import MODULES, parsers
 from conftest import Home, Result, run
+from every_command_fixtures import MODULES, parsers
 
 from curator.contract.files import Unreadable, open_file, read_once
 from curator.contract.homes import latest_run

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from command_fixtures import COMMANDS, SLOW, Place, called, few, line_of, small_home
+from every_command_fixtures import COMMANDS, SLOW, Place, called, few, line_of, small_home
 
 WRITING = [words for words in COMMANDS if words[:2] in {
     ("curate", "run"), ("curate", "export"), ("curate", "import"), ("curate", "init"), ("trainer", "tokenizer"),

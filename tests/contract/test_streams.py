@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from command_fixtures import COMMANDS, MODULES, SLOW, WORDS, Place, called, few, has, line_of, parsers, small_home
 from conftest import Home
+from every_command_fixtures import COMMANDS, MODULES, SLOW, WORDS, Place, called, few, has, line_of, parsers, small_home
 
 QUICK = [words for words in COMMANDS if words[0] == "curate" or words[1] == "info"]
 WORKING = [words for words in COMMANDS if words not in QUICK and words[1] not in SLOW]

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from conftest import Home
 from faults_fixtures import Case, Server, World
 from mutations import rich
-
-
-def leaves(parser: argparse.ArgumentParser, before: str = "") -> Iterator[str]:
-    """The names of all commands of a program, of commands of commands too."""
-    found = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    if not found:
-        yield before
-    for action in found:
-        for name, inner in action.choices.items():
-            yield from leaves(inner, f"{before} {name}".strip())
-
 
 # --- curate ---------------------------------------------------------------------------------------------------------
 

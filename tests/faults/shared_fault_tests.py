@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from commands_fixtures import Worlds, leaves
+from commands_fixtures import Worlds
+from every_command_fixtures import parsers
 from faults_fixtures import Case, Server, Trial, World, fault_points, kill_points, moments, tell_figures
 from mutations import Mutations
 
@@ -21,7 +21,6 @@ class Program:
     """
 
     name: str
-    parser: Callable[[], argparse.ArgumentParser]
     writes: Sequence[Case]
     reads: Mapping[str, list[str]]
     world: str
@@ -81,7 +80,7 @@ def tries(case: Case, server: Server, worlds: dict[str, World]) -> Trial:
 def test_every_command_is_in_the_harness(program: Program) -> None:
     """A new command is named among those that write, with a case, or among those that only read."""
     named = {case.command_name for case in program.writes} | set(program.reads) | set(program.untried)
-    assert named == set(leaves(program.parser()))
+    assert named == {" ".join(words) for (_, *words), _ in parsers(program.name)}
 
 
 def test_what_only_reads_writes_nothing(

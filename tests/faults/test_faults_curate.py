@@ -21,9 +21,7 @@ from shared_fault_tests import (  # noqa: F401 - the tests, and the fixtures tha
     worlds,
 )
 
-from curator.cli import build_parser
-
 PROGRAM = Program(
-    "curate", build_parser, CURATE_WRITES, CURATE_READS,
+    "curate", CURATE_WRITES, CURATE_READS,
     world="exported", closed=("home", "out"), moments=20, mutated="full",
 )  # fmt: skip

@@ -21,10 +21,8 @@ from shared_fault_tests import (  # noqa: F401 - the tests, and the fixtures tha
     worlds,
 )
 
-from trainer.cli import build_parser
-
 PROGRAM = Program(
-    "trainer", build_parser, TRAINER_WRITES, TRAINER_READS,
+    "trainer", TRAINER_WRITES, TRAINER_READS,
     world="trained", closed=("home", "src"), moments=10, mutated="trained",
     untried=TRAINER_UNTRIED, unlike=frozenset({"begun"}),
 )  # fmt: skip
