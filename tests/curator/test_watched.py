@@ -153,7 +153,11 @@ def test_a_watched_command_is_stopped_as_any(
     home = made[0]
     put(home, "import time; Path('{}').write_text(''); time.sleep(60)".format(tmp_path / "there"), "hook")
     line = line_of("preview", made, tmp_path / "out")
-    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:
+    # In the background of a shell Ctrl-C is ignored, by whatever is started there too: then these tests as well.
+    with subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:  # fmt: skip
         while not (tmp_path / "there").exists():
             time.sleep(0.05)
         if number == signal.SIGINT:
