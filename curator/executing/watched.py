@@ -29,7 +29,6 @@ _MEGABYTE: Final = 1 << 20
 _LOOK: Final = 0.1  # seconds between two looks at a child
 _GRACE: Final = 3.0  # seconds in which a child that takes too much may take away what it has half made
 _CLEAN_UP: Final = 20.0  # seconds in which a child that was stopped with us may do so
-_FORKED: Final = 70  # status of a process that a plugin forked, and that came back into our code
 _DONE: Final = "done"
 
 
@@ -106,7 +105,7 @@ def calling(plugin: str, hook: str) -> Iterator[None]:
         yield
     finally:
         if os.getpid() != _told.owner:
-            os._exit(_FORKED)
+            os._exit(streams.FORKED)
         _told.now.pop()
         _told.say(_told.now[-1] if _told.now else "")
 

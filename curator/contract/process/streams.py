@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Final, TextIO
 
-_CHILD: Final = 70  # status of a process that a plugin forked, and that came back into our code
+FORKED: Final = 70  # status of a process that a plugin forked, and that came back into our code
 _LEFT_OUT: Final = "(its words are left out, as they may quote your memories; CURATOR_DEBUG=1 shows them)"
 _OWNER: Final = 0o077  # of files and folders nothing is for anybody but their owner
 
@@ -167,7 +167,7 @@ def ended() -> OSError | None:
     A process that a plugin forked, and that came back into our code, ends here.
     """
     if os.getpid() != _process.owner:
-        os._exit(_CHILD)
+        os._exit(FORKED)
     for stream, text in _process.results:
         try:
             text.flush()
